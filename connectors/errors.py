@@ -1,0 +1,60 @@
+"""Errors, named for what the worker does next.
+
+    ConnectorError
+    ├── AgainNow        a passing fault: the same call may work in a moment (reset, timeout, 5xx, row lock)
+    ├── WaitUntil       the vendor said when: a rate limit or a daily quota, with the number of seconds
+    ├── SignInAgain     the session ended or was refused: a new token first
+    ├── RowWrong        this one record cannot be written or read; the others can
+    ├── SettingsWrong   nothing will work until a person changes something; says what
+    └── Stopped         the worker was asked to stop; not a fault
+
+Only `RowWrong` and `SettingsWrong` reach a person. A message is one line, names the place and the remedy, and
+never holds a secret, a URL query or a vendor's body.
+"""
+
+from __future__ import annotations
+
+
+class ConnectorError(Exception):
+    """Something outside went wrong. `place` names where in the settings or at which vendor."""
+
+    def __init__(self, message: str, *, place: str = "") -> None:
+        self.place = place
+        super().__init__(f"{place}: {message}" if place else message)
+
+
+class AgainNow(ConnectorError):
+    """A passing fault. `unanswered`: the request may have been carried out though no answer came."""
+
+    def __init__(self, message: str, *, place: str = "", unanswered: bool = False) -> None:
+        self.unanswered = unanswered
+        super().__init__(message, place=place)
+
+
+class WaitUntil(ConnectorError):
+    """The vendor asked for patience of `seconds`. `quota`: a daily allowance is gone; do not wait inside a run."""
+
+    def __init__(self, message: str, *, seconds: float, place: str = "", quota: bool = False) -> None:
+        self.seconds = seconds
+        self.quota = quota
+        super().__init__(message, place=place)
+
+
+class SignInAgain(ConnectorError):
+    """The credential was refused. After one fresh sign-in it becomes `SettingsWrong`."""
+
+
+class RowWrong(ConnectorError):
+    """This record is at fault. `code` is the vendor's own word for it."""
+
+    def __init__(self, message: str, *, code: str, place: str = "") -> None:
+        self.code = code
+        super().__init__(message, place=place)
+
+
+class SettingsWrong(ConnectorError):
+    """A person has to change something; the message says what."""
+
+
+class Stopped(ConnectorError):
+    """The worker was asked to stop in the middle of a wait."""

@@ -1,0 +1,1 @@
+"""Pure arithmetic: a scorecard in, SQL out. No input, output, clock or log."""

@@ -1,0 +1,1 @@
+"""Moves things: settings, log, links, run, deliveries, state, daemon, command line."""
