@@ -1,0 +1,164 @@
+"""Loads YAML into plain values that remember the file and line they came from.
+
+Safe by construction: no tags beyond plain data, no aliases, no duplicate keys, a bounded size and depth. A scalar that
+is wholly `${NAME}` is replaced by that environment variable, `${file:PATH}` by the content of a file, so that secrets
+stay out of the settings.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+LARGEST = 1_000_000  # bytes; a settings file of a megabyte is a mistake
+DEEPEST = 30
+_REFERENCE = re.compile(r"\$\{(file:)?([^{}]+)\}\Z")
+
+Loc = tuple[str | int, ...]
+
+
+class ConfigError(Exception):
+    """A file cannot be used. The message is one line: file, line, key, and what to do."""
+
+
+@dataclass(frozen=True)
+class Document:
+    """Plain `values` and, for every key and item in them, the line it stands on."""
+
+    name: str
+    values: Any
+    lines: Mapping[Loc, int]
+
+    def place(self, loc: Loc) -> str:
+        """`bellwether.yaml:31 sources.zendesk.subdomain`; the nearest line known if the key itself is not there."""
+        known = next((loc[:n] for n in range(len(loc), -1, -1) if loc[:n] in self.lines), ())
+        dotted = ".".join(str(part) for part in loc)
+        return f"{self.name}:{self.lines.get(known, 1)} {dotted}".rstrip()
+
+
+def load(path: Path, *, environment: Mapping[str, str] | None = None) -> Document:
+    """Read one YAML file. Raises `ConfigError`."""
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None
+    return parse(raw, name=path.name, environment=environment, root=path.parent)
+
+
+def preset(name: str) -> Document | None:
+    """A scorecard that ships with Bellwether, or None when there is none of that name."""
+    resource = files("config").joinpath("presets", f"{name}.yaml")
+    return parse(resource.read_bytes(), name=f"{name} (preset)") if resource.is_file() else None
+
+
+def presets() -> tuple[str, ...]:
+    """The names of the shipped scorecards."""
+    entries = files("config").joinpath("presets").iterdir()
+    return tuple(sorted(entry.name.removesuffix(".yaml") for entry in entries if entry.name.endswith(".yaml")))
+
+
+def template(name: str) -> str:
+    """A shipped text file: the starter settings or the example environment."""
+    return files("config").joinpath(name).read_text(encoding="utf-8")
+
+
+def parse(
+    raw: bytes, *, name: str, environment: Mapping[str, str] | None = None, root: Path | None = None
+) -> Document:
+    """Turn YAML text into a `Document`. Raises `ConfigError`."""
+    if len(raw) > LARGEST:
+        raise ConfigError(f"{name}: larger than {LARGEST:,} bytes; this cannot be a settings file")
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw[: error.start].count(b"\n") + 1
+        raise ConfigError(f"{name}:{line} is not UTF-8; save the file as UTF-8") from None
+    try:
+        node = yaml.compose(text, Loader=_NoAliases)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise ConfigError(f"{name}:{line} is not valid YAML: {error.problem}") from None
+    except (yaml.YAMLError, RecursionError) as error:
+        raise ConfigError(f"{name}: is not valid YAML: {str(error).splitlines()[0]}") from None
+    reader = _Reader(name, environment or {}, root)
+    values = reader.value(node, ()) if node else {}
+    return Document(name, values, reader.lines)
+
+
+class _NoAliases(yaml.SafeLoader):
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+            raise yaml.MarkedYAMLError(None, None, "aliases (*name) are not used here; write the value out", mark)
+        return super().compose_node(parent, index)
+
+
+class _Reader:
+    def __init__(self, name: str, environment: Mapping[str, str], root: Path | None) -> None:
+        self.lines: dict[Loc, int] = {(): 1}
+        self._name, self._environment, self._root = name, environment, root
+        self._loader = yaml.SafeLoader("")
+
+    def value(self, node: yaml.Node, loc: Loc) -> Any:
+        self.lines.setdefault(loc, node.start_mark.line + 1)
+        if len(loc) > DEEPEST:
+            raise self._error(node, loc, f"is nested more than {DEEPEST} deep")
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, loc)
+        if isinstance(node, yaml.SequenceNode):
+            return [self.value(item, (*loc, n)) for n, item in enumerate(node.value)]
+        return self._scalar(node, loc)
+
+    def _mapping(self, node: yaml.MappingNode, loc: Loc) -> dict[str | int | float, Any]:
+        result: dict[str | int | float, Any] = {}
+        for key_node, value_node in node.value:
+            key = self._scalar(key_node, loc)
+            if not isinstance(key, str | int | float) or isinstance(key, bool):
+                raise self._error(key_node, loc, f"has the key {key!r}; put it in quotes")
+            place = (*loc, key if isinstance(key, str | int) else str(key))
+            if key in result:
+                raise self._error(key_node, place, f"stands twice (first on line {self.lines[place]}); keep one")
+            self.lines[place] = key_node.start_mark.line + 1
+            result[key] = self.value(value_node, place)
+        return result
+
+    def _scalar(self, node: yaml.Node, loc: Loc) -> Any:
+        if not isinstance(node, yaml.ScalarNode):
+            raise self._error(node, loc, "has a key that is not a plain word")
+        if node.tag == "tag:yaml.org,2002:str":
+            return self._reference(node, loc)
+        try:
+            value = self._loader.construct_object(node)  # type: ignore[no-untyped-call]
+        except (yaml.YAMLError, ValueError, OverflowError):
+            raise self._error(node, loc, "cannot be read; put it in quotes") from None
+        return value
+
+    def _reference(self, node: yaml.ScalarNode, loc: Loc) -> str:
+        found = _REFERENCE.match(node.value)
+        if not found:
+            return str(node.value)
+        from_file, name = found.groups()
+        if from_file:
+            return self._file(node, loc, name)
+        if not self._environment.get(name):
+            raise self._error(node, loc, f"needs the environment variable {name}, which is not set; set it or put it in .env")
+        return self._environment[name]
+
+    def _file(self, node: yaml.ScalarNode, loc: Loc, name: str) -> str:
+        path = Path(name) if self._root is None else self._root / name
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+            raise self._error(node, loc, f"needs the file {name}, which cannot be read ({reason})") from None
+        return text.rstrip("\r\n")
+
+    def _error(self, node: yaml.Node, loc: Loc, message: str) -> ConfigError:
+        dotted = ".".join(str(part) for part in loc)
+        return ConfigError(f"{self._name}:{node.start_mark.line + 1} {dotted} {message}".replace("  ", " "))

@@ -1,0 +1,335 @@
+"""The settings file: what this room is told, and every connector's own part, put together.
+
+A validation path becomes one line with file, line, key and what to do. Secrets are `SecretStr` in the connectors'
+models; no message here repeats a value.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
+
+from dotenv import dotenv_values
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+)
+from rapidfuzz import process
+
+import config
+from config.loader import ConfigError, Document, Loc
+from connectors import DESTINATIONS, SOURCES, Kind
+from scoring import Scorecard
+
+_DURATION = re.compile(r"(\d{1,6})\s*([smhdw])\Z")
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+
+
+class SettingsError(Exception):
+    """The settings cannot be used; `lines` holds one sentence per mistake, with its place and remedy."""
+
+    def __init__(self, lines: list[str]) -> None:
+        self.lines = lines
+        super().__init__("\n".join(lines))
+
+
+def duration(text: object) -> timedelta:
+    """`15m`, `6h`, `7d`: a number and one of s, m, h, d, w."""
+    found = _DURATION.match(str(text).strip())
+    if not found:
+        raise ValueError("write a number and a unit: 30s, 15m, 6h, 7d or 2w")
+    return timedelta(seconds=int(found[1]) * _UNITS[found[2]])
+
+
+def _zone(name: object) -> ZoneInfo:
+    try:
+        return ZoneInfo(str(name))
+    except (KeyError, ValueError, OSError):
+        raise ValueError("is not a time zone; write a name such as UTC, Europe/Berlin or America/New_York") from None
+
+
+def _positive(length: timedelta) -> timedelta:
+    if not length:
+        raise ValueError("must be longer than nothing")
+    return length
+
+
+Duration = Annotated[timedelta, BeforeValidator(duration), AfterValidator(_positive)]
+Zone = Annotated[ZoneInfo, BeforeValidator(_zone)]
+Name = Annotated[str, Field(pattern=r"^[a-z0-9_]{1,32}$")]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+
+class Accounts(_Model):
+    """Which records of the home system are customers, and what else is read from them."""
+
+    where: str = Field("", max_length=4000)
+    attributes: dict[str, str] = {}
+    every: Duration = timedelta(days=1)
+    on_leave: Literal["clear", "keep"] = "clear"
+
+
+class Links(_Model):
+    """Corrections to the matching of keys to accounts."""
+
+    map: dict[Name, dict[str, str]] = {}
+    shared_domains: list[str] = []
+
+
+class Delivery(_Model):
+    """How scores reach the destinations. `limit`: write to this many accounts only, for a pilot."""
+
+    limit: int | None = Field(None, ge=1)
+    dead_band: float = Field(1.0, ge=0, le=100)
+    refresh: Duration = timedelta(days=7)
+    attempts: int = Field(8, ge=1, le=100)
+
+
+class Daemon(_Model):
+    """How often the worker looks for something due, and where it answers questions about itself."""
+
+    every: Duration = timedelta(minutes=5)
+    pull_budget: Duration = timedelta(minutes=2)
+    host: str = "127.0.0.1"
+    port: int = Field(8787, ge=0, le=65535)
+    token: SecretStr | None = None
+
+
+class Simulated(_Model):
+    """A simulated clock, shared with the sandbox: `speed` times as fast, from `start`, begun at `epoch`."""
+
+    start: AwareDatetime
+    speed: float = Field(gt=0, le=1_000_000)
+    epoch: float
+
+
+class Entry(BaseModel):
+    """What every source and destination may say; the rest belongs to its connector."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, arbitrary_types_allowed=True)
+
+    kind: str | None = None
+    every: Duration = timedelta(hours=1)
+    backfill: Duration = timedelta(days=400)
+
+
+class _File(_Model):
+    timezone: Zone = ZoneInfo("UTC")
+    data: str = "bellwether-data"
+    state: SecretStr | None = None
+    salt: SecretStr | None = None
+    home: Name
+    accounts: Accounts = Accounts()  # type: ignore[call-arg]
+    sources: dict[Name, Entry] = {}
+    destinations: dict[Name, Entry] = {}
+    scorecard: str = "saas"
+    links: Links = Links()
+    delivery: Delivery = Delivery()  # type: ignore[call-arg]
+    daemon: Daemon = Daemon()  # type: ignore[call-arg]
+    clock: Simulated | None = None
+
+
+@dataclass(frozen=True)
+class Connector:
+    """A configured source or destination: its connector's class and settings, and how often it is read."""
+
+    name: str
+    kind: str
+    cls: type[Any]
+    settings: BaseModel
+    every: timedelta
+    backfill: timedelta
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything the worker is told. Paths are absolute."""
+
+    path: Path
+    timezone: ZoneInfo
+    data: Path
+    state: SecretStr
+    salt: SecretStr | None
+    home: str
+    accounts: Accounts
+    sources: Mapping[str, Connector]
+    destinations: Mapping[str, Connector]
+    scorecard: Scorecard
+    links: Links
+    delivery: Delivery
+    daemon: Daemon
+    clock: Simulated | None
+
+    @property
+    def root(self) -> Path:
+        """The folder that relative paths in the settings start from."""
+        return self.path.parent
+
+
+def load(path: Path) -> Settings:
+    """Read and check a settings file with the environment and a `.env` beside it. Raises `SettingsError`."""
+    if not path.is_file():
+        raise SettingsError([f"{path} is not there; `bellwether init` writes a starter settings file"])
+    dotenv = {key: value for key, value in dotenv_values(path.parent / ".env").items() if value is not None}
+    try:
+        document = config.load(path, environment={**dotenv, **os.environ})
+    except ConfigError as error:
+        raise SettingsError([str(error)]) from None
+    return _assemble(path.resolve(), document)
+
+
+def _assemble(path: Path, document: Document) -> Settings:
+    try:
+        file = _File.model_validate(document.values)
+    except ValidationError as error:
+        raise SettingsError(list(_lines(error, document, (), _File))) from None
+    mistakes: list[str] = []
+    sources = _connectors(file.sources, SOURCES, "sources", document, mistakes)
+    destinations = _connectors(file.destinations, DESTINATIONS, "destinations", document, mistakes)
+    mistakes += _cross_checks(file, document, destinations)
+    scorecard = _scorecard(file.scorecard, path, document, mistakes)
+    if mistakes or scorecard is None:
+        raise SettingsError(mistakes)
+    data = (path.parent / file.data).resolve()
+    return Settings(
+        path=path,
+        timezone=file.timezone,
+        data=data,
+        state=file.state or SecretStr(f"sqlite:///{data / 'state.db'}"),
+        salt=file.salt,
+        home=file.home,
+        accounts=file.accounts,
+        sources=sources,
+        destinations=destinations,
+        scorecard=scorecard,
+        links=file.links,
+        delivery=file.delivery,
+        daemon=file.daemon,
+        clock=file.clock,
+    )
+
+
+def _connectors(
+    entries: Mapping[str, Entry], registry: Mapping[str, Kind], section: str, document: Document, mistakes: list[str]
+) -> dict[str, Connector]:
+    built = {}
+    for name, entry in entries.items():
+        kind = entry.kind or name
+        if kind not in registry:
+            known = ", ".join(registry)
+            place = document.place((section, name, "kind"))
+            mistakes.append(f"{place}: there is no connector {_shown(kind)}; write kind: and one of {known}")
+            continue
+        cls, model = registry[kind].load()
+        try:
+            settings = model.model_validate(entry.model_extra or {})
+        except ValidationError as error:
+            mistakes += _lines(error, document, (section, name), model, also=Entry)
+            continue
+        built[name] = Connector(name, kind, cls, settings, entry.every, entry.backfill)
+    return built
+
+
+def _cross_checks(file: _File, document: Document, destinations: Mapping[str, Connector]) -> Iterator[str]:
+    if file.home not in file.destinations:
+        known = ", ".join(file.destinations) or "none yet"
+        yield f"{document.place(('home',))}: no destination is called {file.home} (there are: {known})"
+    elif file.home in destinations and destinations[file.home].kind != "file" and not file.accounts.where:
+        yield (
+            f"{document.place(('accounts', 'where'))}: say which records are customers, "
+            "for example \"Type = 'Customer'\" or \"lifecyclestage = customer\""
+        )
+    for name in file.sources:
+        if name in file.destinations:
+            yield f"{document.place(('sources', name))}: a destination has this name too; call one of them otherwise"
+    for name in file.links.map:
+        if name not in file.sources and name not in file.destinations:
+            yield f"{document.place(('links', 'map', name))}: no source or destination has this name"
+    loopback = file.daemon.host in ("127.0.0.1", "::1", "localhost")
+    if not loopback and file.daemon.token is None:
+        yield f"{document.place(('daemon', 'host'))}: answering beyond this machine needs daemon.token"
+
+
+def _scorecard(name: str, path: Path, document: Document, mistakes: list[str]) -> Scorecard | None:
+    try:
+        found = load_scorecard(name, path.parent)
+    except SettingsError as error:
+        mistakes += error.lines
+        return None
+    if found is None:
+        presets = ", ".join(config.presets())
+        mistakes.append(
+            f"{document.place(('scorecard',))}: {_shown(name)} is neither a file nor a preset (presets: {presets})"
+        )
+    return found
+
+
+def load_scorecard(name: str, folder: Path) -> Scorecard | None:
+    """A preset by its name, or a YAML file by its path from `folder`; None when there is neither."""
+    try:
+        document = config.preset(name) if re.fullmatch(r"[a-z0-9_]+", name) else None
+        if document is None and (folder / name).is_file():
+            document = config.load(folder / name)
+    except ConfigError as error:
+        raise SettingsError([str(error)]) from None
+    if document is None:
+        return None
+    try:
+        return Scorecard.model_validate(document.values)
+    except ValidationError as error:
+        raise SettingsError(list(_lines(error, document, (), Scorecard))) from None
+
+
+def _lines(
+    error: ValidationError, document: Document, prefix: Loc, model: type[BaseModel], also: type[BaseModel] | None = None
+) -> Iterator[str]:
+    for mistake in error.errors(include_url=False, include_input=False, include_context=False):
+        loc = _known(prefix + mistake["loc"], document)
+        if mistake["type"] == "extra_forbidden":
+            yield f"{document.place(loc)}: there is no such setting{_nearest(str(loc[-1]), model, also)}"
+        elif mistake["type"] == "missing":
+            yield f"{document.place(loc)}: is missing; add it"
+        else:
+            text = mistake["msg"].removeprefix("Value error, ")
+            yield f"{document.place(loc)}: {text[:1].lower()}{text[1:]}"
+
+
+def _known(loc: Loc, document: Document) -> Loc:
+    """`loc` without the names pydantic adds for unions and validators that stand in no file."""
+    kept: Loc = ()
+    for n, part in enumerate(loc):
+        if (*kept, part) in document.lines or n == len(loc) - 1:
+            kept = (*kept, part)
+    return kept
+
+
+def _nearest(word: str, model: type[BaseModel], also: type[BaseModel] | None) -> str:
+    fields = [*model.model_fields, *(also.model_fields if also else ())]
+    found = process.extractOne(word, fields, score_cutoff=70)
+    return f"; did you mean {found[0]}?" if found else f" (there are: {', '.join(fields)})"
+
+
+def _shown(text: str) -> str:
+    """A word from the settings, safe to show: printable and short."""
+    return repr(text[:40])
+
+
+def moment(text: str, zone: ZoneInfo) -> datetime:
+    """A day or a moment as a person writes it, in `zone` when it names none."""
+    parsed = datetime.fromisoformat(text)
+    return parsed if parsed.tzinfo else parsed.replace(tzinfo=zone)
