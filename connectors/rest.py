@@ -1,0 +1,322 @@
+"""The one place that paces, retries, pages and sleeps over HTTP.
+
+A connector says what it wants and gets parsed JSON, or a file; or a `ConnectorError` named for its remedy.
+Redirects are never followed and an address that a vendor sends must stay on the configured host, so that no token
+travels anywhere else. Every wait goes through the clock and ends at once when the worker is asked to stop.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+import threading
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+from urllib.parse import SplitResult, urljoin, urlsplit
+
+import httpx
+import orjson
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
+
+from connectors.base import Tools
+from connectors.errors import AgainNow, ConnectorError, SettingsWrong, SignInAgain, Stopped, WaitUntil
+from connectors.signin import Auth
+
+T = TypeVar("T")
+
+LONGEST_WAIT = 3600.0  # a vendor that asks for more is left to a later run
+LARGEST_BODY = 256 * 1024 * 1024
+PASSING = {408, 423, 425, 429}
+
+
+def checked_base_url(url: str, place: str) -> str:
+    """The address without a trailing slash; `SettingsWrong` unless it is https, or plain http to loopback."""
+    parts = _split(url, place)
+    if parts.query or parts.fragment:
+        raise SettingsWrong("the address must have neither query nor fragment", place=place)
+    if parts.scheme == "http":
+        if not _is_loopback(parts.hostname or "", place):
+            raise SettingsWrong(
+                "the address must begin with https://; http is for loopback only", place=place
+            )
+    elif parts.scheme != "https":
+        raise SettingsWrong("the address must begin with https://", place=place)
+    return url.rstrip("/")
+
+
+def same_origin(base_url: str, url: str, place: str) -> str:
+    """The vendor-sent `url`, made absolute; `SettingsWrong` when it leaves the host (or scheme, or port)."""
+    whole = urljoin(base_url + "/", url)
+    if _origin(_split(whole, place)) != _origin(_split(base_url, place)):
+        raise SettingsWrong("the vendor sent an address on another host; check base_url", place=place)
+    return whole
+
+
+def _split(url: str, place: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018  # reading it raises when it is not a number
+    except ValueError:
+        raise SettingsWrong("this is not an address", place=place) from None
+    # Parsers disagree about these, and a disagreement about the host is how a token leaks.
+    odd = "\\" in url or any(ord(letter) <= 32 or ord(letter) == 127 for letter in url)
+    if odd or not parts.hostname or "@" in parts.netloc:
+        raise SettingsWrong("this is not an address of the form https://host", place=place)
+    return parts
+
+
+def _origin(parts: SplitResult) -> tuple[str, str, int | None]:
+    default = {"https": 443, "http": 80}.get(parts.scheme)
+    return parts.scheme, (parts.hostname or "").rstrip("."), parts.port or default
+
+
+def _is_loopback(host: str, place: str) -> bool:
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except OSError:
+        raise SettingsWrong("the host of this address is not known", place=place) from None
+    return all(ipaddress.ip_address(str(entry[4][0]).split("%")[0]).is_loopback for entry in found)
+
+
+def sorted_error(
+    status: int, headers: Mapping[str, str], place: str, now: datetime, *, hint: str = ""
+) -> ConnectorError:
+    """The error whose remedy fits an HTTP status. `hint` says what a person should look at.
+
+    A 429 or 503 that does not say how long to wait is `AgainNow`: the back-off decides.
+    """
+    seconds = _retry_after(headers, now)
+    if status in (429, 503) and seconds is not None:
+        return WaitUntil(f"answered {status} and asked for {seconds:g} s", seconds=seconds, place=place)
+    if status in PASSING or status >= 500:
+        return AgainNow(f"answered {status}", place=place)
+    if status == 401:
+        words = hint or "check the credential in the settings"
+        return SignInAgain(f"answered 401: the credential was refused; {words}", place=place)
+    return SettingsWrong(f"answered {status}: {hint or _words(status)}", place=place)
+
+
+def _words(status: int) -> str:
+    if 300 <= status < 400:
+        return "it points to another address, which is never followed; check base_url"
+    return {
+        403: "the credential may not do this; give it the permission or scope it lacks",
+        404: "nothing is there; check base_url and the names in the settings",
+    }.get(status, "the request was refused; check the settings")
+
+
+def _retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
+    asked = (headers.get("retry-after") or headers.get("Retry-After") or "").strip()
+    if asked.isascii() and asked.isdigit():
+        return float(asked)
+    try:
+        moment = parsedate_to_datetime(asked)
+    except ValueError:
+        return None
+    return max(0.0, (moment.replace(tzinfo=moment.tzinfo or UTC) - now).total_seconds())
+
+
+def pause(seconds: float, *, tools: Tools, place: str) -> None:
+    """Wait on the clock; raises `Stopped` as soon as the worker is asked to stop."""
+    if tools.clock.sleep(seconds, tools.stop):
+        raise Stopped("asked to stop while waiting", place=place)
+
+
+def patiently(
+    attempt: Callable[[], T], *, tools: Tools, place: str, attempts: int = 6, first_wait: float = 1.0
+) -> T:
+    """Call `attempt` until it answers, at most `attempts` times; the last error is raised as it is.
+
+    A passing fault is retried after `first_wait` seconds, then twice as long and so on up to sixty times that,
+    with jitter. A `WaitUntil` waits exactly as long as the vendor asked; one that asks for more than an hour, or
+    whose daily quota is gone, is raised at once. Raises `Stopped` when asked to stop.
+    """
+    backoff = wait_exponential_jitter(initial=first_wait, max=first_wait * 60, jitter=first_wait)
+
+    def wait(state: RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome else None
+        return error.seconds if isinstance(error, WaitUntil) else backoff(state)
+
+    def unless_stopped() -> T:
+        if tools.stop.is_set():
+            raise Stopped("asked to stop", place=place)
+        return attempt()
+
+    return Retrying(
+        retry=retry_if_exception(_worth_waiting),
+        stop=stop_after_attempt(attempts),
+        wait=wait,
+        sleep=lambda seconds: pause(seconds, tools=tools, place=place),
+        reraise=True,
+    )(unless_stopped)
+
+
+def _worth_waiting(error: BaseException) -> bool:
+    if isinstance(error, WaitUntil):
+        return not error.quota and error.seconds <= LONGEST_WAIT
+    return isinstance(error, AgainNow)
+
+
+class Pace:
+    """At most `per_minute` calls in any minute; a short burst goes at once, a long one waits its turn."""
+
+    def __init__(self, per_minute: int, *, tools: Tools, place: str) -> None:
+        self._tools, self._place = tools, place
+        self._recent: deque[datetime] = deque(maxlen=per_minute)
+        self._lock = threading.Lock()
+
+    def wait(self) -> None:
+        with self._lock:
+            if len(self._recent) == self._recent.maxlen:
+                left = 60.0 - (self._tools.clock.now() - self._recent[0]).total_seconds()
+                if left > 0:
+                    pause(left, tools=self._tools, place=self._place)
+            self._recent.append(self._tools.clock.now())
+
+
+class _Call(NamedTuple):
+    method: str
+    url: str
+    label: str
+    signed: bool = True
+    params: Mapping[str, Any] | None = None
+    content: bytes | None = None
+
+
+class Rest:
+    """One vendor over HTTP, through one kept `httpx.Client`; thread-safe.
+
+    `per_minute` paces the calls that carry a credential. `hint` is what a person reads when one is refused.
+    `calls` counts requests by label.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        tools: Tools,
+        place: str,
+        auth: Auth | None = None,
+        per_minute: int | None = None,
+        attempts: int = 6,
+        first_wait: float = 1.0,
+        read_timeout: float = 60.0,
+        hint: str = "",
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        self.base_url = checked_base_url(base_url, f"{place}.base_url")
+        self.place, self.auth, self.calls = place, auth, Counter[str]()
+        self._tools, self._attempts, self._first_wait, self._hint = tools, attempts, first_wait, hint
+        self._pace = Pace(per_minute, tools=tools, place=place) if per_minute else None
+        self._lock = threading.Lock()
+        self._client = httpx.Client(
+            timeout=httpx.Timeout(read_timeout, connect=5.0),
+            follow_redirects=False,
+            transport=transport,
+            headers={"Accept": "*/*", "Accept-Encoding": "gzip", "User-Agent": "bellwether"},
+        )
+
+    def get_json(self, path: str, *, params: Mapping[str, Any] | None = None, label: str = "read") -> Any:
+        """The parsed answer of a GET. `path` may be a whole address on the same host."""
+        return self._ask(_Call("GET", self._whole(path), label, params=params), self._read_json)
+
+    def post_json(self, path: str, body: object, *, label: str = "write", signed: bool = True) -> Any:
+        """The parsed answer of a POST; `signed=False` sends no Authorization header (a sign-in)."""
+        call = _Call("POST", self._whole(path), label, signed=signed, content=orjson.dumps(body))
+        return self._ask(call, self._read_json)
+
+    def download(
+        self, path: str, *, to: Path, params: Mapping[str, Any] | None = None, label: str = "read"
+    ) -> Mapping[str, str]:
+        """Write the body, as it arrives (still compressed), to `to`, which only its owner can read.
+
+        Returns the headers. A failed attempt begins again from nothing.
+        """
+        call = _Call("GET", self._whole(path), label, params=params)
+        return self._ask(call, lambda response: self._spool(response, to))
+
+    def close(self) -> None:
+        self._client.close()
+
+    def _whole(self, path: str) -> str:
+        # A path hangs below base_url, which may have one of its own; a vendor's absolute address stands alone.
+        return same_origin(self.base_url, path if "://" in path else path.lstrip("/"), self.place)
+
+    def _ask(self, call: _Call, read: Callable[[httpx.Response], T]) -> T:
+        def attempt() -> T:
+            sent = self._header(call)
+            try:
+                return self._once(call, read, sent)
+            except SignInAgain:
+                if not (self.auth and sent and self.auth.renew(sent)):
+                    raise
+            return self._once(call, read, self._header(call))
+
+        try:
+            return patiently(
+                attempt,
+                tools=self._tools,
+                place=self.place,
+                attempts=self._attempts,
+                first_wait=self._first_wait,
+            )
+        except SignInAgain:
+            words = self._hint or "check the credential in the settings"
+            raise SettingsWrong(f"the sign-in was refused; {words}", place=self.place) from None
+
+    def _header(self, call: _Call) -> str | None:
+        return self.auth.header() if self.auth and call.signed else None
+
+    def _once(self, call: _Call, read: Callable[[httpx.Response], T], sent: str | None) -> T:
+        if self._pace and call.signed:
+            self._pace.wait()
+        with self._lock:
+            self.calls[call.label] += 1
+        headers = {"Authorization": sent} if sent else {}
+        if call.content is not None:
+            headers["Content-Type"] = "application/json"
+        with self._answer(call, headers) as response:
+            if response.is_success:
+                return read(response)
+            now = self._tools.clock.now()
+            raise sorted_error(response.status_code, response.headers, self.place, now, hint=self._hint)
+
+    @contextmanager
+    def _answer(self, call: _Call, headers: Mapping[str, str]) -> Iterator[httpx.Response]:
+        try:
+            with self._client.stream(
+                call.method, call.url, params=call.params, content=call.content, headers=headers
+            ) as response:
+                yield response
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            raise AgainNow(f"cannot be reached ({type(error).__name__})", place=self.place) from None
+        except (httpx.TransportError, httpx.DecodingError) as error:
+            words = f"the connection broke ({type(error).__name__})"
+            raise AgainNow(words, place=self.place, unanswered=True) from None
+
+    def _read_json(self, response: httpx.Response) -> Any:
+        pieces, size = [], 0
+        for piece in response.iter_bytes():
+            pieces.append(piece)
+            size += len(piece)
+            if size > LARGEST_BODY:
+                raise SettingsWrong("the answer is larger than any page should be", place=self.place)
+        try:
+            return orjson.loads(b"".join(pieces))
+        except orjson.JSONDecodeError:
+            raise AgainNow("answered something that is not JSON", place=self.place) from None
+
+    def _spool(self, response: httpx.Response, to: Path) -> Mapping[str, str]:
+        descriptor = os.open(to, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            for piece in response.iter_raw():
+                if self._tools.stop.is_set():
+                    raise Stopped("asked to stop", place=self.place)
+                file.write(piece)
+        return response.headers
