@@ -1,0 +1,208 @@
+"""Links: which key of which source is which account, worked out afresh each time so that a correction repairs history.
+
+From certain to guessed: the explicit map in the settings, a CRM id held in the source, a shared external id, a domain.
+The first kind of evidence that finds any account decides. A key that points to two accounts links to none and is
+reported. Similar names are only ever proposed.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+from connectors.base import Key, KeyIs
+
+FREE_MAIL = frozenset(
+    "gmail.com googlemail.com outlook.com hotmail.com live.com msn.com yahoo.com ymail.com icloud.com me.com mac.com "
+    "aol.com gmx.com gmx.net gmx.de web.de t-online.de mail.com mail.ru yandex.ru proton.me protonmail.com fastmail.com "
+    "zoho.com qq.com 163.com 126.com orange.fr free.fr laposte.net libero.it btinternet.com comcast.net".split()
+)
+SIMILAR = 90.0  # of 100, on names without their legal form; below it proposals are mostly noise
+
+
+class Link(NamedTuple):
+    """`key` of `source` is `account`; `how` says on what evidence."""
+
+    source: str
+    key: str
+    account: str
+    how: str
+
+
+class Unsure(NamedTuple):
+    """A key that could not be linked, why, and what would fix it."""
+
+    source: str
+    key: str
+    name: str
+    why: str
+    fix: str
+    accounts: tuple[str, ...] = ()
+
+
+class Customer(Protocol):
+    """What matching needs to know of an account."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def domains(self) -> Sequence[str]: ...
+    @property
+    def refs(self) -> Mapping[str, str]: ...
+
+
+@dataclass(frozen=True)
+class Links:
+    """All links, and the keys that could not be linked."""
+
+    linked: tuple[Link, ...]
+    ambiguous: tuple[Unsure, ...]
+    unmatched: tuple[Unsure, ...]
+
+    def of(self, source: str) -> dict[str, str]:
+        """key -> account for one source."""
+        return {link.key: link.account for link in self.linked if link.source == source}
+
+
+@dataclass(frozen=True)
+class _Index:
+    """Accounts by each kind of evidence."""
+
+    crm_id: Mapping[str, list[str]]
+    external_id: Mapping[str, list[str]]
+    domain: Mapping[str, list[str]]
+    names: Mapping[str, str] = field(default_factory=dict)
+
+
+def link(
+    accounts: Sequence[Customer],
+    keys: Iterable[Key],
+    *,
+    key_is: Mapping[str, KeyIs],
+    explicit: Mapping[str, Mapping[str, str]] | None = None,
+    shared_domains: Iterable[str] = (),
+) -> Links:
+    """Link every key to at most one account.
+
+    `key_is` says per source what its keys are. Where a key *is* the account's own id, external id or domain, each
+    account that carries one is linked even if no key was ever seen, so that "never logged in" is a true zero.
+    """
+    index = _index(accounts, frozenset(shared_domains) | FREE_MAIL)
+    linked: dict[tuple[str, str], Link] = {}
+    ambiguous: list[Unsure] = []
+    unmatched: list[Unsure] = []
+    for found in _carried(index, key_is):
+        _settle(found, linked, ambiguous, unmatched)
+    for source, pairs in (explicit or {}).items():
+        for key, account in pairs.items():
+            linked[source, key] = Link(source, key, account, "settings")
+    for key in keys:
+        if (key.source, key.key) not in linked:
+            _settle(_evidence(key, index, key_is.get(key.source, "own")), linked, ambiguous, unmatched)
+    taken = {(item.source, item.key) for item in ambiguous}
+    return Links(
+        tuple(linked.values()),
+        tuple(item for item in ambiguous if (item.source, item.key) not in linked),
+        tuple(item for item in unmatched if (item.source, item.key) not in taken),
+    )
+
+
+def propose(unmatched: Sequence[Unsure], accounts: Sequence[Customer]) -> dict[tuple[str, str], tuple[str, float]]:
+    """For unmatched keys with a name, the account with the most similar one and how similar (0-100). Never applied."""
+    from rapidfuzz import fuzz, process
+
+    names = {account.id: _plain(account.name) for account in accounts}
+    proposals = {}
+    for item in unmatched:
+        found = item.name and process.extractOne(
+            _plain(item.name), names, scorer=fuzz.token_sort_ratio, score_cutoff=SIMILAR
+        )
+        if found:
+            proposals[item.source, item.key] = (found[2], found[1])
+    return proposals
+
+
+class _Found(NamedTuple):
+    key: Key
+    accounts: tuple[str, ...]
+    how: str
+
+
+def _index(accounts: Sequence[Customer], shared: frozenset[str]) -> _Index:
+    external: defaultdict[str, list[str]] = defaultdict(list)
+    domain: defaultdict[str, list[str]] = defaultdict(list)
+    for account in accounts:
+        if account.refs.get("external_id"):
+            external[account.refs["external_id"]].append(account.id)
+        for name in dict.fromkeys(account.domains):
+            if name not in shared:
+                domain[name].append(account.id)
+    own = {account.id: [account.id] for account in accounts}
+    by_crm_id: defaultdict[str, list[str]] = defaultdict(list, own)
+    for account in accounts:
+        if account.refs.get("crm_id"):
+            by_crm_id[account.refs["crm_id"]].append(account.id)
+    return _Index(by_crm_id, external, domain)
+
+
+def _carried(index: _Index, key_is: Mapping[str, KeyIs]) -> Iterator[_Found]:
+    for source, kind in key_is.items():
+        for value, accounts in _by(index, kind).items():
+            yield _Found(Key(source, value, None), tuple(dict.fromkeys(accounts)), kind)
+
+
+def _by(index: _Index, kind: KeyIs) -> Mapping[str, list[str]]:
+    return {"crm_id": index.crm_id, "external_id": index.external_id, "domain": index.domain}.get(kind, {})
+
+
+def _evidence(key: Key, index: _Index, kind: KeyIs) -> _Found:
+    looks = [
+        ("crm_id", index.crm_id, [key.refs.get("crm_id", "")]),
+        ("external_id", index.external_id, [key.refs.get("external_id", "")]),
+        ("domain", index.domain, list(key.domains)),
+    ]
+    if kind != "own":
+        looks.insert(0, (kind, _by(index, kind), [key.key]))
+    for how, table, values in looks:
+        accounts = tuple(dict.fromkeys(account for value in values for account in table.get(value, ())))
+        if accounts:
+            return _Found(key, accounts, how)
+    return _Found(key, (), "")
+
+
+def _settle(
+    found: _Found, linked: dict[tuple[str, str], Link], ambiguous: list[Unsure], unmatched: list[Unsure]
+) -> None:
+    key = found.key
+    name = key.name or ""
+    if len(found.accounts) == 1:
+        linked[key.source, key.key] = Link(key.source, key.key, found.accounts[0], found.how)
+    elif found.accounts:
+        ids = ", ".join(found.accounts[:5])
+        why = f"its {found.how.replace('_', ' ')} belongs to {len(found.accounts)} accounts: {ids}"
+        ambiguous.append(Unsure(key.source, key.key, name, why, _fix(key), found.accounts))
+    else:
+        unmatched.append(Unsure(key.source, key.key, name, _why(key), _fix(key)))
+
+
+def _why(key: Key) -> str:
+    held = [word for word in ("crm_id", "external_id") if key.refs.get(word)]
+    if held:
+        return f"its {' and '.join(word.replace('_', ' ') for word in held)} is no account's"
+    if key.domains:
+        return f"no account has the domain {key.domains[0]}"
+    return "it holds no id or domain that an account has"
+
+
+def _fix(key: Key) -> str:
+    return f"put the account's id into it, or add links.map.{key.source}: {{'{key.key}': ACCOUNT_ID}}"
+
+
+def _plain(name: str) -> str:
+    legal = {"inc", "llc", "ltd", "gmbh", "ag", "sa", "bv", "plc", "co", "corp", "corporation", "company", "limited"}
+    words = "".join(letter if letter.isalnum() else " " for letter in name.casefold()).split()
+    return " ".join(word for word in words if word not in legal) or name.casefold()
