@@ -1,15 +1,13 @@
 """The one place that paces, retries, pages and sleeps over HTTP.
 
 A connector says what it wants and gets parsed JSON, or a file; or a `ConnectorError` named for its remedy.
-Redirects are never followed and an address that a vendor sends must stay on the configured host, so that no token
-travels anywhere else. Every wait goes through the clock and ends at once when the worker is asked to stop.
+Redirects are never followed and an address that a vendor sends must stay on the configured host, so that no
+token travels anywhere else. Every wait goes through the clock and ends at once when asked to stop.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import os
-import socket
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
@@ -18,70 +16,23 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
-from urllib.parse import SplitResult, urljoin, urlsplit
 
 import httpx
 import orjson
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
 
+from connectors.address import checked_base_url, same_origin
 from connectors.base import Tools
 from connectors.errors import AgainNow, ConnectorError, SettingsWrong, SignInAgain, Stopped, WaitUntil
 from connectors.signin import Auth
+
+__all__ = ["Rest", "checked_base_url", "patiently", "pause", "same_origin", "sorted_error"]
 
 T = TypeVar("T")
 
 LONGEST_WAIT = 3600.0  # a vendor that asks for more is left to a later run
 LARGEST_BODY = 256 * 1024 * 1024
 PASSING = {408, 423, 425, 429}
-
-
-def checked_base_url(url: str, place: str) -> str:
-    """The address without a trailing slash; `SettingsWrong` unless it is https, or plain http to loopback."""
-    parts = _split(url, place)
-    if parts.query or parts.fragment:
-        raise SettingsWrong("the address must have neither query nor fragment", place=place)
-    if parts.scheme == "http":
-        if not _is_loopback(parts.hostname or "", place):
-            raise SettingsWrong(
-                "the address must begin with https://; http is for loopback only", place=place
-            )
-    elif parts.scheme != "https":
-        raise SettingsWrong("the address must begin with https://", place=place)
-    return url.rstrip("/")
-
-
-def same_origin(base_url: str, url: str, place: str) -> str:
-    """The vendor-sent `url`, made absolute; `SettingsWrong` when it leaves the host (or scheme, or port)."""
-    whole = urljoin(base_url + "/", url)
-    if _origin(_split(whole, place)) != _origin(_split(base_url, place)):
-        raise SettingsWrong("the vendor sent an address on another host; check base_url", place=place)
-    return whole
-
-
-def _split(url: str, place: str) -> SplitResult:
-    try:
-        parts = urlsplit(url)
-        parts.port  # noqa: B018  # reading it raises when it is not a number
-    except ValueError:
-        raise SettingsWrong("this is not an address", place=place) from None
-    # Parsers disagree about these, and a disagreement about the host is how a token leaks.
-    odd = "\\" in url or any(ord(letter) <= 32 or ord(letter) == 127 for letter in url)
-    if odd or not parts.hostname or "@" in parts.netloc:
-        raise SettingsWrong("this is not an address of the form https://host", place=place)
-    return parts
-
-
-def _origin(parts: SplitResult) -> tuple[str, str, int | None]:
-    default = {"https": 443, "http": 80}.get(parts.scheme)
-    return parts.scheme, (parts.hostname or "").rstrip("."), parts.port or default
-
-
-def _is_loopback(host: str, place: str) -> bool:
-    try:
-        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except OSError:
-        raise SettingsWrong("the host of this address is not known", place=place) from None
-    return all(ipaddress.ip_address(str(entry[4][0]).split("%")[0]).is_loopback for entry in found)
 
 
 def sorted_error(
@@ -133,9 +84,9 @@ def patiently(
 ) -> T:
     """Call `attempt` until it answers, at most `attempts` times; the last error is raised as it is.
 
-    A passing fault is retried after `first_wait` seconds, then twice as long and so on up to sixty times that,
-    with jitter. A `WaitUntil` waits exactly as long as the vendor asked; one that asks for more than an hour, or
-    whose daily quota is gone, is raised at once. Raises `Stopped` when asked to stop.
+    A passing fault is retried after `first_wait` seconds, then twice as long and so on, sixty times that
+    at most, with jitter. A `WaitUntil` waits exactly as long as the vendor asked; one that asks for more than an hour,
+    or whose daily quota is gone, is raised at once. Raises `Stopped` when asked to stop.
     """
     backoff = wait_exponential_jitter(initial=first_wait, max=first_wait * 60, jitter=first_wait)
 
@@ -245,7 +196,7 @@ class Rest:
         self._client.close()
 
     def _whole(self, path: str) -> str:
-        # A path hangs below base_url, which may have one of its own; a vendor's absolute address stands alone.
+        # A path hangs below base_url, which may have one of its own; a vendor's whole address stands alone.
         return same_origin(self.base_url, path if "://" in path else path.lstrip("/"), self.place)
 
     def _ask(self, call: _Call, read: Callable[[httpx.Response], T]) -> T:

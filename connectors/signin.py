@@ -14,7 +14,7 @@ from connectors.clock import Clock
 
 
 class Auth(Protocol):
-    """Makes the Authorization header. `renew` learns which header was refused and says whether to try again."""
+    """Makes the Authorization header. `renew` is told which one was refused; says whether to try again."""
 
     def header(self) -> str: ...
 
@@ -45,8 +45,8 @@ class Token(NamedTuple):
 class Tokens:
     """Bearer tokens from `sign_in`, renewed before they expire and when one is refused.
 
-    Threads that find the same token old or refused share one renewal: some vendors end every earlier token when
-    a new one is made.
+    Threads that find the same token old or refused share one renewal: some vendors end every earlier token
+    when a new one is made.
     """
 
     def __init__(self, sign_in: Callable[[], Token], *, clock: Clock) -> None:

@@ -1,0 +1,58 @@
+"""Which addresses a credential may travel to: the configured host over https, and nowhere else."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from urllib.parse import SplitResult, urljoin, urlsplit
+
+from connectors.errors import SettingsWrong
+
+
+def checked_base_url(url: str, place: str) -> str:
+    """The address without a trailing slash; `SettingsWrong` unless it is https, or plain http to loopback."""
+    parts = _split(url, place)
+    if parts.query or parts.fragment:
+        raise SettingsWrong("the address must have neither query nor fragment", place=place)
+    if parts.scheme == "http":
+        if not _is_loopback(parts.hostname or "", place):
+            raise SettingsWrong(
+                "the address must begin with https://; http is for loopback only", place=place
+            )
+    elif parts.scheme != "https":
+        raise SettingsWrong("the address must begin with https://", place=place)
+    return url.rstrip("/")
+
+
+def same_origin(base_url: str, url: str, place: str) -> str:
+    """The vendor-sent `url`, made absolute; `SettingsWrong` when it leaves the host (or scheme, or port)."""
+    whole = urljoin(base_url + "/", url)
+    if _origin(_split(whole, place)) != _origin(_split(base_url, place)):
+        raise SettingsWrong("the vendor sent an address on another host; check base_url", place=place)
+    return whole
+
+
+def _split(url: str, place: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018  # reading it raises when it is not a number
+    except ValueError:
+        raise SettingsWrong("this is not an address", place=place) from None
+    # Parsers disagree about these, and a disagreement about the host is how a token leaks.
+    odd = "\\" in url or any(ord(letter) <= 32 or ord(letter) == 127 for letter in url)
+    if odd or not parts.hostname or "@" in parts.netloc:
+        raise SettingsWrong("this is not an address of the form https://host", place=place)
+    return parts
+
+
+def _origin(parts: SplitResult) -> tuple[str, str, int | None]:
+    default = {"https": 443, "http": 80}.get(parts.scheme)
+    return parts.scheme, (parts.hostname or "").rstrip("."), parts.port or default
+
+
+def _is_loopback(host: str, place: str) -> bool:
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except OSError:
+        raise SettingsWrong("the host of this address is not known", place=place) from None
+    return all(ipaddress.ip_address(str(entry[4][0]).split("%")[0]).is_loopback for entry in found)
