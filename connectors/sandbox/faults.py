@@ -1,0 +1,216 @@
+"""What goes wrong at the sandbox's door, how often, and what each vendor says then.
+
+A profile is a handful of shares and a seed: the same profile makes the same call fail in the same way. `Door`
+stands before a vendor's application: it lets only loopback host names in (a web page that rebinds its name to this
+machine does not get past), counts the calls, and now and then answers, delays or cuts in the vendor's place.
+
+Labels of calls: a handler may set `scope["label"]`; otherwise the label is the handler's own name. A call that
+the door spoiled is also counted as `fault.<kind>`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import Random
+from typing import Literal
+from urllib.parse import urlsplit
+
+from starlette.responses import PlainTextResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from connectors.sandbox.refusals import refusal
+
+Fault = Literal["refused", "broken", "closed", "reset", "silent", "cut", "lost"]
+
+SILENCE = (
+    0.2  # seconds of the machine's own time before a silent call is dropped: a test of it must stay quick
+)
+GRACE = 3  # at most two faults in a row at one vendor, so that a patient client always gets through
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Shares of calls, or rows, that go wrong. `seed` decides which.
+
+    Calls: `refused` 429, `broken` 500, `closed` 503 with Retry-After, `reset` before an answer, `silent` no
+    answer, `cut` in the middle of the body, `lost` carried out without an answer. Rows: `locked` (a row lock).
+    Exports: `terminated` (a Mixpanel export that ends early inside a 200).
+    """
+
+    name: str = "none"
+    seed: int = 7
+    refused: float = 0.0
+    broken: float = 0.0
+    closed: float = 0.0
+    reset: float = 0.0
+    silent: float = 0.0
+    cut: float = 0.0
+    lost: float = 0.0
+    locked: float = 0.0
+    terminated: float = 0.0
+
+    def happens(self, share: float, *what: object) -> bool:
+        """Whether something of this share happens to `what` (a row id and how often it was tried, say)."""
+        return share > 0 and self._draw(*what) < share
+
+    def fault(self, vendor: str, number: int) -> Fault | None:
+        """What happens to the vendor's `number`th call."""
+        if number % GRACE == 0:
+            return None
+        drawn = self._draw(vendor, number)
+        for kind, share in self._shares():
+            if drawn < share:
+                return kind
+            drawn -= share
+        return None
+
+    def _shares(self) -> tuple[tuple[Fault, float], ...]:
+        return (
+            ("refused", self.refused),
+            ("broken", self.broken),
+            ("closed", self.closed),
+            ("reset", self.reset),
+            ("silent", self.silent),
+            ("cut", self.cut),
+            ("lost", self.lost),
+        )
+
+    def _draw(self, *what: object) -> float:
+        return Random(repr((self.seed, *what))).random()  # noqa: S311  a simulation, not a secret
+
+
+PROFILES = {
+    profile.name: profile
+    for profile in (
+        Profile("none"),
+        Profile(
+            "mild",
+            refused=0.02,
+            broken=0.01,
+            closed=0.01,
+            reset=0.01,
+            locked=0.01,
+            terminated=0.05,
+        ),
+        Profile(
+            "storm",
+            refused=0.06,
+            broken=0.05,
+            closed=0.04,
+            reset=0.04,
+            silent=0.02,
+            cut=0.03,
+            lost=0.03,
+            locked=0.05,
+            terminated=0.2,
+        ),
+    )
+}
+
+
+def profile(name: str, *, seed: int = 7) -> Profile:
+    """The named profile under this seed; ValueError names the ones there are."""
+    if name not in PROFILES:
+        raise ValueError(f"no fault profile {name!r}; there are {', '.join(PROFILES)}")
+    chosen = PROFILES[name]
+    return Profile(**{**chosen.__dict__, "seed": seed})
+
+
+class Door:
+    """An ASGI application in front of a vendor's: host check, call counts, faults.
+
+    `drop` aborts the connection of a client address (host, port); only the server can.
+    """
+
+    def __init__(
+        self, app: ASGIApp, vendor: str, *, profile: Profile, drop: Callable[[tuple[str, int]], None]
+    ) -> None:
+        self._app, self._vendor, self._profile, self._drop = app, vendor, profile, drop
+        self._number = 0
+        self.calls: Counter[str] = Counter()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+        elif not _is_loopback(_host(scope)):
+            await PlainTextResponse("Misdirected Request\n", status_code=421)(scope, receive, send)
+        else:
+            self._number += 1
+            await self._answer(self._profile.fault(self._vendor, self._number), scope, receive, send)
+
+    async def _answer(self, fault: Fault | None, scope: Scope, receive: Receive, send: Send) -> None:
+        if fault is None:
+            await self._pass(scope, receive, send)
+            return
+        self.calls[f"fault.{fault}"] += 1
+        if fault in ("refused", "broken", "closed"):
+            await _spoken(self._vendor, fault)(scope, receive, send)
+        elif fault == "cut":
+            await self._pass(scope, receive, _Cut(send, lambda: self._drop(scope["client"])))
+        else:
+            await self._unanswered(fault, scope, receive)
+
+    async def _unanswered(self, fault: Fault, scope: Scope, receive: Receive) -> None:
+        if fault == "lost":
+            await self._pass(scope, receive, _discard)
+        elif fault == "silent":
+            await asyncio.sleep(SILENCE)
+        self._drop(scope["client"])
+        await asyncio.sleep(0)  # the loop tells the server that the connection is gone before we return
+
+    async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self.calls[_label(scope)] += 1
+
+
+class _Cut:
+    """Sends the head and half of the first piece of the body, then drops the connection."""
+
+    def __init__(self, send: Send, drop: Callable[[], None]) -> None:
+        self._send, self._drop, self._done = send, drop, False
+
+    async def __call__(self, message: Message) -> None:
+        if self._done:
+            return
+        body = message.get("body", b"")
+        if not body:
+            await self._send(message)
+            return
+        self._done = True
+        await self._send({"type": "http.response.body", "body": body[: len(body) // 2], "more_body": True})
+        await asyncio.sleep(0)
+        self._drop()
+
+
+async def _discard(message: Message) -> None:
+    """Where an answer goes that never arrives."""
+
+
+def _spoken(vendor: str, kind: str) -> Response:
+    said = refusal(vendor, kind)
+    return Response(said.body, said.status, dict(said.headers), media_type=said.media_type)
+
+
+def _host(scope: Scope) -> str:
+    return next((value.decode("latin-1") for name, value in scope["headers"] if name == b"host"), "")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return urlsplit(f"//{host}").hostname in LOOPBACK
+    except ValueError:
+        return False
+
+
+def _label(scope: Scope) -> str:
+    label = scope.get("label")
+    if label is None:
+        endpoint = scope.get("endpoint")
+        label = getattr(endpoint, "__name__", "unknown")
+    return str(label)
