@@ -1,0 +1,127 @@
+"""Opens the database of the worker's state and brings it to the newest form.
+
+SQLite is put in WAL mode, so that a reader beside a running daemon is never locked out, and its file is only
+ours to read (0600). A database that cannot be used is a `StateError` of one line, without the password.
+"""
+
+from __future__ import annotations
+
+import os
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy.exc import ArgumentError, DBAPIError
+
+from sync.errors import StateError
+
+LOCK_SECONDS = 30  # how long to wait for another process's transaction before giving up
+MIGRATION_LOCK = 0x62656C6C  # any number, the same in every process: one migrates, the others wait
+
+
+def open_engine(url: str, *, create: bool = True) -> Engine:
+    """An engine on a database of the newest form. `create=False` refuses a SQLite file that is not there."""
+    address = _address(url)
+    if address.get_backend_name() == "sqlite":
+        _prepare_file(address, create=create)
+        engine = _sqlite(address)
+    else:
+        engine = create_engine(address, hide_parameters=True, pool_pre_ping=True)
+    try:
+        _migrate(engine)
+    except DBAPIError as error:
+        engine.dispose()
+        raise database_error(address, error) from None
+    except StateError:
+        engine.dispose()
+        raise
+    return engine
+
+
+def database_error(address: URL, error: DBAPIError) -> StateError:
+    """What the driver said, in one line, and what to do."""
+    said = str(error.orig).strip().splitlines()[0] if str(error.orig).strip() else type(error.orig).__name__
+    if address.password:
+        said = said.replace(str(address.password), "***")
+    if "locked" in said:
+        said += f"; another process has held it for over {LOCK_SECONDS} s: wait for it, or end it"
+    elif "not a database" in said or "malformed" in said:
+        said += "; restore it from a copy, or move it away to start anew"
+    return StateError(f"state ({_named(address)}): {said}")
+
+
+def _named(address: URL) -> str:
+    return address.set(query={}).render_as_string(hide_password=True)
+
+
+def _address(url: str) -> URL:
+    try:
+        address = make_url(url)
+    except (ArgumentError, ValueError):
+        raise StateError(
+            "state: not a database URL; write sqlite:///path/to/state.db or postgresql+psycopg://user@host/name"
+        ) from None
+    if address.drivername in ("postgresql", "postgres", "postgresql+psycopg"):
+        return address.set(drivername="postgresql+psycopg")
+    if (
+        address.drivername == "sqlite"
+        and address.database
+        and not address.database.startswith((":", "file:"))
+    ):
+        return address
+    raise StateError(
+        f"state: {address.drivername} is not supported; use sqlite:///path/to/state.db or postgresql+psycopg://"
+    )
+
+
+def _prepare_file(address: URL, *, create: bool) -> None:
+    path = Path(str(address.database))
+    try:
+        if not create and not path.exists():
+            raise StateError(f"state: there is no {path}; `bellwether run` creates it")
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    except OSError as error:
+        raise StateError(f"state: cannot open {path}: {error.strerror}") from None
+
+
+def _sqlite(address: URL) -> Engine:
+    engine = create_engine(address, hide_parameters=True, connect_args={"timeout": LOCK_SECONDS})
+
+    @event.listens_for(engine, "connect")
+    def configure(connection: Any, _record: object) -> None:
+        connection.isolation_level = None  # the driver opens no transaction on a SELECT: we begin them all
+        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        reads_only = connection.get_execution_options().get("reads_only", False)
+        connection.exec_driver_sql("BEGIN" if reads_only else "BEGIN IMMEDIATE")
+
+    return engine
+
+
+def _migrate(engine: Engine) -> None:
+    with as_file(files("sync") / "migrations") as folder:
+        config = Config()
+        config.set_main_option("script_location", str(folder).replace("%", "%%"))
+        script = ScriptDirectory.from_config(config)
+        with engine.connect() as connection:
+            present = MigrationContext.configure(connection).get_current_revision()
+        if present == script.get_current_head():
+            return
+        if present is not None and present not in {revision.revision for revision in script.walk_revisions()}:
+            raise StateError(
+                f"state ({_named(engine.url)}): written by a newer Bellwether (revision {present}); upgrade"
+            )
+        with engine.begin() as connection:
+            if connection.dialect.name == "postgresql":
+                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")

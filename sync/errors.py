@@ -1,0 +1,15 @@
+"""What the worker itself can trip over, in one line that says what to do."""
+
+from __future__ import annotations
+
+
+class StateError(Exception):
+    """The database of the worker's state cannot be used; the message names it without its password."""
+
+
+class Busy(Exception):
+    """Another worker holds the lease."""
+
+
+class LeaseLost(Exception):
+    """The lease went to another worker while this one was at work."""

@@ -1,0 +1,1 @@
+"""How the state's database came to its present form, one file a step."""

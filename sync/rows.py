@@ -1,0 +1,89 @@
+"""What the worker remembers, as plain values: one class for each table of `tables.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any, Literal
+
+RunStatus = Literal["running", "done", "partial", "failed"]
+DeliveryStatus = Literal["pending", "confirmed", "failed", "quarantined", "closed"]
+
+
+@dataclass(frozen=True, slots=True)
+class AccountRow:
+    """A customer. `left_at`: when its record stopped meeting `accounts.where` (None: it is a member now)."""
+
+    id: str
+    name: str
+    owner: str | None
+    domains: tuple[str, ...]
+    refs: Mapping[str, str]
+    since: datetime | None
+    first_seen_at: datetime
+    seen_at: datetime
+    left_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How far a source has been read: complete from `since` until `through`; `names` it has yielded."""
+
+    source: str
+    cursor: dict[str, Any] | None
+    since: datetime | None
+    through: datetime | None
+    names: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One pass over one slot of time; `report` is what `status` shows of it."""
+
+    id: int
+    kind: str
+    slot: str
+    status: RunStatus
+    started_at: datetime
+    finished_at: datetime | None
+    report: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """Today's answer for an account. `causes`: ordered measures and directions, like "weekly_active-"."""
+
+    account: str
+    score: float | None
+    tier: str
+    tier_since: date | None
+    coverage: float
+    scored_at: datetime | None
+    causes: tuple[str, ...]
+    version: str
+    next_action: str
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What one record of one destination should hold, and what is known to be there.
+
+    `wanted` and `confirmed` are canonical values by our field names, as JSON; `deciding` is a fingerprint of
+    the deciding fields of `wanted`. `code`, `message` and `remedy` belong to the last attempt that failed.
+    """
+
+    destination: str
+    record_id: str
+    account: str
+    wanted: Mapping[str, Any] | None = None
+    confirmed: Mapping[str, Any] | None = None
+    deciding: str = ""
+    status: DeliveryStatus = "pending"
+    attempts: int = 0
+    code: str = ""
+    message: str = ""
+    remedy: str = ""
+    next_try_at: datetime | None = None
+    confirmed_at: datetime | None = None
+    refresh_on: date | None = None

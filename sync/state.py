@@ -1,0 +1,287 @@
+"""What the worker remembers between runs: accounts, keys, readings, runs, totals, deliveries and the lease.
+
+All SQL of the worker is in this file. It runs on SQLite (one file, one machine) and on PostgreSQL by URL. A
+change runs in a transaction that has the right to write from its first statement, because on SQLite a transaction
+that begins by reading can lose another's update without an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import fields
+from datetime import datetime, timedelta
+from itertools import islice
+from typing import Any, TypeVar
+
+from sqlalchemy import ColumnElement, Connection, Table, delete, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError
+
+from connectors.base import Account, Key
+from sync.database import database_error, open_engine
+from sync.rows import AccountRow, Delivery, Reading, Run, RunStatus, Total
+from sync.tables import ACCOUNTS, DELIVERIES, KEYS, LEASE, META, READINGS, RUNS, TOTALS
+
+CHUNK = 10_000  # rows a statement is executed with at a time: bounds memory, not the transaction
+LEASE_NAME = "worker"
+
+T = TypeVar("T")
+
+
+class State:
+    """The worker's memory behind one database URL; `create=False` refuses a SQLite file that is not there."""
+
+    def __init__(self, url: str, *, create: bool = True) -> None:
+        self._engine = open_engine(url, create=create)
+        self._reader = self._engine.execution_options(reads_only=True)
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    def __repr__(self) -> str:
+        return f"State({self._engine.url.render_as_string(hide_password=True)!r})"
+
+    # -- meta: single values ---------------------------------------------------------------------------------
+
+    def meta(self, key: str) -> Any:
+        """The value kept under `key`, or None."""
+        with self._read() as connection:
+            return connection.scalar(select(META.c.value).where(META.c.key == key))
+
+    def set_meta(self, key: str, value: Any) -> None:
+        with self._write() as connection:
+            _upsert(connection, META, [{"key": key, "value": value}])
+
+    # -- accounts and keys -----------------------------------------------------------------------------------
+
+    def save_accounts(self, rows: Iterable[Account], *, now: datetime) -> None:
+        """Insert or refresh these accounts; one that had left is a member again."""
+        with self._write() as connection:
+            _upsert(connection, ACCOUNTS, (_account(row, now) for row in rows), keep=("first_seen_at",))
+
+    def close_missing_accounts(self, seen: set[str], *, now: datetime) -> list[str]:
+        """Mark every member that is not in `seen` as left; returns those, in order."""
+        with self._write() as connection:
+            members = connection.scalars(select(ACCOUNTS.c.id).where(ACCOUNTS.c.left_at.is_(None)))
+            left = sorted(set(members) - seen)
+            for ids in _chunks(left, 500):
+                connection.execute(update(ACCOUNTS).where(ACCOUNTS.c.id.in_(ids)).values(left_at=now))
+        return left
+
+    def accounts(self, *, members_only: bool = True) -> list[AccountRow]:
+        """Accounts by id."""
+        query = select(*_columns(ACCOUNTS, AccountRow)).order_by(ACCOUNTS.c.id)
+        if members_only:
+            query = query.where(ACCOUNTS.c.left_at.is_(None))
+        with self._read() as connection:
+            return [AccountRow(*row) for row in connection.execute(query)]
+
+    def save_keys(self, keys: Iterable[Key], *, now: datetime) -> None:
+        with self._write() as connection:
+            _upsert(connection, KEYS, (_key(key, now) for key in keys))
+
+    def keys(self, source: str | None = None) -> list[Key]:
+        """Keys by source and key."""
+        query = select(KEYS.c.source, KEYS.c.key, KEYS.c.name, KEYS.c.domains, KEYS.c.refs)
+        if source is not None:
+            query = query.where(KEYS.c.source == source)
+        with self._read() as connection:
+            return [Key(*row) for row in connection.execute(query.order_by(KEYS.c.source, KEYS.c.key))]
+
+    # -- readings --------------------------------------------------------------------------------------------
+
+    def reading(self, source: str) -> Reading | None:
+        return next((row for row in self._readings(READINGS.c.source == source)), None)
+
+    def readings(self) -> list[Reading]:
+        return self._readings()
+
+    def save_reading(
+        self,
+        source: str,
+        *,
+        cursor: dict[str, Any] | None,
+        since: datetime | None,
+        through: datetime | None,
+        names: Iterable[str],
+    ) -> None:
+        row = Reading(source, cursor, since, through, frozenset(names))
+        with self._write() as connection:
+            _upsert(connection, READINGS, [_values(row)])
+
+    def _readings(self, *where: ColumnElement[bool]) -> list[Reading]:
+        query = select(*_columns(READINGS, Reading)).where(*where).order_by(READINGS.c.source)
+        with self._read() as connection:
+            return [Reading(*row) for row in connection.execute(query)]
+
+    # -- runs ------------------------------------------------------------------------------------------------
+
+    def start_run(self, kind: str, slot: str, now: datetime) -> int | None:
+        """Begin the run of this slot; None when it has been finished before.
+
+        One that was begun and never finished belonged to a worker that died: it is begun again under its id.
+        The caller holds the lease, so no other worker can be in the middle of it.
+        """
+        with self._write() as connection:
+            found = connection.execute(
+                select(RUNS.c.id, RUNS.c.status)
+                .where(RUNS.c.kind == kind, RUNS.c.slot == slot)
+                .with_for_update()
+            ).first()
+            if found is None:
+                new = RUNS.insert().values(
+                    kind=kind, slot=slot, status="running", started_at=now, finished_at=None, report={}
+                )
+                return int(connection.execute(new.returning(RUNS.c.id)).scalar_one())
+            if found.status != "running":
+                return None
+            connection.execute(update(RUNS).where(RUNS.c.id == found.id).values(started_at=now))
+            return int(found.id)
+
+    def finish_run(self, run: int, status: RunStatus, report: Mapping[str, Any], now: datetime) -> None:
+        with self._write() as connection:
+            connection.execute(
+                update(RUNS)
+                .where(RUNS.c.id == run)
+                .values(status=status, report=dict(report), finished_at=now)
+            )
+
+    def last_runs(self, n: int, *, kind: str | None = None) -> list[Run]:
+        """The newest runs, newest first."""
+        query = select(*_columns(RUNS, Run)).order_by(RUNS.c.started_at.desc(), RUNS.c.id.desc()).limit(n)
+        if kind is not None:
+            query = query.where(RUNS.c.kind == kind)
+        with self._read() as connection:
+            return [Run(*row) for row in connection.execute(query)]
+
+    def last_finished(self, kind: str) -> Run | None:
+        """The newest run of this kind that was carried out (`done` or `partial`)."""
+        query = (
+            select(*_columns(RUNS, Run))
+            .where(RUNS.c.kind == kind, RUNS.c.status.in_(("done", "partial")))
+            .order_by(RUNS.c.finished_at.desc(), RUNS.c.id.desc())
+            .limit(1)
+        )
+        with self._read() as connection:
+            row = connection.execute(query).first()
+        return Run(*row) if row else None
+
+    # -- totals and deliveries -------------------------------------------------------------------------------
+
+    def totals(self) -> dict[str, Total]:
+        """Today's answer by account."""
+        with self._read() as connection:
+            rows = connection.execute(select(*_columns(TOTALS, Total)).order_by(TOTALS.c.account))
+            return {row[0]: Total(*row) for row in rows}
+
+    def save_totals(self, totals: Iterable[Total]) -> None:
+        with self._write() as connection:
+            _upsert(connection, TOTALS, map(_values, totals))
+
+    def remove_totals(self, accounts: Iterable[str]) -> None:
+        """Forget the answers of these accounts."""
+        with self._write() as connection:
+            for ids in _chunks(accounts, 500):
+                connection.execute(delete(TOTALS).where(TOTALS.c.account.in_(ids)))
+
+    def deliveries(self, destination: str) -> dict[str, Delivery]:
+        """Deliveries of a destination by record id."""
+        query = select(*_columns(DELIVERIES, Delivery)).where(DELIVERIES.c.destination == destination)
+        with self._read() as connection:
+            rows = connection.execute(query.order_by(DELIVERIES.c.record_id))
+            return {row.record_id: Delivery(*row) for row in rows}
+
+    def save_deliveries(self, deliveries: Iterable[Delivery]) -> None:
+        with self._write() as connection:
+            _upsert(connection, DELIVERIES, map(_values, deliveries))
+
+    # -- the lease -------------------------------------------------------------------------------------------
+
+    def take_lease(self, holder: str, *, now: datetime, seconds: float) -> int | None:
+        """The epoch of a lease that is ours from now on; None while another's has not run out."""
+        free = or_(LEASE.c.holder.is_(None), LEASE.c.expires_at <= now)
+        taken = (
+            update(LEASE)
+            .where(LEASE.c.name == LEASE_NAME, free)
+            .values(holder=holder, epoch=LEASE.c.epoch + 1, expires_at=now + timedelta(seconds=seconds))
+            .returning(LEASE.c.epoch)
+        )
+        with self._write() as connection:
+            epoch: int | None = connection.scalar(taken)
+        return epoch
+
+    def renew_lease(self, holder: str, epoch: int, *, now: datetime, seconds: float) -> bool:
+        """Whether the lease is still ours; then it lasts `seconds` from now."""
+        return self._change_lease(holder, epoch, expires_at=now + timedelta(seconds=seconds))
+
+    def release_lease(self, holder: str, epoch: int) -> bool:
+        """Whether the lease was still ours; then it is free."""
+        return self._change_lease(holder, epoch, holder=None, expires_at=None)
+
+    def _change_lease(self, owner: str, number: int, **values: Any) -> bool:
+        ours = (LEASE.c.name == LEASE_NAME) & (LEASE.c.holder == owner) & (LEASE.c.epoch == number)
+        with self._write() as connection:
+            return connection.execute(update(LEASE).where(ours).values(**values)).rowcount == 1
+
+    # -- transactions ----------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _read(self) -> Iterator[Connection]:
+        try:
+            with self._reader.begin() as connection:
+                yield connection
+        except DBAPIError as error:
+            raise database_error(self._engine.url, error) from None
+
+    @contextmanager
+    def _write(self) -> Iterator[Connection]:
+        try:
+            with self._engine.begin() as connection:
+                yield connection
+        except DBAPIError as error:
+            raise database_error(self._engine.url, error) from None
+
+
+def _upsert(
+    connection: Connection, table: Table, rows: Iterable[Mapping[str, Any]], *, keep: Sequence[str] = ()
+) -> None:
+    """Insert rows, or overwrite all but the key and the `keep` columns where the key is there."""
+    insert = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(table)
+    keys = [column.name for column in table.primary_key]
+    changed = {c.name: insert.excluded[c.name] for c in table.c if c.name not in keys and c.name not in keep}
+    statement = insert.on_conflict_do_update(index_elements=keys, set_=changed)
+    for chunk in _chunks(rows, CHUNK):
+        connection.execute(statement, chunk)
+
+
+def _chunks(rows: Iterable[T], size: int) -> Iterator[list[T]]:
+    rest = iter(rows)
+    while chunk := list(islice(rest, size)):
+        yield chunk
+
+
+def _columns(table: Table, row: type[Any]) -> list[ColumnElement[Any]]:
+    return [table.c[field.name] for field in fields(row)]
+
+
+def _values(row: Reading | Total | Delivery) -> dict[str, Any]:
+    return {name: getattr(row, name) for name in row.__slots__}
+
+
+def _account(account: Account, now: datetime) -> dict[str, Any]:
+    return {
+        "id": account.id,
+        "name": account.name,
+        "owner": account.owner,
+        "domains": account.domains,
+        "refs": dict(account.refs),
+        "since": account.since,
+        "first_seen_at": now,
+        "seen_at": now,
+        "left_at": None,
+    }
+
+
+def _key(key: Key, now: datetime) -> dict[str, Any]:
+    return {**key._asdict(), "refs": dict(key.refs), "seen_at": now}
