@@ -13,3 +13,7 @@ class Busy(Exception):
 
 class LeaseLost(Exception):
     """The lease went to another worker while this one was at work."""
+
+
+class UsageError(Exception):
+    """What was asked for on the command line cannot be done."""

@@ -111,7 +111,9 @@ def link(
     )
 
 
-def propose(unmatched: Sequence[Unsure], accounts: Sequence[Customer]) -> dict[tuple[str, str], tuple[str, float]]:
+def propose(
+    unmatched: Sequence[Unsure], accounts: Sequence[Customer]
+) -> dict[tuple[str, str], tuple[str, float]]:
     """For unmatched keys with a name, the account with the most similar one and how similar (0-100). Never applied."""
     from rapidfuzz import fuzz, process
 
@@ -203,6 +205,20 @@ def _fix(key: Key) -> str:
 
 
 def _plain(name: str) -> str:
-    legal = {"inc", "llc", "ltd", "gmbh", "ag", "sa", "bv", "plc", "co", "corp", "corporation", "company", "limited"}
+    legal = {
+        "inc",
+        "llc",
+        "ltd",
+        "gmbh",
+        "ag",
+        "sa",
+        "bv",
+        "plc",
+        "co",
+        "corp",
+        "corporation",
+        "company",
+        "limited",
+    }
     words = "".join(letter if letter.isalnum() else " " for letter in name.casefold()).split()
     return " ".join(word for word in words if word not in legal) or name.casefold()

@@ -57,7 +57,9 @@ def _zone(name: object) -> ZoneInfo:
     try:
         return ZoneInfo(str(name))
     except (KeyError, ValueError, OSError):
-        raise ValueError("is not a time zone; write a name such as UTC, Europe/Berlin or America/New_York") from None
+        raise ValueError(
+            "is not a time zone; write a name such as UTC, Europe/Berlin or America/New_York"
+        ) from None
 
 
 def _positive(length: timedelta) -> timedelta:
@@ -225,7 +227,11 @@ def _assemble(path: Path, document: Document) -> Settings:
 
 
 def _connectors(
-    entries: Mapping[str, Entry], registry: Mapping[str, Kind], section: str, document: Document, mistakes: list[str]
+    entries: Mapping[str, Entry],
+    registry: Mapping[str, Kind],
+    section: str,
+    document: Document,
+    mistakes: list[str],
 ) -> dict[str, Connector]:
     built = {}
     for name, entry in entries.items():
@@ -252,7 +258,7 @@ def _cross_checks(file: _File, document: Document, destinations: Mapping[str, Co
     elif file.home in destinations and destinations[file.home].kind != "file" and not file.accounts.where:
         yield (
             f"{document.place(('accounts', 'where'))}: say which records are customers, "
-            "for example \"Type = 'Customer'\" or \"lifecyclestage = customer\""
+            'for example "Type = \'Customer\'" or "lifecyclestage = customer"'
         )
     for name in file.sources:
         if name in file.destinations:
@@ -296,7 +302,11 @@ def load_scorecard(name: str, folder: Path) -> Scorecard | None:
 
 
 def _lines(
-    error: ValidationError, document: Document, prefix: Loc, model: type[BaseModel], also: type[BaseModel] | None = None
+    error: ValidationError,
+    document: Document,
+    prefix: Loc,
+    model: type[BaseModel],
+    also: type[BaseModel] | None = None,
 ) -> Iterator[str]:
     for mistake in error.errors(include_url=False, include_input=False, include_context=False):
         loc = _known(prefix + mistake["loc"], document)

@@ -1,0 +1,81 @@
+"""Reading the directories: the home's customers with their attributes, and other destinations' companies as keys."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from datetime import datetime, timedelta
+from typing import Any
+
+from connectors.base import Account, Event, Page
+from connectors.errors import SettingsWrong
+from sync.worker import Worker, as_key
+
+BLANK = "none"  # the label of an attribute that was emptied: a fact of its own, not a retraction of the past
+
+
+def read_home(worker: Worker, *, now: datetime, due_only: bool) -> dict[str, int]:
+    """Read the records that are customers, and their attributes as level facts. Counts, or nothing when not due."""
+    home, rules = worker.home, worker.settings.accounts
+    last = worker.state.reading(home.name)
+    if due_only and last and last.through and now - last.through < rules.every:
+        return {}
+    seen: set[str] = set()
+    facts = 0
+    for accounts in home.accounts(where=rules.where, attributes=rules.attributes):
+        worker.state.save_accounts(accounts, now=now)
+        seen.update(account.id for account in accounts)
+        events = _changed(worker, home.name, accounts, now)
+        facts += worker.log.append(home.name, Page(events=events)).written
+    if not seen and worker.state.accounts():
+        raise SettingsWrong(
+            "no record meets accounts.where any more; the accounts known so far are kept", place=home.name
+        )
+    left = worker.state.close_missing_accounts(seen, now=now)
+    worker.state.save_reading(
+        home.name,
+        cursor=None,
+        since=last.since if last and last.since else now,
+        through=now + timedelta(microseconds=1),
+        names=frozenset(rules.attributes),
+    )
+    return {"read": len(seen), "left": len(left), "facts": facts}
+
+
+def read_companies(worker: Worker, name: str, *, now: datetime) -> None:
+    """Read another destination's companies as keys, to be linked to accounts by the same rules as any source's."""
+    for companies in worker.destinations[name].accounts(where="", attributes={}):
+        worker.state.save_keys([as_key(name, company) for company in companies], now=now)
+
+
+def _changed(worker: Worker, home: str, accounts: Sequence[Account], now: datetime) -> list[Event]:
+    """A level fact for each attribute whose value is not the last one known, dated when we first saw it."""
+    known = _levels(worker, home, [account.id for account in accounts])
+    events = []
+    for account in accounts:
+        for name, value in account.attributes.items():
+            last, number = known.get((account.id, name), (None, 0))
+            number_value, label = _as_fact(value)
+            if (number_value, label) != last and (last is not None or value is not None):
+                fact = f"{account.id}/{name}/{number + 1}"
+                events.append(Event(home, fact, account.id, None, name, now, number_value, label))
+    return events
+
+
+def _as_fact(value: float | str | None) -> tuple[float | None, str | None]:
+    if value is None:
+        return None, BLANK
+    return (None, value[:64]) if isinstance(value, str) else (float(value), None)
+
+
+def _levels(worker: Worker, home: str, ids: Sequence[str]) -> Mapping[tuple[str, str], tuple[Any, int]]:
+    """The last value of each attribute of these accounts, and how many there have been."""
+    if not worker.settings.accounts.attributes:
+        return {}
+    with closing(worker.log.connect(spill=worker.spill)) as connection:
+        rows = connection.execute(
+            "select account_key, name, value, label, cast(regexp_extract(id, '[0-9]+$') as integer) as number "
+            "from events where source = ? and account_key in (select unnest(?)) order by number",
+            [home, list(ids)],
+        ).fetchall()
+    return {(key, name): ((value, label), number) for key, name, value, label, number in rows}

@@ -1,0 +1,194 @@
+"""The command line: a contract that scripts rely on.
+
+Exit codes: 0 done, 1 some accounts or sources failed (they are named), 2 settings or usage. Results go to standard
+output, everything else to standard error. Bodies are imported when a command is run, so that help is quick.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    name="bellwether",
+    help="Keeps a true, explained customer health score in the CRM.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Config = Annotated[
+    Path, typer.Option("--config", envvar="BELLWETHER_CONFIG", help="The settings file.", show_default=True)
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of words.")]
+DEFAULT = Path("bellwether.yaml")
+
+
+class Only(StrEnum):
+    """The steps that `run` can be narrowed to."""
+
+    pull = "pull"
+    score = "score"
+
+
+def main() -> None:
+    """The entry point: every failure a person can mend is one line and an exit code, never a traceback."""
+    with _told():
+        app()
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(1)
+    except Exception as error:
+        sys.exit(_exit_code(error))
+
+
+def _exit_code(error: Exception) -> int:
+    """Say what went wrong in one line per mistake. An error nobody foresaw is raised again, traceback and all."""
+    from connectors.errors import ConnectorError
+    from sync.console import complain
+    from sync.errors import Busy, LeaseLost, StateError, UsageError
+    from sync.settings import SettingsError
+
+    lines = error.lines if isinstance(error, SettingsError) else [str(error)]
+    if isinstance(error, SettingsError | StateError | UsageError):
+        code = 2
+    elif isinstance(error, ConnectorError | Busy | LeaseLost):
+        code = 1
+    else:
+        raise error
+    for line in lines:
+        complain(line)
+    return code
+
+
+@app.command()
+def init(
+    config: Config = DEFAULT,
+    force: Annotated[bool, typer.Option("--force", help="Write over a settings file that is there.")] = False,
+) -> None:
+    """Write an annotated settings file, and an example of the environment it needs, to begin with."""
+    from sync.commands import write_starter
+
+    write_starter(config, force=force)
+
+
+@app.command()
+def check(config: Config = DEFAULT, json: Json = False) -> None:
+    """Look at settings, credentials, fields and matching; say in a line each what is wrong and what to do."""
+    from sync.commands import check as body
+
+    raise typer.Exit(body(config, as_json=json))
+
+
+@app.command()
+def provision(
+    config: Config = DEFAULT,
+    apply: Annotated[bool, typer.Option("--apply", help="Carry the plan out.")] = False,
+    json: Json = False,
+) -> None:
+    """Show which fields would be made in the CRMs; make them with --apply. Nothing is ever deleted."""
+    from sync.commands import provision as body
+
+    raise typer.Exit(body(config, apply=apply, as_json=json))
+
+
+@app.command()
+def run(
+    config: Config = DEFAULT,
+    only: Annotated[Only | None, typer.Option("--only", help="Stop after this step's own work.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show each field before and after; write none.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Make one pass now: accounts, pull, score, deliver."""
+    from sync.commands import run as body
+
+    raise typer.Exit(body(config, only=only.value if only else None, dry_run=dry_run, as_json=json))
+
+
+@app.command()
+def daemon(config: Config = DEFAULT) -> None:
+    """Keep making passes as things fall due, until SIGTERM or Ctrl-C."""
+    from sync.commands import daemon as body
+
+    body(config)
+
+
+@app.command()
+def status(config: Config = DEFAULT, json: Json = False) -> None:
+    """Show the last passes, how far each source is read, what is matched, and rows that failed."""
+    from sync.commands import status as body
+
+    body(config, as_json=json)
+
+
+@app.command()
+def explain(
+    account: Annotated[str, typer.Argument(help="The account's id, or its name.")],
+    config: Config = DEFAULT,
+    json: Json = False,
+) -> None:
+    """Show what an account's score is made of, why, and where it was written."""
+    from sync.commands import explain as body
+
+    body(config, account, as_json=json)
+
+
+@app.command()
+def scores(
+    config: Config = DEFAULT,
+    as_of: Annotated[str | None, typer.Option("--as-of", help="A day, YYYY-MM-DD; today by default.")] = None,
+    account: Annotated[str | None, typer.Option("--account", help="Only this account's id.")] = None,
+    sql: Annotated[bool, typer.Option("--sql", help="Print the SQL that works the scores out.")] = False,
+    json: Json = False,
+) -> None:
+    """Work out scores from what is in the log, and print them. Writes nothing anywhere."""
+    from sync.commands import scores as body
+
+    body(config, as_of=as_of, account=account, sql=sql, as_json=json)
+
+
+@app.command()
+def sandbox(
+    accounts: Annotated[
+        int, typer.Option("--accounts", min=1, help="Customers in the simulated company.")
+    ] = 300,
+    seed: Annotated[int, typer.Option("--seed", help="Another seed, another company.")] = 7,
+    faults: Annotated[str, typer.Option("--faults", help="none, mild or storm.")] = "none",
+    port: Annotated[int, typer.Option("--port", help="First of four ports; 0 takes free ones.")] = 8800,
+    speed: Annotated[
+        float, typer.Option("--speed", help="How many times as fast as real time it lives.")
+    ] = 1.0,
+) -> None:
+    """Serve Zendesk, Mixpanel, Salesforce and HubSpot stand-ins on loopback, and print a settings file for them."""
+    from sync.rehearsal import sandbox as body
+
+    body(accounts=accounts, seed=seed, faults=faults, port=port, speed=speed)
+
+
+@app.command()
+def demo(
+    accounts: Annotated[
+        int, typer.Option("--accounts", min=10, help="Customers in the simulated company.")
+    ] = 300,
+    seed: Annotated[int, typer.Option("--seed", help="Another seed, another company.")] = 7,
+    days: Annotated[int, typer.Option("--days", min=1, max=60, help="Simulated days to live.")] = 14,
+) -> None:
+    """Do the whole job on a simulated company, start to end, in a temporary folder."""
+    from sync.rehearsal import demo as body
+
+    raise typer.Exit(body(accounts=accounts, seed=seed, days=days))

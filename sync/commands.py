@@ -1,0 +1,432 @@
+"""The bodies of the commands: open the worker, do one thing, say what came of it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+import config as words
+from sync.check import findings
+from sync.console import Bars, clean, complain, put_json, say, table
+from sync.deliveries import plain
+from sync.errors import UsageError
+from sync.matching import MatchReport, match_report
+from sync.report import Report
+from sync.run import Step, run_once
+from sync.scores import Scored, fetch, scored, statement
+from sync.settings import load
+from sync.tables import AccountRow, Delivery
+from sync.worker import Worker, opened
+
+
+def write_starter(path: Path, *, force: bool) -> None:
+    """Write the starter settings and the example environment; never over a file that is there, unless forced."""
+    example = path.parent / ".env.example"
+    if path.exists() and not force:
+        raise UsageError(f"{path} is there already; --force writes over it")
+    try:
+        path.write_text(words.template("starter.yaml"), encoding="utf-8")
+        example.write_text(words.template("env.example"), encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written ({error.strerror})") from None
+    say(f"wrote {path} and {example}")
+    say("next: copy .env.example to .env, fill both in, then `bellwether check`")
+
+
+def check(path: Path, *, as_json: bool) -> int:
+    """Print one line per finding; 1 when something has to be mended."""
+    with _worker(path) as worker:
+        found = []
+        for finding in findings(worker):
+            found.append(finding)
+            if not as_json:
+                mark, style = ("ok  ", "") if finding.ok else ("FIX ", "red")
+                remedy = f" -> {finding.remedy}" if finding.remedy else ""
+                say(f"{mark} {finding.place}: {finding.message}{remedy}", style)
+    if as_json:
+        put_json({"ok": all(item.ok for item in found), "findings": [item._asdict() for item in found]})
+    return 0 if all(item.ok for item in found) else 1
+
+
+def provision(path: Path, *, apply: bool, as_json: bool) -> int:
+    """Print the plan of every destination; with `apply`, carry it out."""
+    with _worker(path) as worker:
+        plan = [(name, change) for name, part in worker.destinations.items() for change in part.plan()]
+        for name, change in plan:
+            if apply:
+                change.apply()
+            if not as_json:
+                say(f"{'done' if apply else 'would'} {name}: {change.what}")
+    if as_json:
+        put_json(
+            {
+                "applied": apply,
+                "changes": [{"destination": name, "what": change.what} for name, change in plan],
+            }
+        )
+    elif not plan:
+        say("every field is there and as it should be")
+    elif not apply:
+        say("nothing was changed; --apply carries this out")
+    return 0
+
+
+def run(path: Path, *, only: Step | None, dry_run: bool, as_json: bool) -> int:
+    """Make one pass and tell what it did."""
+    with _worker(path) as worker, Bars() as bars:
+        report = run_once(worker, only=only, dry_run=dry_run, progress=bars)
+    if as_json:
+        put_json(report.as_dict())
+    else:
+        show_report(report, dry_run=dry_run)
+    return 0 if report.status == "done" else 1
+
+
+def daemon(path: Path) -> None:
+    """Work until told to stop."""
+    from sync.daemon import serve
+
+    _log_as_json()
+    with opened(load(path)) as worker:
+        serve(worker)
+
+
+def status(path: Path, *, as_json: bool) -> None:
+    """Print what state knows: passes, readings, matching, rows that failed."""
+    with _worker(path) as worker:
+        document = _status(worker)
+        matching = match_report(worker)
+    if as_json:
+        put_json({**document, "matching": matching.as_dict()})
+        return
+    table(
+        "Passes",
+        ("started", "took", "status", "problems"),
+        ([r["started"], r["seconds"], r["status"], r["problems"]] for r in document["runs"]),
+        numbers=(1,),
+    )
+    table(
+        "Sources",
+        ("source", "complete since", "read through"),
+        ([r["source"], r["since"], r["through"]] for r in document["sources"]),
+    )
+    table(
+        "Deliveries",
+        ("destination", "status", "records"),
+        ([d["destination"], d["status"], d["records"]] for d in document["deliveries"]),
+        numbers=(2,),
+    )
+    if document["failed"]:
+        table(
+            "Rows that failed",
+            ("destination", "record", "account", "attempts", "code", "message"),
+            (
+                [f[key] for key in ("destination", "record", "account", "attempts", "code", "message")]
+                for f in document["failed"]
+            ),
+        )
+    show_matching(matching)
+
+
+def explain(path: Path, account: str, *, as_json: bool) -> None:
+    """Print one account's score with all its parts, and where it was delivered."""
+    with _worker(path) as worker:
+        row = _account(worker, account)
+        document = _explained(worker, row)
+    if as_json:
+        put_json(document)
+        return
+    say(f"{row.name} ({row.id}): {_in_words(document)}", "bold")
+    if document["reason"]:
+        say(f"{document['reason']}. Next: {document['next_action'] or 'nothing'}")
+    show_parts(document["parts"])
+    for link in document["links"]:
+        say(f"linked: {link['source']} {link['key']} by {link['how']}")
+    for record in document["deliveries"]:
+        say(f"{record['destination']} {record['record']}: {record['status']} {record['message']}".rstrip())
+
+
+def scores(path: Path, *, as_of: str | None, account: str | None, sql: bool, as_json: bool) -> None:
+    """Work out and print the scores of a day; writes nothing."""
+    with _worker(path) as worker:
+        day = _day(worker, as_of)
+        accounts = worker.state.accounts()
+        basis = worker.basis(accounts, worker.links(accounts))
+        if sql:
+            sys.stdout.write(statement(worker.log, basis))
+            return
+        if account is not None:
+            _account(worker, account)
+        with scored(worker.log, basis, [day], spill=worker.spill) as connection:
+            rows = [row for row in fetch(connection, day) if account in (None, row.account)]
+    names = {row.id: row.name for row in accounts}
+    card = basis.scorecard
+    documents = [score_document(row, names[row.account], card.name, card.version) for row in rows]
+    if as_json:
+        put_json(documents)
+    elif account is not None:
+        say(f"{names[account]} on {day}: {_in_words(documents[0])}", "bold")
+        show_parts(documents[0]["parts"])
+    else:
+        cells = ([d["account"], d["name"], d["score"], d["tier"], f"{d['coverage']:.0%}"] for d in documents)
+        table(
+            f"Scores as of {day} by {card.name} {card.version}",
+            ("account", "name", "score", "tier", "coverage"),
+            cells,
+            numbers=(2, 4),
+        )
+
+
+def score_document(row: Scored, name: str, scorecard: str, version: str) -> dict[str, Any]:
+    """One account's score as scripts read it; the contributions sum to the score."""
+    keys = ("dimension", "measure", "value", "points", "weight", "contribution", "state")
+    return {
+        "account": row.account,
+        "name": name,
+        "scorecard": scorecard,
+        "version": version,
+        "as_of": row.as_of.isoformat(),
+        "score": row.score,
+        "tier": row.tier,
+        "coverage": row.coverage,
+        "low": row.low,
+        "high": row.high,
+        "held": row.held,
+        "parts": [{key: getattr(part, key) for key in keys} for part in row.parts],
+    }
+
+
+def show_report(report: Report, *, dry_run: bool = False) -> None:
+    """A pass in a few lines and tables."""
+    if report.accounts:
+        say(f"accounts: {report.accounts['read']:,} read, {report.accounts['left']:,} left")
+    for source, part in report.pulled.items():
+        bad = (
+            f", {part['rejected']:,} rows could not be read ({'; '.join(part['reasons'])})"
+            if part["rejected"]
+            else ""
+        )
+        say(f"{source}: {part['written']:,} facts new or changed, {part['unchanged']:,} unchanged{bad}")
+    if report.scored:
+        say("scored: " + ", ".join(f"{count:,} {tier}" for tier, count in sorted(report.scored.items())))
+    show_moves(report)
+    for name, part in report.delivered.items():
+        say(
+            f"{name}: {part['written']:,} written, {part['adopted']:,} already so, {part['unchanged']:,} unchanged, {part['waiting']:,} waiting, {len(part['failed']):,} failed"
+        )
+    if dry_run:
+        cells = (
+            [d["destination"], d["account"], d["field"], d["before"], d["after"]] for d in report.differences
+        )
+        table("Would be written", ("destination", "account", "field", "before", "after"), cells)
+    for part in report.delivered.values():
+        for row in part["failed"][:20]:
+            complain(f"{row['account']} (record {row['record']}): {row['code']} {row['message']}")
+    for problem in report.problems:
+        complain(f"{problem.place}: {problem.message.removeprefix(f'{problem.place}: ')}")
+
+
+def show_moves(report: Report) -> None:
+    """The accounts that changed tier, and why."""
+    if report.moved:
+        cells = ([move.name, move.before, move.after, move.score, move.reason] for move in report.moved)
+        table("Changed tier", ("account", "from", "to", "score", "why"), cells, numbers=(3,))
+
+
+def show_matching(report: MatchReport) -> None:
+    """How each source's keys are linked, and the busiest that are not."""
+    cells = (
+        [
+            part.source,
+            part.accounts,
+            ", ".join(f"{n:,} by {how.replace('_', ' ')}" for how, n in part.how.items()),
+            part.ambiguous,
+            part.unmatched,
+        ]
+        for part in report.sources
+    )
+    table(
+        f"Matching of {report.accounts:,} accounts",
+        ("source", "accounts", "linked keys", "ambiguous", "unmatched"),
+        cells,
+        numbers=(1, 3, 4),
+    )
+    if report.busiest:
+        cells = ([loose.source, loose.key, loose.name, loose.facts, loose.why] for loose in report.busiest)
+        table("Not linked, busiest first", ("source", "key", "name", "facts", "why"), cells, numbers=(3,))
+        say(f"to fix one: {report.busiest[0].fix}", "dim")
+
+
+def show_parts(parts: Sequence[dict[str, Any]]) -> None:
+    """Every measure with its value, points, effective weight and contribution."""
+    cells = (
+        [
+            p["dimension"],
+            p["measure"],
+            _figure(p["value"]),
+            p["points"],
+            f"{p['weight']:.1%}",
+            p["contribution"],
+            "" if p["state"] == "live" else p["state"],
+        ]
+        for p in parts
+    )
+    table(
+        "",
+        ("dimension", "measure", "value", "points", "weight", "contribution", ""),
+        cells,
+        numbers=(2, 3, 4, 5),
+    )
+
+
+def _figure(value: float | None) -> str | None:
+    return None if value is None else f"{value:,.3f}".rstrip("0").rstrip(".")
+
+
+def _in_words(document: dict[str, Any]) -> str:
+    if document["score"] is None:
+        return f"unscored ({document['coverage']:.0%} of the scorecard has data)"
+    return (
+        f"{document['score']:.1f} {document['tier']} ({document['coverage']:.0%} of the scorecard has data)"
+    )
+
+
+@contextmanager
+def _worker(path: Path) -> Iterator[Worker]:
+    _log_in_words()
+    with opened(load(path)) as worker:
+        yield worker
+
+
+def _day(worker: Worker, text: str | None) -> date:
+    if text is None:
+        return worker.clock.now().astimezone(worker.settings.timezone).date()
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"--as-of: {clean(text)[:30]!r} is not a day; write it as 2026-01-31") from None
+
+
+def _account(worker: Worker, wanted: str) -> AccountRow:
+    rows = worker.state.accounts()
+    found = [row for row in rows if row.id == wanted] or [
+        row for row in rows if row.name.casefold() == wanted.casefold()
+    ]
+    if not found:
+        raise UsageError(
+            f"no account has the id or name {clean(wanted)[:60]!r}; `bellwether scores` lists them"
+        )
+    if len(found) > 1:
+        raise UsageError(
+            f"{len(found)} accounts are called {clean(wanted)[:60]!r}; name one by its id: {', '.join(r.id for r in found[:5])}"
+        )
+    return found[0]
+
+
+def _explained(worker: Worker, row: AccountRow) -> dict[str, Any]:
+    accounts = worker.state.accounts()
+    links = worker.links(accounts)
+    basis = worker.basis(accounts, links)
+    day = _day(worker, None)
+    with scored(worker.log, basis, [day], spill=worker.spill) as connection:
+        found = next(item for item in fetch(connection, day) if item.account == row.id)
+    total = worker.state.totals().get(row.id)
+    deliveries = [
+        delivery
+        for name in worker.destinations
+        for delivery in worker.state.deliveries(name).values()
+        if delivery.account == row.id
+    ]
+    return {
+        **score_document(found, row.name, basis.scorecard.name, basis.scorecard.version),
+        "tier_since": plain(total.tier_since) if total else None,
+        "reason": next((d.wanted["reason"] for d in deliveries if d.wanted and d.wanted.get("reason")), ""),
+        "next_action": total.next_action if total else "",
+        "links": [
+            {"source": link.source, "key": link.key, "how": link.how}
+            for link in links.linked
+            if link.account == row.id and link.source != worker.settings.home
+        ],
+        "deliveries": [_delivery(delivery) for delivery in deliveries],
+    }
+
+
+def _delivery(delivery: Delivery) -> dict[str, Any]:
+    return {
+        "destination": delivery.destination,
+        "record": delivery.record_id,
+        "account": delivery.account,
+        "status": delivery.status,
+        "attempts": delivery.attempts,
+        "code": delivery.code,
+        "message": delivery.message,
+        "confirmed_at": plain(delivery.confirmed_at),
+        "confirmed": delivery.confirmed,
+    }
+
+
+def _status(worker: Worker) -> dict[str, Any]:
+    runs = worker.state.last_runs(5, kind="pass")
+    deliveries = [(name, d) for name in worker.destinations for d in worker.state.deliveries(name).values()]
+    counts: dict[tuple[str, str], int] = {}
+    for name, delivery in deliveries:
+        counts[name, delivery.status] = counts.get((name, delivery.status), 0) + 1
+    return {
+        "runs": [
+            {
+                "started": run.started_at.isoformat(timespec="seconds"),
+                "seconds": (run.finished_at - run.started_at).total_seconds() if run.finished_at else None,
+                "status": run.status,
+                "problems": "; ".join(
+                    f"{p['place']}: {p['message']}" for p in run.report.get("problems", ())
+                ),
+            }
+            for run in runs
+        ],
+        "sources": [
+            {"source": r.source, "since": plain(r.since), "through": plain(r.through)}
+            for r in worker.state.readings()
+        ],
+        "deliveries": [
+            {"destination": name, "status": status, "records": n}
+            for (name, status), n in sorted(counts.items())
+        ],
+        "failed": [_delivery(d) for _, d in deliveries if d.status in ("failed", "quarantined")],
+    }
+
+
+def _log_in_words() -> None:
+    """Warnings and worse, in words, to standard error."""
+    level = logging.getLevelNamesMapping().get(
+        os.environ.get("BELLWETHER_LOG", "warning").upper(), logging.WARNING
+    )
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
+def _log_as_json() -> None:
+    """Everything from info up, a JSON line each, to standard error: what systemd and log shippers like."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )

@@ -1,0 +1,116 @@
+"""What a person sees: tables, progress bars and one-line answers on a terminal.
+
+Names come from outside, so control and bidirectional characters are taken out before anything reaches a screen.
+Results go to standard output; progress, logs and complaints to standard error.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+TIER_STYLES = {"green": "green", "yellow": "yellow", "red": "red", "unscored": "dim"}
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+
+def clean(value: object) -> str:
+    """Printable text only: no control, bidirectional or other invisible formatting characters."""
+    return "".join(
+        " " if unicodedata.category(letter) in ("Cc", "Cf", "Zl", "Zp") else letter for letter in str(value)
+    )
+
+
+def say(text: str, style: str = "") -> None:
+    """One line for a person, to standard output."""
+    out.print(Text(clean(text), style=style), soft_wrap=True)
+
+
+def complain(text: str) -> None:
+    """One line of trouble, to standard error."""
+    err.print(Text(clean(text), style="red"), soft_wrap=True)
+
+
+def put_json(document: Any) -> None:
+    """One JSON document, to standard output."""
+    sys.stdout.write(json.dumps(document, default=_plain, ensure_ascii=False, indent=2) + "\n")
+
+
+def _plain(value: object) -> Any:
+    if isinstance(value, date | datetime):
+        return value.isoformat()
+    if isinstance(value, Mapping):
+        return dict(value)
+    return str(value)
+
+
+def table(
+    title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, numbers: Sequence[int] = ()
+) -> None:
+    """A table; a cell that is a tier gets its colour, the columns in `numbers` are right-aligned."""
+    grid = Table(title=title or None, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    for index, column in enumerate(columns):
+        grid.add_column(column, justify="right" if index in numbers else "left", overflow="fold")
+    for row in rows:
+        grid.add_row(*(_cell(value) for value in row))
+    out.print(grid)
+
+
+def _cell(value: object) -> Text:
+    text = "" if value is None else f"{value:,.1f}" if isinstance(value, float) else clean(value)
+    return Text(text, style=TIER_STYLES.get(text, ""))
+
+
+class Bars:
+    """Progress bars on standard error, as a context manager; silent where nobody watches a terminal."""
+
+    def __init__(self) -> None:
+        self._bars = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description:<12}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[note]}", style="dim"),
+            console=err,
+            disable=not err.is_terminal,
+        )
+        self._tasks: dict[str, Any] = {}
+
+    def __enter__(self) -> Bars:
+        self._bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bars.stop()
+
+    def start(self, task: str, total: int | None = None) -> None:
+        self._tasks[task] = self._bars.add_task(clean(task), total=total, note="")
+
+    def advance(self, task: str, by: int = 1, note: str = "") -> None:
+        self._bars.update(self._tasks[task], advance=by, note=clean(note))
+
+    def finish(self, task: str) -> None:
+        made = next(bar for bar in self._bars.tasks if bar.id == self._tasks[task])
+        self._bars.update(
+            self._tasks[task],
+            total=max(made.completed, made.total or 0),
+            completed=made.total or made.completed,
+        )

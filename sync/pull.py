@@ -1,0 +1,97 @@
+"""Pulling one source: page by page into the log, and only then its cursor into state.
+
+A crash between the two costs one page read again, which changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import cast
+
+from connectors.base import Page, Source
+from sync.progress import Progress
+from sync.scores import midnight
+from sync.tables import Reading
+from sync.worker import Worker
+
+FEW = 5  # reasons kept of rejected rows; the count is always whole
+
+
+@dataclass
+class Pulled:
+    """What a pull brought: facts `written` and `retracted`, `unchanged` ones, and rows that could not be read."""
+
+    pages: int = 0
+    written: int = 0
+    retracted: int = 0
+    unchanged: int = 0
+    rejected: int = 0
+    reasons: list[str] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+    complete: bool = False
+
+
+def pull(
+    worker: Worker,
+    source: Source,
+    result: Pulled,
+    *,
+    now: datetime,
+    deadline: datetime | None,
+    beat: Callable[[], None],
+    progress: Progress,
+) -> None:
+    """Read what is new in one source until it is done, `deadline` has passed or the worker is stopped."""
+    reading = worker.state.reading(source.name)
+    start = _start(worker, source, now)
+    # every source's `pull` is a generator, which is closed even when we stop half-way
+    with closing(
+        cast("Iterator[Page]", source.pull(reading.cursor if reading else None, start=start, now=now))
+    ) as pages:  # type: ignore[type-var]
+        for page in pages:
+            reading = _keep(worker, source, page, reading, start, now, result)
+            progress.advance(source.name, note=f"{result.written + result.unchanged:,} facts")
+            beat()
+            if worker.stop.is_set() or (deadline and worker.clock.now() >= deadline):
+                return
+    result.complete = True
+
+
+def _start(worker: Worker, source: Source, now: datetime) -> datetime:
+    zone = worker.settings.timezone
+    day = (now - worker.settings.sources[source.name].backfill).astimezone(zone).date()
+    return midnight(day, zone)
+
+
+def _keep(
+    worker: Worker,
+    source: Source,
+    page: Page,
+    reading: Reading | None,
+    start: datetime,
+    now: datetime,
+    result: Pulled,
+) -> Reading | None:
+    appended = worker.log.append(source.name, page)
+    if page.keys:
+        worker.state.save_keys(page.keys, now=now)
+    result.pages += 1
+    result.written += appended.written
+    result.retracted += appended.retracted
+    result.unchanged += appended.unchanged
+    rejected = [*page.rejected, *appended.rejected]
+    result.rejected += len(rejected)
+    result.reasons += [f"{row.place}: {row.reason}" for row in rejected[: FEW - len(result.reasons)]]
+    result.counts.update(page.counts)
+    worker.state.save_reading(
+        source.name,
+        cursor=page.cursor if page.cursor is not None else reading.cursor if reading else None,
+        since=page.since or (reading.since if reading else None) or start,
+        through=page.through or (reading.through if reading else None),
+        names=frozenset(reading.names if reading else ()) | appended.names,
+    )
+    return worker.state.reading(source.name)

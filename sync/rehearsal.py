@@ -1,0 +1,155 @@
+"""The sandbox and the demo: the whole job on a simulated company, on this machine alone."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import config as words
+from connectors.clock import FastClock, SteppedClock
+from connectors.sandbox import Sandbox
+from sync.commands import show_matching, show_report
+from sync.console import Bars, say, table
+from sync.deliveries import plain
+from sync.errors import UsageError
+from sync.matching import match_report
+from sync.report import Moved, Report
+from sync.run import run_once
+from sync.settings import load
+from sync.worker import Worker, opened
+
+HISTORY = 120  # days of the simulated company's past
+MORNING = timedelta(hours=6)
+
+
+def sandbox(*, accounts: int, seed: int, faults: str, port: int, speed: float) -> None:
+    """Serve the four stand-ins until Ctrl-C, and print the settings that fit them."""
+    start, epoch = datetime.now(UTC).replace(microsecond=0), time.time()
+    ports = (port, port + 1, port + 2, port + 3) if port else None
+    clock = FastClock(start, speed, epoch)
+    try:
+        box = Sandbox(
+            accounts=accounts, seed=seed, faults=faults, clock=clock, history_days=HISTORY, ports=ports
+        )
+    except (OSError, ValueError) as error:
+        raise UsageError(f"the sandbox cannot start: {error}") from None
+    with box:
+        clock_lines = (
+            f"clock: {{start: {start.isoformat()}, speed: {speed:g}, epoch: {epoch!r}}}\n"
+            if speed != 1
+            else ""
+        )
+        sys.stdout.write(settings_for(box.urls) + clock_lines)
+        sys.stdout.flush()
+        sys.stderr.write("the sandbox is up; save the lines above as bellwether.yaml; Ctrl-C ends it\n")
+        threading.Event().wait()
+
+
+def settings_for(urls: Mapping[str, str]) -> str:
+    """The settings that fit a sandbox. Its credentials are fixed and open nothing else."""
+    text = words.template("sandbox.yaml")
+    for vendor, url in urls.items():
+        text = text.replace(f"<{vendor}>", url)
+    return text
+
+
+def demo(*, accounts: int, seed: int, days: int) -> int:
+    """Provision, pull, match, score and write on the simulated company; live some days; show that nothing more is due."""
+    start = (
+        datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=days) + MORNING
+    )
+    clock = SteppedClock(start)
+    with tempfile.TemporaryDirectory(prefix="bellwether-demo-") as folder, Bars() as bars:
+        bars.start("sandbox", 1)
+        with Sandbox(accounts=accounts, seed=seed, clock=clock, history_days=HISTORY) as box:
+            bars.advance("sandbox")
+            bars.finish("sandbox")
+            path = Path(folder) / "bellwether.yaml"
+            path.write_text(settings_for(box.urls), encoding="utf-8")
+            with opened(load(path), clock=clock) as worker:
+                return _live(worker, clock, box, bars, days)
+
+
+def _live(worker: Worker, clock: SteppedClock, box: Sandbox, bars: Bars, days: int) -> int:
+    say(f"A simulated company with {len(box.world.companies):,} CRM records, {HISTORY} days old.", "bold")
+    made = _provision(worker, bars)
+    say(f"provisioned: {', '.join(f'{count} changes in {name}' for name, count in made.items())}")
+    first = run_once(worker, progress=bars)
+    reports = [first]
+    show_report(first)
+    show_matching(match_report(worker))
+    moved: list[Moved] = []
+    bars.start("days", days)
+    for _ in range(days):
+        clock.advance_to(_next_morning(clock.now()))
+        report = run_once(worker, due_only=True)
+        reports.append(report)
+        moved += report.moved
+        bars.advance("days")
+    bars.finish("days")
+    _show_moves(moved, days)
+    _show_calls(box)
+    _show_record(worker, moved)
+    again = run_once(worker, due_only=False)
+    writes = sum(part["written"] for part in again.delivered.values())
+    say(f"a further run with nothing new made {writes} writes", "bold")
+    problems = [problem for report in (*reports, again) for problem in report.problems]
+    for problem in problems:
+        say(f"{problem.place}: {problem.message}", "red")
+    return 1 if problems or writes else 0
+
+
+def _provision(worker: Worker, bars: Bars) -> dict[str, int]:
+    made = {}
+    for name, destination in worker.destinations.items():
+        plan = destination.plan()
+        bars.start(f"fields {name}", len(plan))
+        for change in plan:
+            change.apply()
+            bars.advance(f"fields {name}")
+        bars.finish(f"fields {name}")
+        made[name] = len(plan)
+    return made
+
+
+def _next_morning(now: datetime) -> datetime:
+    morning = now.replace(hour=0, minute=0, second=0, microsecond=0) + MORNING
+    return morning if morning > now else morning + timedelta(days=1)
+
+
+def _show_moves(moved: list[Moved], days: int) -> None:
+    say(f"{days} simulated days later, {len(moved)} changes of tier:", "bold")
+    report = Report(moved=moved)
+    table(
+        "",
+        ("account", "from", "to", "score", "why"),
+        ([m.name, m.before, m.after, m.score, m.reason] for m in report.moved),
+        numbers=(3,),
+    )
+
+
+def _show_calls(box: Sandbox) -> None:
+    rows = [
+        [vendor, sum(calls.values()), ", ".join(f"{n:,} {label}" for label, n in sorted(calls.items()))]
+        for vendor, calls in box.calls.items()
+    ]
+    table("API calls made", ("vendor", "calls", "of which"), rows, numbers=(1,))
+
+
+def _show_record(worker: Worker, moved: list[Moved]) -> None:
+    """What a salesperson sees on the record of an account that changed."""
+    if not moved:
+        return
+    account = moved[-1].account
+    present = worker.home.read([account]).get(account, {})
+    table(
+        f"On the Salesforce Account of {moved[-1].name}",
+        ("field", "value"),
+        ([key, plain(value)] for key, value in present.items()),
+    )

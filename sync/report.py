@@ -1,0 +1,49 @@
+"""What a pass did, as it happened: kept in state for `status`, printed by `run`, and read by scripts as JSON."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+
+@dataclass
+class Problem:
+    """Something that failed and where; the rest of the pass went on."""
+
+    place: str
+    message: str
+
+
+@dataclass
+class Moved:
+    """An account that came into another tier, and why."""
+
+    account: str
+    name: str
+    before: str
+    after: str
+    score: float | None
+    reason: str
+
+
+@dataclass
+class Report:
+    """One pass. Only what was done is filled in; counts are of rows, calls are API calls by vendor."""
+
+    accounts: dict[str, int] = field(default_factory=dict)
+    pulled: dict[str, dict[str, Any]] = field(default_factory=dict)
+    scored: dict[str, int] = field(default_factory=dict)
+    moved: list[Moved] = field(default_factory=list)
+    delivered: dict[str, dict[str, Any]] = field(default_factory=dict)
+    differences: list[dict[str, Any]] = field(default_factory=list)
+    calls: dict[str, dict[str, int]] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+
+    @property
+    def status(self) -> Literal["done", "partial"]:
+        """`partial` when a source, a destination or any row failed."""
+        rows = any(part.get("failed") for part in self.delivered.values())
+        return "partial" if self.problems or rows else "done"
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"status": self.status, **asdict(self)}

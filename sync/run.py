@@ -1,0 +1,331 @@
+"""One pass: accounts, pull, score, settle the log, deliver. Any step may fail alone; the report says which.
+
+A pass is a function of the worker and of what is due at this moment. It holds the lease while it works, so that a
+daemon and a person at a terminal never write at once.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import date, datetime, timedelta
+from typing import Any, Literal
+
+import structlog
+
+from connectors.base import Source
+from connectors.errors import ConnectorError, Stopped
+from sync.accounts import read_companies, read_home
+from sync.deliveries import Delivered, Round, clearing, deliver, plan, rehearse, selected
+from sync.errors import Busy, LeaseLost
+from sync.progress import Progress, Quiet
+from sync.pull import Pulled, pull
+from sync.report import Moved, Problem, Report
+from sync.scores import fetch, last_day, midnight, scored
+from sync.tables import Total
+from sync.verdicts import Before, Verdict, verdict
+from sync.worker import Worker
+
+Step = Literal["pull", "score"]
+
+LEASE = timedelta(minutes=10)
+TREND = timedelta(days=30)
+LONGEST_GAP = 31  # days the worker was off that one pass scores afterwards
+log = structlog.get_logger("bellwether.run")
+
+
+@dataclass
+class Pass:
+    """What one pass was asked for, and the lease it works under."""
+
+    worker: Worker
+    now: datetime
+    report: Report = field(default_factory=Report)
+    progress: Progress = field(default_factory=Quiet)
+    only: Step | None = None
+    dry_run: bool = False
+    due_only: bool = False
+    budget: timedelta | None = None
+
+    @property
+    def today(self) -> date:
+        return self.now.astimezone(self.worker.settings.timezone).date()
+
+
+def run_once(
+    worker: Worker,
+    *,
+    only: Step | None = None,
+    dry_run: bool = False,
+    due_only: bool = False,
+    budget: timedelta | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Do one pass now. Raises `Busy` when another worker holds the lease; other failures are in the report.
+
+    `due_only`: leave out what was read less than its interval ago, as the daemon does. `budget`: how long pulling may
+    take before the pass goes on with what there is. `dry_run`: pull and score, but write to no destination and keep
+    neither history nor totals.
+    """
+    now = worker.clock.now()
+    this = Pass(worker, now, Report(), progress or Quiet(), only, dry_run, due_only, budget)
+    before = {name: dict(part.calls) for name, part in worker.destinations.items()}
+    with _leased(worker) as beat:
+        run = worker.state.start_run("pass", f"{now.isoformat()}/{uuid.uuid4().hex[:8]}", now)
+        try:
+            _steps(this, beat)
+        finally:
+            this.report.calls = _calls(worker, before)
+            worker.state.finish_run(run, this.report.status, this.report.as_dict(), worker.clock.now())
+    return this.report
+
+
+def _steps(this: Pass, beat: Callable[[], None]) -> None:
+    if this.only in (None, "pull"):
+        _try(this, this.worker.settings.home, lambda: _accounts(this))
+        _pull_all(this, beat)
+    if this.worker.stop.is_set() or this.only == "pull":
+        return
+    if not this.dry_run and _unrecorded(this):
+        _try(this, "log", lambda: _settle(this))
+    verdicts: dict[str, Verdict] = {}
+    _try(this, "scoring", lambda: verdicts.update(_score(this)))
+    beat()
+    if this.only is None and not this.worker.stop.is_set():
+        for name in this.worker.destinations:
+            _try(this, name, lambda name=name: _deliver(this, name, verdicts))  # type: ignore[misc]
+            beat()
+
+
+def _try(this: Pass, place: str, step: Callable[[], None]) -> None:
+    """Run one step; whatever goes wrong ends that step only, and is told."""
+    try:
+        step()
+    except (Stopped, LeaseLost):
+        raise
+    except ConnectorError as error:
+        this.report.problems.append(Problem(place, str(error)))
+        log.warning("step failed", place=place, error=str(error))
+    except Exception as error:  # noqa: BLE001 - a fault in one vendor's data must not cost the others their pass
+        this.report.problems.append(
+            Problem(place, f"unexpected: {type(error).__name__}; the log has the details")
+        )
+        log.exception("step failed unexpectedly", place=place)
+
+
+def _accounts(this: Pass) -> None:
+    this.progress.start("accounts")
+    counts = read_home(this.worker, now=this.now, due_only=this.due_only)
+    if counts:
+        this.report.accounts = counts
+        for name in this.worker.destinations:
+            if name != this.worker.settings.home:
+                _try(this, name, lambda name=name: read_companies(this.worker, name, now=this.now))  # type: ignore[misc]
+    this.progress.finish("accounts")
+
+
+def _pull_all(this: Pass, beat: Callable[[], None]) -> None:
+    due = [source for name, source in this.worker.sources.items() if _due(this, name)]
+    if not due:
+        return
+    with ThreadPoolExecutor(max_workers=len(due), thread_name_prefix="pull") as pool:
+        results = {source.name: pool.submit(_pull_one, this, source, beat) for source in due}
+    for name, result in results.items():
+        _try(this, name, lambda name=name, result=result: _note_pull(this, name, result.result()))  # type: ignore[misc]
+
+
+def _due(this: Pass, name: str) -> bool:
+    if not this.due_only:
+        return True
+    last = this.worker.state.last_finished(f"pull:{name}")
+    return last is None or this.now - last >= this.worker.settings.sources[name].every
+
+
+def _pull_one(this: Pass, source: Source, beat: Callable[[], None]) -> Pulled:
+    deadline = this.now + this.budget if this.budget else None
+    run = this.worker.state.start_run(f"pull:{source.name}", this.now.isoformat(), this.now)
+    this.progress.start(source.name)
+    status: Literal["done", "failed"] = "failed"
+    result = Pulled()
+    try:
+        pull(this.worker, source, result, now=this.now, deadline=deadline, beat=beat, progress=this.progress)
+        status = "done"
+    finally:
+        self_report = asdict(result)
+        this.worker.state.finish_run(run, status, self_report, this.now)
+        this.report.pulled[source.name] = self_report
+        this.progress.finish(source.name)
+    return result
+
+
+def _note_pull(this: Pass, name: str, result: Pulled) -> None:
+    if result.rejected:
+        log.warning("rows could not be read", source=name, rows=result.rejected, first=result.reasons[:3])
+
+
+def _settle(this: Pass) -> None:
+    """Once a day, with the first pass that has a final day to record: scoring then reads a settled log."""
+    settled = this.worker.log.settle()
+    log.info("log settled", rows=settled.rows, files=settled.files_after)
+
+
+def _score(this: Pass) -> Mapping[str, Verdict]:
+    worker = this.worker
+    accounts = worker.state.accounts()
+    if not accounts:
+        this.report.problems.append(Problem("scoring", "there are no accounts yet; see `bellwether check`"))
+        return {}
+    this.progress.start("scoring", len(accounts))
+    links = worker.links(accounts)
+    basis = worker.basis(accounts, links)
+    baseline = this.today - TREND
+    final = () if this.dry_run else _unrecorded(this)
+    wanted = {this.today, *final} | ({baseline} if baseline not in worker.history.days() else set())
+    last = worker.state.totals()
+    names = {row.id: row.name for row in accounts}
+    with scored(worker.log, basis, sorted(wanted), spill=worker.spill) as connection:
+        if not this.dry_run:
+            card = worker.settings.scorecard
+            kept = [*final, *({baseline} & wanted)]
+            worker.history.record(connection, kept, scorecard=card.name, version=card.version, final=True)
+        earlier = (
+            {
+                row.account: Before(row.score, {part.measure: part for part in row.parts})
+                for row in fetch(connection, baseline)
+            }
+            if baseline in wanted
+            else _remembered(worker, baseline)
+        )
+        verdicts = {}
+        for row in fetch(connection, this.today):
+            said = verdict(
+                row,
+                scorecard=worker.settings.scorecard,
+                before=earlier.get(row.account),
+                last=last.get(row.account),
+                now=this.now,
+                today=this.today,
+            )
+            verdicts[row.account] = said
+            _note_tier(this, said, last.get(row.account), names)
+            this.progress.advance("scoring")
+    if not this.dry_run:
+        worker.state.save_totals([item.total for item in verdicts.values()])
+    this.progress.finish("scoring")
+    return verdicts
+
+
+def _remembered(worker: Worker, day: date) -> dict[str, Before]:
+    parts = worker.history.parts_on(day)
+    return {
+        account: Before(score, {part.measure: part for part in parts.get(account, ())})
+        for account, (score, _tier, _version) in worker.history.scores_on(day).items()
+    }
+
+
+def _note_tier(this: Pass, said: Verdict, last: Total | None, names: Mapping[str, str]) -> None:
+    tier = said.total.tier
+    this.report.scored[tier] = this.report.scored.get(tier, 0) + 1
+    if last is not None and last.tier != tier:
+        this.report.moved.append(
+            Moved(said.account, names[said.account], last.tier, tier, said.total.score, said.reason)
+        )
+
+
+def _unrecorded(this: Pass) -> tuple[date, ...]:
+    """Days that are final and not yet in the history, the first pass's own last one included.
+
+    A day is final once it has ended and every source has been read through it, at the latest a day later.
+    """
+    zone = this.worker.settings.timezone
+    through = [last_day(r.through, zone) for r in this.worker.state.readings() if r.through]
+    newest = min([this.today - timedelta(days=1), *through])
+    newest = max(newest, this.today - timedelta(days=2))
+    recorded = [day for day in this.worker.history.days() if day > this.today - timedelta(days=LONGEST_GAP)]
+    first = max(recorded) + timedelta(days=1) if recorded else newest
+    return tuple(first + timedelta(days=n) for n in range((newest - first).days + 1))
+
+
+def _deliver(this: Pass, name: str, verdicts: Mapping[str, Verdict]) -> None:
+    worker, rules = this.worker, this.worker.settings.delivery
+    round_ = Round(worker.destinations[name], rules, this.now, this.today)
+    known = worker.state.deliveries(name)
+    records = list(selected(_records(worker, name, verdicts), rules.limit))
+    planned, result = plan(round_, verdicts, records, known)
+    if rules.limit is None:
+        planned += _leaving(worker, name, {record for record, _ in records}, known)
+    this.progress.start(name, len(planned))
+    if this.dry_run:
+        rehearse(round_, planned, result)
+        this.report.differences += [difference._asdict() for difference in result.differences]
+    else:
+        try:
+            deliver(round_, planned, result, save=worker.state.save_deliveries)
+        finally:
+            this.report.delivered[name] = _told(result)
+    this.progress.advance(name, len(planned))
+    this.progress.finish(name)
+
+
+def _told(result: Delivered) -> dict[str, object]:
+    told = asdict(result)
+    told.pop("differences")
+    return told
+
+
+def _records(worker: Worker, name: str, verdicts: Mapping[str, Verdict]) -> Iterator[tuple[str, str]]:
+    if name == worker.settings.home:
+        return ((account, account) for account in verdicts)
+    links = worker.links(worker.state.accounts())
+    return iter(links.of(name).items())
+
+
+def _leaving(worker: Worker, name: str, present: set[str], known: Mapping[str, object]) -> list[Any]:
+    if worker.settings.accounts.on_leave == "keep" or not present:
+        return []
+    return clearing(
+        delivery
+        for record, delivery in worker.state.deliveries(name).items()
+        if record not in present and delivery.status != "closed"
+    )
+
+
+def _calls(worker: Worker, before: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, int]]:
+    made = {}
+    for name, destination in worker.destinations.items():
+        counts = {label: n - before[name].get(label, 0) for label, n in destination.calls.items()}
+        made[name] = {label: n for label, n in counts.items() if n}
+    return made
+
+
+@contextmanager
+def _leased(worker: Worker) -> Iterator[Callable[[], None]]:
+    """Hold the lease; yields a function to call between pieces of work, which renews it or raises `LeaseLost`."""
+    holder = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+    seconds = LEASE.total_seconds()
+    epoch = worker.state.take_lease(holder, now=worker.clock.now(), seconds=seconds)
+    if epoch is None:
+        raise Busy("another worker is at work on this state; wait for it, or stop it first")
+    renewed = worker.clock.now()
+    guard = threading.Lock()
+
+    def beat() -> None:
+        nonlocal renewed
+        with guard:
+            now = worker.clock.now()
+            if now - renewed < LEASE / 5:
+                return
+            if not worker.state.renew_lease(holder, epoch, now=now, seconds=seconds):
+                raise LeaseLost("another worker has taken over; this pass ends here")
+            renewed = now
+
+    try:
+        yield beat
+    finally:
+        worker.state.release_lease(holder, epoch)

@@ -1,0 +1,149 @@
+"""The composition root: everything a pass needs, built once from the settings and handed down."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from connectors.base import Account, Destination, Key, Source, Tools
+from connectors.clock import Clock, FastClock, SystemClock
+from sync.errors import StateError
+from sync.history import History
+from sync.links import Links, link
+from sync.log import Log
+from sync.scores import Basis
+from sync.settings import Connector, Settings
+from sync.state import State
+from sync.tables import AccountRow
+
+
+@dataclass(frozen=True)
+class Worker:
+    """The parts of one running worker. `stop` ends every wait; `home` is one of `destinations`."""
+
+    settings: Settings
+    clock: Clock
+    stop: threading.Event
+    state: State
+    log: Log
+    history: History
+    sources: Mapping[str, Source]
+    destinations: Mapping[str, Destination]
+
+    @property
+    def home(self) -> Destination:
+        return self.destinations[self.settings.home]
+
+    @property
+    def spill(self) -> Path:
+        return self.settings.data / "spill"
+
+    def links(self, accounts: Sequence[AccountRow]) -> Links:
+        """All links as of now, from what the directories last said."""
+        key_is = {name: source.key_is for name, source in self.sources.items()}
+        key_is |= {name: "own" for name in self.destinations if name != self.settings.home}
+        key_is[self.settings.home] = "crm_id"
+        return link(
+            accounts,
+            self.state.keys(),
+            key_is=key_is,
+            explicit=self.settings.links.map,
+            shared_domains=self.settings.links.shared_domains,
+        )
+
+    def basis(self, accounts: Sequence[AccountRow], links: Links) -> Basis:
+        """What a scoring stands on now."""
+        readings = self.state.readings()
+        names = {reading.source: tuple(sorted(reading.names)) for reading in readings}
+        for name, source in self.sources.items():
+            names[name] = tuple(sorted({*source.names, *names.get(name, ())}))
+        names[self.settings.home] = tuple(self.settings.accounts.attributes)
+        return Basis(self.settings.scorecard, accounts, links.linked, readings, names, self.settings.timezone)
+
+
+@contextmanager
+def opened(
+    settings: Settings, *, clock: Clock | None = None, stop: threading.Event | None = None
+) -> Iterator[Worker]:
+    """Build a worker and close it again. Raises `StateError` and `ConnectorError`."""
+    clock = clock or _clock(settings)
+    stop = stop or threading.Event()
+    _make_folders(settings)
+    state = State(settings.state.get_secret_value())
+    made: list[Any] = [state]
+    try:
+        tools = _tools(settings, state, clock, stop)
+        sources = {name: _build(entry, tools, made) for name, entry in settings.sources.items()}
+        destinations = {name: _build(entry, tools, made) for name, entry in settings.destinations.items()}
+        log = Log(settings.data / "log", timezone=settings.timezone, clock=clock)
+        history = History(settings.data / "history")
+        yield Worker(settings, clock, stop, state, log, history, sources, destinations)
+    finally:
+        for part in reversed(made):
+            part.close()
+
+
+def as_key(name: str, account: Account) -> Key:
+    """A record of a destination that is not the home: an entry of another directory."""
+    return Key(name, account.id, account.name, account.domains, account.refs)
+
+
+def _clock(settings: Settings) -> Clock:
+    simulated = settings.clock
+    return FastClock(simulated.start, simulated.speed, simulated.epoch) if simulated else SystemClock()
+
+
+def _make_folders(settings: Settings) -> None:
+    for folder in (settings.data, settings.data / "spool", settings.data / "spill"):
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise StateError(
+                f"{folder} cannot be made ({error.strerror}); set data: to a folder of yours"
+            ) from None
+
+
+def _build(entry: Connector, tools: Tools, made: list[Any]) -> Any:
+    built = entry.cls(entry.name, entry.settings, tools)
+    made.append(built)
+    return built
+
+
+def _tools(settings: Settings, state: State, clock: Clock, stop: threading.Event) -> Tools:
+    salt = _salt(settings, state)
+
+    def actor(user: str) -> str:
+        return hmac.new(salt, user.encode(), hashlib.sha256).hexdigest()[:32]
+
+    return Tools(clock, stop, actor, settings.timezone, settings.data / "spool", settings.root)
+
+
+def _salt(settings: Settings, state: State) -> bytes:
+    """The salt that user ids are hashed under; the log is only good with the one it was begun with."""
+    salt = settings.salt.get_secret_value().encode() if settings.salt else _own_salt(settings.data / "salt")
+    fingerprint = hashlib.sha256(b"bellwether salt " + salt).hexdigest()[:16]
+    known = state.meta("salt")
+    if known is None:
+        state.set_meta("salt", fingerprint)
+    elif known != fingerprint:
+        raise StateError(
+            "the salt for user ids is not the one this log was begun with; give the old one back (salt: in the "
+            f"settings, or {settings.data / 'salt'}), or begin with an empty data folder"
+        )
+    return salt
+
+
+def _own_salt(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        path.touch(mode=0o600)
+        path.write_bytes(secrets.token_hex(32).encode())
+        return path.read_bytes()
