@@ -1,11 +1,12 @@
 """What goes wrong at the sandbox's door, how often, and what each vendor says then.
 
 A profile is a handful of shares and a seed: the same profile makes the same call fail in the same way. `Door`
-stands before a vendor's application: it lets only loopback host names in (a web page that rebinds its name to this
-machine does not get past), counts the calls, and now and then answers, delays or cuts in the vendor's place.
+stands before a vendor's application: it lets only loopback host names in (a web page that rebinds its name to
+this machine does not get past), counts the calls, and now and then answers, delays or cuts in the vendor's
+place.
 
-Labels of calls: a handler may set `scope["label"]`; otherwise the label is the handler's own name. A call that
-the door spoiled is also counted as `fault.<kind>`.
+Labels of calls: a handler may set `scope["label"]`; otherwise the label is the handler's own name. A call
+that the door spoiled is also counted as `fault.<kind>`.
 """
 
 from __future__ import annotations
@@ -37,8 +38,8 @@ class Profile:
     """Shares of calls, or rows, that go wrong. `seed` decides which.
 
     Calls: `refused` 429, `broken` 500, `closed` 503 with Retry-After, `reset` before an answer, `silent` no
-    answer, `cut` in the middle of the body, `lost` carried out without an answer. Rows: `locked` (a row lock).
-    Exports: `terminated` (a Mixpanel export that ends early inside a 200).
+    answer, `cut` in the middle of the body, `lost` carried out without an answer. Rows: `locked` (a row
+    lock). Exports: `terminated` (a Mixpanel export that ends early inside a 200).
     """
 
     name: str = "none"

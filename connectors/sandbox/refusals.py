@@ -1,7 +1,7 @@
 """What each vendor says when it refuses (429), breaks (500) or is closed (503): status, headers, body.
 
-HubSpot names a policy and promises no Retry-After; Mixpanel promises none either; Salesforce keeps 429 for nothing
-and says "too busy" with 503; Zendesk sends seconds.
+HubSpot names a policy and promises no Retry-After; Mixpanel promises none either; Salesforce says "too busy"
+with 503; Zendesk sends seconds.
 """
 
 from __future__ import annotations

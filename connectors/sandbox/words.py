@@ -1,4 +1,4 @@
-"""The words of the simulated world: names of companies and people, all invented; domains end in `.example`."""
+"""The words of the simulated world: names of companies and people, all invented, under `.example`."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ def _words(text: str) -> tuple[str, ...]:
 
 
 HEADS = _words("""
-    Amber Birch Copper Dune Ember Fern Granite Hazel Indigo Juniper Kestrel Larch Maple Nickel Opal Pine Quartz Rowan
-    Sable Thistle Umber Violet Willow Yarrow Zephyr Alder Basalt Cedar Drift Elder Flint Garnet Heather Iris Jasper
-    Kelp Linden Marble Nettle Onyx
+    Amber Birch Copper Dune Ember Fern Granite Hazel Indigo Juniper Kestrel Larch Maple Nickel Opal Pine
+    Quartz Rowan Sable Thistle Umber Violet Willow Yarrow Zephyr Alder Basalt Cedar Drift Elder Flint Garnet
+    Heather Iris Jasper Kelp Linden Marble Nettle Onyx
 """)
 TAILS = _words("""
-    loom bridge harbor field gate mill stone brook forge path ridge well yard crest haven dock vale spring lane beacon
-    grove point reach shore tide ward wick works holm bay
+    loom bridge harbor field gate mill stone brook forge path ridge well yard crest haven dock vale spring
+    lane beacon grove point reach shore tide ward wick works holm bay
 """)
 KINDS = _words("""
     Labs Freight Foods Health Energy Studios Logistics Instruments Travel Insurance Textiles Systems

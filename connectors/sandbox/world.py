@@ -16,13 +16,16 @@ STORIES = ("healthy", "leaving", "noisy", "onboarding", "champion_left", "season
 SHARES = (34, 16, 12, 8, 10, 8, 5, 7)  # of a hundred customers
 
 SISTERS = (17, 18)  # two customers behind one domain: nobody can tell them apart by it
-WARM_UP = 45  # turning points begin this long before the history, so that day 0 already holds every stage
-TURNS_WITHIN = 230  # ... and are spread evenly to well past it, so that every later fortnight has some
+TURNS = (-45, 230)  # evenly, from before the history to well past it: some in every fortnight
+ARRIVES = (30, 115)  # newcomers sign within the usual 120 days of history
 
 
 @dataclass(frozen=True)
 class Company:
-    """A company. `story` and `turn` (the day, counted from the start, on which it changes) say how it fares."""
+    """A company; it exists from `created` on.
+
+    `story` and `turn` (the day, counted from the world's start, on which the story turns) say how it fares.
+    """
 
     number: int
     name: str
@@ -66,7 +69,7 @@ class World:
     def _company(self, number: int, *, customer: bool) -> Company:
         random = self.random(1, number, int(customer))
         story = _story(random, number, customer)
-        turn = random.randint(-WARM_UP, TURNS_WITHIN)
+        turn = random.randint(*(ARRIVES if story == "onboarding" else TURNS))
         seats = _seats(random)
         plan = random.choices(("free", "pro", "enterprise"), (1, 7, 2 + seats // 25))[0]
         name = words.company_name(number)
@@ -80,7 +83,7 @@ class World:
             plan=plan,
             arr=_yearly_price(plan, seats),
             created=self._created(random, story, turn),
-            renewal=(self.start + timedelta(days=random.randint(40, 400))).date(),
+            renewal=(self.start + timedelta(days=random.randint(125, 480))).date(),
             owner=random.choice(words.OWNERS),
             customer=customer,
             turn=turn,

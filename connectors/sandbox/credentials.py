@@ -1,0 +1,25 @@
+"""The fixed credentials for Zendesk and Mixpanel. They are public: that is why loopback only is served."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+
+from starlette.requests import Request
+
+ZENDESK_CLIENT = ("sandbox", "sandbox-zendesk")  # OAuth client id and secret
+ZENDESK_TOKEN = ("admin@sandbox.test/token", "sandbox-token")  # basic, the legacy way
+MIXPANEL_ACCOUNT = ("sandbox.sa", "sandbox-mixpanel")
+MIXPANEL_PROJECT = "1000001"
+
+
+def basic(request: Request) -> tuple[str, str] | None:
+    """User and password of a Basic authorization header; None when there is none that can be read."""
+    kind, _, encoded = request.headers.get("authorization", "").partition(" ")
+    if kind.lower() != "basic":
+        return None
+    try:
+        user, colon, password = base64.b64decode(encoded, validate=True).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError):
+        return None
+    return (user, password) if colon else None
