@@ -68,9 +68,7 @@ def template(name: str) -> str:
     return files("config").joinpath(name).read_text(encoding="utf-8")
 
 
-def parse(
-    raw: bytes, *, name: str, environment: Mapping[str, str] | None = None, root: Path | None = None
-) -> Document:
+def parse(raw: bytes, *, name: str, environment: Mapping[str, str] | None = None, root: Path | None = None) -> Document:
     """Turn YAML text into a `Document`. Raises `ConfigError`."""
     if len(raw) > LARGEST:
         raise ConfigError(f"{name}: larger than {LARGEST:,} bytes; this cannot be a settings file")
@@ -147,7 +145,11 @@ class _Reader:
         if from_file:
             return self._file(node, loc, name)
         if not self._environment.get(name):
-            raise self._error(node, loc, f"needs the environment variable {name}, which is not set; set it or put it in .env")
+            raise self._error(
+                node,
+                loc,
+                f"needs the environment variable {name}, which is not set; set it or put it in .env",
+            )
         return self._environment[name]
 
     def _file(self, node: yaml.ScalarNode, loc: Loc, name: str) -> str:

@@ -166,7 +166,13 @@ class Field:
 FIELDS: tuple[Field, ...] = (
     Field("score", "number", "Health score", "0 to 100; higher is healthier.", scale=1),
     Field("tier", "tier", "Health tier", "Green, yellow or red; green is healthiest."),
-    Field("change", "number", "Health change, 30 days", "Points up or down in 30 days; higher is healthier.", scale=1),
+    Field(
+        "change",
+        "number",
+        "Health change, 30 days",
+        "Points up or down in 30 days; higher is healthier.",
+        scale=1,
+    ),
     Field("reason", "text", "Health reason", "What moves the score most, in plain words."),
     Field("next_action", "text", "Health next action", "What to do about the weakest part."),
     Field("coverage", "number", "Health coverage", "Percent of the scorecard that had data.", scale=0),

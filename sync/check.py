@@ -55,9 +55,7 @@ def _unfed(worker: Worker) -> Iterator[Finding]:
     """Measures whose events no source can yield: they will always be missing."""
     accounts = worker.state.accounts()
     names = worker.basis(accounts, worker.links(accounts)).names
-    yield from unfed(
-        worker.settings.scorecard, {pattern for patterns in names.values() for pattern in patterns}
-    )
+    yield from unfed(worker.settings.scorecard, {pattern for patterns in names.values() for pattern in patterns})
 
 
 def unfed(scorecard: Scorecard, patterns: set[str]) -> Iterator[Finding]:

@@ -109,9 +109,7 @@ def provision(
 def run(
     config: Config = DEFAULT,
     only: Annotated[Only | None, typer.Option("--only", help="Stop after this step's own work.")] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show each field before and after; write none.")
-    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show each field before and after; write none.")] = False,
     json: Json = False,
 ) -> None:
     """Make one pass now: accounts, pull, score, deliver."""
@@ -164,15 +162,11 @@ def scores(
 
 @app.command()
 def sandbox(
-    accounts: Annotated[
-        int, typer.Option("--accounts", min=1, help="Customers in the simulated company.")
-    ] = 300,
+    accounts: Annotated[int, typer.Option("--accounts", min=1, help="Customers in the simulated company.")] = 300,
     seed: Annotated[int, typer.Option("--seed", help="Another seed, another company.")] = 7,
     faults: Annotated[str, typer.Option("--faults", help="none, mild or storm.")] = "none",
     port: Annotated[int, typer.Option("--port", help="First of four ports; 0 takes free ones.")] = 8800,
-    speed: Annotated[
-        float, typer.Option("--speed", help="How many times as fast as real time it lives.")
-    ] = 1.0,
+    speed: Annotated[float, typer.Option("--speed", help="How many times as fast as real time it lives.")] = 1.0,
 ) -> None:
     """Serve Zendesk, Mixpanel, Salesforce and HubSpot stand-ins on loopback, and print a settings file for them."""
     from sync.rehearsal import sandbox as body
@@ -182,9 +176,7 @@ def sandbox(
 
 @app.command()
 def demo(
-    accounts: Annotated[
-        int, typer.Option("--accounts", min=10, help="Customers in the simulated company.")
-    ] = 300,
+    accounts: Annotated[int, typer.Option("--accounts", min=10, help="Customers in the simulated company.")] = 300,
     seed: Annotated[int, typer.Option("--seed", help="Another seed, another company.")] = 7,
     days: Annotated[int, typer.Option("--days", min=1, max=60, help="Simulated days to live.")] = 14,
 ) -> None:

@@ -20,10 +20,10 @@ from sync.deliveries import plain
 from sync.errors import UsageError
 from sync.matching import MatchReport, match_report
 from sync.report import Report
+from sync.rows import AccountRow, Delivery
 from sync.run import Step, run_once
 from sync.scores import Scored, fetch, scored, statement
 from sync.settings import load
-from sync.tables import AccountRow, Delivery
 from sync.worker import Worker, opened
 
 
@@ -210,9 +210,7 @@ def show_report(report: Report, *, dry_run: bool = False) -> None:
         say(f"accounts: {report.accounts['read']:,} read, {report.accounts['left']:,} left")
     for source, part in report.pulled.items():
         bad = (
-            f", {part['rejected']:,} rows could not be read ({'; '.join(part['reasons'])})"
-            if part["rejected"]
-            else ""
+            f", {part['rejected']:,} rows could not be read ({'; '.join(part['reasons'])})" if part["rejected"] else ""
         )
         say(f"{source}: {part['written']:,} facts new or changed, {part['unchanged']:,} unchanged{bad}")
     if report.scored:
@@ -223,9 +221,7 @@ def show_report(report: Report, *, dry_run: bool = False) -> None:
             f"{name}: {part['written']:,} written, {part['adopted']:,} already so, {part['unchanged']:,} unchanged, {part['waiting']:,} waiting, {len(part['failed']):,} failed"
         )
     if dry_run:
-        cells = (
-            [d["destination"], d["account"], d["field"], d["before"], d["after"]] for d in report.differences
-        )
+        cells = ([d["destination"], d["account"], d["field"], d["before"], d["after"]] for d in report.differences)
         table("Would be written", ("destination", "account", "field", "before", "after"), cells)
     for part in report.delivered.values():
         for row in part["failed"][:20]:
@@ -294,9 +290,7 @@ def _figure(value: float | None) -> str | None:
 def _in_words(document: dict[str, Any]) -> str:
     if document["score"] is None:
         return f"unscored ({document['coverage']:.0%} of the scorecard has data)"
-    return (
-        f"{document['score']:.1f} {document['tier']} ({document['coverage']:.0%} of the scorecard has data)"
-    )
+    return f"{document['score']:.1f} {document['tier']} ({document['coverage']:.0%} of the scorecard has data)"
 
 
 @contextmanager
@@ -321,9 +315,7 @@ def _account(worker: Worker, wanted: str) -> AccountRow:
         row for row in rows if row.name.casefold() == wanted.casefold()
     ]
     if not found:
-        raise UsageError(
-            f"no account has the id or name {clean(wanted)[:60]!r}; `bellwether scores` lists them"
-        )
+        raise UsageError(f"no account has the id or name {clean(wanted)[:60]!r}; `bellwether scores` lists them")
     if len(found) > 1:
         raise UsageError(
             f"{len(found)} accounts are called {clean(wanted)[:60]!r}; name one by its id: {', '.join(r.id for r in found[:5])}"
@@ -385,19 +377,15 @@ def _status(worker: Worker) -> dict[str, Any]:
                 "started": run.started_at.isoformat(timespec="seconds"),
                 "seconds": (run.finished_at - run.started_at).total_seconds() if run.finished_at else None,
                 "status": run.status,
-                "problems": "; ".join(
-                    f"{p['place']}: {p['message']}" for p in run.report.get("problems", ())
-                ),
+                "problems": "; ".join(f"{p['place']}: {p['message']}" for p in run.report.get("problems", ())),
             }
             for run in runs
         ],
         "sources": [
-            {"source": r.source, "since": plain(r.since), "through": plain(r.through)}
-            for r in worker.state.readings()
+            {"source": r.source, "since": plain(r.since), "through": plain(r.through)} for r in worker.state.readings()
         ],
         "deliveries": [
-            {"destination": name, "status": status, "records": n}
-            for (name, status), n in sorted(counts.items())
+            {"destination": name, "status": status, "records": n} for (name, status), n in sorted(counts.items())
         ],
         "failed": [_delivery(d) for _, d in deliveries if d.status in ("failed", "quarantined")],
     }
@@ -405,9 +393,7 @@ def _status(worker: Worker) -> dict[str, Any]:
 
 def _log_in_words() -> None:
     """Warnings and worse, in words, to standard error."""
-    level = logging.getLevelNamesMapping().get(
-        os.environ.get("BELLWETHER_LOG", "warning").upper(), logging.WARNING
-    )
+    level = logging.getLevelNamesMapping().get(os.environ.get("BELLWETHER_LOG", "warning").upper(), logging.WARNING)
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,

@@ -33,9 +33,7 @@ err = Console(stderr=True, highlight=False)
 
 def clean(value: object) -> str:
     """Printable text only: no control, bidirectional or other invisible formatting characters."""
-    return "".join(
-        " " if unicodedata.category(letter) in ("Cc", "Cf", "Zl", "Zp") else letter for letter in str(value)
-    )
+    return "".join(" " if unicodedata.category(letter) in ("Cc", "Cf", "Zl", "Zp") else letter for letter in str(value))
 
 
 def say(text: str, style: str = "") -> None:
@@ -61,9 +59,7 @@ def _plain(value: object) -> Any:
     return str(value)
 
 
-def table(
-    title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, numbers: Sequence[int] = ()
-) -> None:
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, numbers: Sequence[int] = ()) -> None:
     """A table; a cell that is a tier gets its colour, the columns in `numbers` are right-aligned."""
     grid = Table(title=title or None, title_justify="left", title_style="bold", box=None, pad_edge=False)
     for index, column in enumerate(columns):

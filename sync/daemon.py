@@ -65,9 +65,7 @@ def _pass(worker: Worker, health: Health, busy: threading.Lock) -> None:
     try:
         report = run_once(worker, due_only=True, budget=worker.settings.daemon.pull_budget)
         health.note(report, worker.state.readings(), worker.clock.now())
-        log.info(
-            "pass", **{key: value for key, value in report.as_dict().items() if key in ("status", "scored")}
-        )
+        log.info("pass", **{key: value for key, value in report.as_dict().items() if key in ("status", "scored")})
     except Stopped:
         log.info("pass ended early: stopping")
     except (Busy, LeaseLost) as error:

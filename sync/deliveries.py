@@ -14,8 +14,8 @@ from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
 
 from connectors.base import FIELDS, Destination, FieldValue, Outcome, Write
+from sync.rows import Delivery
 from sync.settings import Delivery as Rules
-from sync.tables import Delivery
 from sync.verdicts import Verdict
 
 FIRST_WAIT, LONGEST_WAIT = timedelta(minutes=5), timedelta(hours=6)
@@ -91,8 +91,7 @@ def plan(
 def clearing(gone: Iterable[Delivery]) -> list[Planned]:
     """Writes that empty our fields on records that are no longer customers."""
     return [
-        Planned(Write(delivery.record_id, _CLEARED), delivery.account, "", delivery, leaving=True)
-        for delivery in gone
+        Planned(Write(delivery.record_id, _CLEARED), delivery.account, "", delivery, leaving=True) for delivery in gone
     ]
 
 
@@ -113,9 +112,7 @@ def deliver(
     for item in planned:
         values = present.get(item.write.id)
         if values is None:
-            outcome = Outcome(
-                item.write.id, False, code="NOT_FOUND", message="the record is not there", remedy="gone"
-            )
+            outcome = Outcome(item.write.id, False, code="NOT_FOUND", message="the record is not there", remedy="gone")
             adopted.append(_noted(round_, item, outcome, result))
         elif not _differences(round_.destination, item, values):
             result.adopted += 1
@@ -202,11 +199,7 @@ def _differences(
 ) -> list[tuple[str, Any, Any]]:
     """Fields that differ; the moment of scoring alone is no difference."""
     wanted = canonical(destination, item.write.fields)
-    found = [
-        (key, plain(present.get(key)), value)
-        for key, value in wanted.items()
-        if plain(present.get(key)) != value
-    ]
+    found = [(key, plain(present.get(key)), value) for key, value in wanted.items() if plain(present.get(key)) != value]
     return found if all_fields or any(key != "scored_at" for key, _, _ in found) else []
 
 

@@ -20,7 +20,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from sync.report import Report
-from sync.tables import Reading
+from sync.rows import Reading
 
 
 class Health:
@@ -33,17 +33,11 @@ class Health:
         self._passes = self._counter("bellwether_passes_total", "Passes by how they ended", "status")
         self._last = self._gauge("bellwether_last_pass_timestamp_seconds", "When the last pass ended")
         self._accounts = self._gauge("bellwether_accounts", "Accounts by tier", "tier")
-        self._rows = self._counter(
-            "bellwether_rows_total", "Rows by destination and outcome", "destination", "outcome"
-        )
-        self._calls = self._counter(
-            "bellwether_calls_total", "API calls to destinations", "destination", "purpose"
-        )
+        self._rows = self._counter("bellwether_rows_total", "Rows by destination and outcome", "destination", "outcome")
+        self._calls = self._counter("bellwether_calls_total", "API calls to destinations", "destination", "purpose")
         self._facts = self._counter("bellwether_facts_written_total", "New or changed facts", "source")
         self._rejected = self._counter("bellwether_rows_rejected_total", "Source rows not readable", "source")
-        self._through = self._gauge(
-            "bellwether_read_through_timestamp_seconds", "Source is read up to here", "source"
-        )
+        self._through = self._gauge("bellwether_read_through_timestamp_seconds", "Source is read up to here", "source")
         self._problems = self._gauge("bellwether_problems", "Steps that failed in the last pass")
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
@@ -98,17 +92,13 @@ def app(health: Health, token: str | None) -> Starlette:
             return PlainTextResponse("unauthorized\n", 401)
         return Response(generate_latest(health.registry), media_type="text/plain; version=0.0.4")
 
-    return Starlette(
-        routes=[Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", metrics)]
-    )
+    return Starlette(routes=[Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", metrics)])
 
 
 @contextmanager
 def serving(health: Health, host: str, port: int, token: str | None) -> Iterator[int]:
     """Answer on a thread of its own until the block ends; yields the port (a free one when `port` is 0)."""
-    config = uvicorn.Config(
-        app(health, token), host=host, port=port, log_config=None, access_log=False, lifespan="off"
-    )
+    config = uvicorn.Config(app(health, token), host=host, port=port, log_config=None, access_log=False, lifespan="off")
     server = uvicorn.Server(config)
     socket = config.bind_socket()
     thread = threading.Thread(target=server.run, kwargs={"sockets": [socket]}, name="health", daemon=True)

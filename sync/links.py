@@ -111,9 +111,7 @@ def link(
     )
 
 
-def propose(
-    unmatched: Sequence[Unsure], accounts: Sequence[Customer]
-) -> dict[tuple[str, str], tuple[str, float]]:
+def propose(unmatched: Sequence[Unsure], accounts: Sequence[Customer]) -> dict[tuple[str, str], tuple[str, float]]:
     """For unmatched keys with a name, the account with the most similar one and how similar (0-100). Never applied."""
     from rapidfuzz import fuzz, process
 

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from sync.links import Links, Unsure, propose
-from sync.tables import AccountRow
+from sync.rows import AccountRow
 from sync.worker import Worker
 
 MOST = 20
@@ -59,9 +59,7 @@ def match_report(worker: Worker) -> MatchReport:
     names = [*worker.sources, *(name for name in worker.destinations if name != worker.settings.home)]
     unsure = {name: _unsure(name, links, activity) for name in names}
     matched = [_matched(name, links, activity, unsure[name]) for name in names]
-    loose = sorted(
-        (item for items in unsure.values() for item in items), key=lambda i: (-_facts(i, activity), i)
-    )
+    loose = sorted((item for items in unsure.values() for item in items), key=lambda i: (-_facts(i, activity), i))
     return MatchReport(len(accounts), matched, _busiest(loose[:MOST], accounts, activity))
 
 
@@ -87,9 +85,7 @@ def _unsure(name: str, links: Links, activity: Mapping[tuple[str, str], int]) ->
     return [*listed, *(Unsure(name, key, "", "no account carries this key", fix) for key in stray)]
 
 
-def _matched(
-    name: str, links: Links, activity: Mapping[tuple[str, str], int], unsure: Sequence[Unsure]
-) -> Matched:
+def _matched(name: str, links: Links, activity: Mapping[tuple[str, str], int], unsure: Sequence[Unsure]) -> Matched:
     own = [link for link in links.linked if link.source == name]
     ambiguous = sum(1 for item in unsure if item.accounts)
     how = Counter(link.how for link in own)

@@ -15,7 +15,7 @@ from typing import cast
 from connectors.base import Page, Source
 from sync.progress import Progress
 from sync.scores import midnight
-from sync.tables import Reading
+from sync.rows import Reading
 from sync.worker import Worker
 
 FEW = 5  # reasons kept of rejected rows; the count is always whole

@@ -34,16 +34,12 @@ def sandbox(*, accounts: int, seed: int, faults: str, port: int, speed: float) -
     ports = (port, port + 1, port + 2, port + 3) if port else None
     clock = FastClock(start, speed, epoch)
     try:
-        box = Sandbox(
-            accounts=accounts, seed=seed, faults=faults, clock=clock, history_days=HISTORY, ports=ports
-        )
+        box = Sandbox(accounts=accounts, seed=seed, faults=faults, clock=clock, history_days=HISTORY, ports=ports)
     except (OSError, ValueError) as error:
         raise UsageError(f"the sandbox cannot start: {error}") from None
     with box:
         clock_lines = (
-            f"clock: {{start: {start.isoformat()}, speed: {speed:g}, epoch: {epoch!r}}}\n"
-            if speed != 1
-            else ""
+            f"clock: {{start: {start.isoformat()}, speed: {speed:g}, epoch: {epoch!r}}}\n" if speed != 1 else ""
         )
         sys.stdout.write(settings_for(box.urls) + clock_lines)
         sys.stdout.flush()
@@ -61,9 +57,7 @@ def settings_for(urls: Mapping[str, str]) -> str:
 
 def demo(*, accounts: int, seed: int, days: int) -> int:
     """Provision, pull, match, score and write on the simulated company; live some days; show that nothing more is due."""
-    start = (
-        datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=days) + MORNING
-    )
+    start = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=days) + MORNING
     clock = SteppedClock(start)
     with tempfile.TemporaryDirectory(prefix="bellwether-demo-") as folder, Bars() as bars:
         bars.start("sandbox", 1)

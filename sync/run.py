@@ -28,7 +28,7 @@ from sync.progress import Progress, Quiet
 from sync.pull import Pulled, pull
 from sync.report import Moved, Problem, Report
 from sync.scores import fetch, last_day, midnight, scored
-from sync.tables import Total
+from sync.rows import Total
 from sync.verdicts import Before, Verdict, verdict
 from sync.worker import Worker
 
@@ -113,9 +113,7 @@ def _try(this: Pass, place: str, step: Callable[[], None]) -> None:
         this.report.problems.append(Problem(place, str(error)))
         log.warning("step failed", place=place, error=str(error))
     except Exception as error:  # noqa: BLE001 - a fault in one vendor's data must not cost the others their pass
-        this.report.problems.append(
-            Problem(place, f"unexpected: {type(error).__name__}; the log has the details")
-        )
+        this.report.problems.append(Problem(place, f"unexpected: {type(error).__name__}; the log has the details"))
         log.exception("step failed unexpectedly", place=place)
 
 
@@ -144,7 +142,7 @@ def _due(this: Pass, name: str) -> bool:
     if not this.due_only:
         return True
     last = this.worker.state.last_finished(f"pull:{name}")
-    return last is None or this.now - last >= this.worker.settings.sources[name].every
+    return last is None or this.now - last.started_at >= this.worker.settings.sources[name].every
 
 
 def _pull_one(this: Pass, source: Source, beat: Callable[[], None]) -> Pulled:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import duckdb
 
     from sync.log import Log
-    from sync.tables import AccountRow, Reading
+    from sync.rows import AccountRow, Reading
 
 EARLIEST = date(1970, 1, 1)
 
@@ -57,9 +57,7 @@ class Basis:
 
 
 @contextmanager
-def scored(
-    log: Log, basis: Basis, days: Sequence[date], *, spill: Path
-) -> Iterator[duckdb.DuckDBPyConnection]:
+def scored(log: Log, basis: Basis, days: Sequence[date], *, spill: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection with the relations `scores` and `parts` for these days."""
     compiled = compile(basis.scorecard, basis.names)
     with closing(log.connect(spill=spill)) as connection:
@@ -100,9 +98,7 @@ def last_day(through: datetime, zone: ZoneInfo) -> date:
 def first_day(since: datetime, zone: ZoneInfo) -> date:
     """The first day that facts read from this moment on are complete for."""
     local = since.astimezone(zone)
-    return (
-        local.date() if local.timetz().replace(tzinfo=None) == time.min else local.date() + timedelta(days=1)
-    )
+    return local.date() if local.timetz().replace(tzinfo=None) == time.min else local.date() + timedelta(days=1)
 
 
 def midnight(day: date, zone: ZoneInfo) -> datetime:

@@ -57,9 +57,7 @@ def _zone(name: object) -> ZoneInfo:
     try:
         return ZoneInfo(str(name))
     except (KeyError, ValueError, OSError):
-        raise ValueError(
-            "is not a time zone; write a name such as UTC, Europe/Berlin or America/New_York"
-        ) from None
+        raise ValueError("is not a time zone; write a name such as UTC, Europe/Berlin or America/New_York") from None
 
 
 def _positive(length: timedelta) -> timedelta:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from connectors.base import FieldValue
 from scoring import Part, Scorecard, reason
 from sync.scores import Scored
-from sync.tables import Total
+from sync.rows import Total
 
 
 class Before(NamedTuple):
@@ -77,9 +77,16 @@ def verdict(
 def _unscored(scored: Scored, scorecard: Scorecard, last: Total | None) -> Verdict:
     share, floor = f"{scored.coverage:.0%}", f"{scorecard.coverage_floor:.0%}"
     text = f"Not scored: {share} of the scorecard has data, {floor} is needed"
-    kept = {"score": last.score, "tier_since": last.tier_since, "scored_at": last.scored_at} if last else {}
     total = Total(
-        account=scored.account, tier="unscored", coverage=scored.coverage, version=scorecard.version, **kept
+        account=scored.account,
+        score=last.score if last else None,
+        tier="unscored",
+        tier_since=last.tier_since if last else None,
+        coverage=scored.coverage,
+        scored_at=last.scored_at if last else None,
+        causes=(),
+        version=scorecard.version,
+        next_action="",
     )
     fields: dict[str, FieldValue] = {"reason": text, "coverage": scored.coverage * 100}
     return Verdict(scored.account, total, fields, _text(unscored=True), text)

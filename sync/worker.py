@@ -21,7 +21,7 @@ from sync.log import Log
 from sync.scores import Basis
 from sync.settings import Connector, Settings
 from sync.state import State
-from sync.tables import AccountRow
+from sync.rows import AccountRow
 
 
 @dataclass(frozen=True)
@@ -69,9 +69,7 @@ class Worker:
 
 
 @contextmanager
-def opened(
-    settings: Settings, *, clock: Clock | None = None, stop: threading.Event | None = None
-) -> Iterator[Worker]:
+def opened(settings: Settings, *, clock: Clock | None = None, stop: threading.Event | None = None) -> Iterator[Worker]:
     """Build a worker and close it again. Raises `StateError` and `ConnectorError`."""
     clock = clock or _clock(settings)
     stop = stop or threading.Event()
@@ -105,9 +103,7 @@ def _make_folders(settings: Settings) -> None:
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
-            raise StateError(
-                f"{folder} cannot be made ({error.strerror}); set data: to a folder of yours"
-            ) from None
+            raise StateError(f"{folder} cannot be made ({error.strerror}); set data: to a folder of yours") from None
 
 
 def _build(entry: Connector, tools: Tools, made: list[Any]) -> Any:
