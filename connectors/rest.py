@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -36,11 +36,18 @@ PASSING = {408, 423, 425, 429}
 
 
 def sorted_error(
-    status: int, headers: Mapping[str, str], place: str, now: datetime, *, hint: str = ""
+    status: int,
+    headers: Mapping[str, str],
+    place: str,
+    now: datetime,
+    *,
+    hint: str = "",
+    refusals: Container[int] = (401, 403),
 ) -> ConnectorError:
-    """The error whose remedy fits an HTTP status. `hint` says what a person should look at.
+    """The error whose remedy fits an HTTP status.
 
-    A 429 or 503 that does not say how long to wait is `AgainNow`: the back-off decides.
+    `hint` says what a person should look at when the status is one of `refusals` of the credential. A 429
+    or 503 that does not say how long to wait is `AgainNow`: the back-off decides.
     """
     seconds = _retry_after(headers, now)
     if status in (429, 503) and seconds is not None:
@@ -50,7 +57,8 @@ def sorted_error(
     if status == 401:
         words = hint or "check the credential in the settings"
         return SignInAgain(f"answered 401: the credential was refused; {words}", place=place)
-    return SettingsWrong(f"answered {status}: {hint or _words(status)}", place=place)
+    words = hint if hint and status in refusals else _words(status)
+    return SettingsWrong(f"answered {status}: {words}", place=place)
 
 
 def _words(status: int) -> str:
@@ -79,14 +87,12 @@ def pause(seconds: float, *, tools: Tools, place: str) -> None:
         raise Stopped("asked to stop while waiting", place=place)
 
 
-def patiently(
-    attempt: Callable[[], T], *, tools: Tools, place: str, attempts: int = 6, first_wait: float = 1.0
-) -> T:
+def patiently(attempt: Callable[[], T], *, tools: Tools, place: str, attempts: int = 6, first_wait: float = 1.0) -> T:
     """Call `attempt` until it answers, at most `attempts` times; the last error is raised as it is.
 
-    A passing fault is retried after `first_wait` seconds, then twice as long and so on, sixty times that
-    at most, with jitter. A `WaitUntil` waits exactly as long as the vendor asked; one that asks for more than an hour,
-    or whose daily quota is gone, is raised at once. Raises `Stopped` when asked to stop.
+    A passing fault is retried after `first_wait` seconds, then twice as long and so on, sixty times that at
+    most, with jitter. A `WaitUntil` waits exactly as long as the vendor asked; one that asks for more than
+    an hour, or whose daily quota is gone, is raised at once. Raises `Stopped` when asked to stop.
     """
     backoff = wait_exponential_jitter(initial=first_wait, max=first_wait * 60, jitter=first_wait)
 
@@ -136,6 +142,7 @@ class _Call(NamedTuple):
     url: str
     label: str
     signed: bool = True
+    paced: bool = True
     params: Mapping[str, Any] | None = None
     content: bytes | None = None
 
@@ -143,8 +150,8 @@ class _Call(NamedTuple):
 class Rest:
     """One vendor over HTTP, through one kept `httpx.Client`; thread-safe.
 
-    `per_minute` paces the calls that carry a credential. `hint` is what a person reads when one is refused.
-    `calls` counts requests by label.
+    `per_minute` paces the calls. `hint` is what a person reads when the vendor refuses the credential,
+    which it does with one of the statuses `refusals`. `calls` counts requests by label.
     """
 
     def __init__(
@@ -159,11 +166,13 @@ class Rest:
         first_wait: float = 1.0,
         read_timeout: float = 60.0,
         hint: str = "",
+        refusals: Container[int] = (401, 403),
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self.base_url = checked_base_url(base_url, f"{place}.base_url")
         self.place, self.auth, self.calls = place, auth, Counter[str]()
-        self._tools, self._attempts, self._first_wait, self._hint = tools, attempts, first_wait, hint
+        self._tools, self._attempts, self._first_wait = tools, attempts, first_wait
+        self._hint, self._refusals = hint, refusals
         self._pace = Pace(per_minute, tools=tools, place=place) if per_minute else None
         self._lock = threading.Lock()
         self._client = httpx.Client(
@@ -173,13 +182,19 @@ class Rest:
             headers={"Accept": "*/*", "Accept-Encoding": "gzip", "User-Agent": "bellwether"},
         )
 
-    def get_json(self, path: str, *, params: Mapping[str, Any] | None = None, label: str = "read") -> Any:
+    def get_json(
+        self, path: str, *, params: Mapping[str, Any] | None = None, label: str = "read", paced: bool = True
+    ) -> Any:
         """The parsed answer of a GET. `path` may be a whole address on the same host."""
-        return self._ask(_Call("GET", self._whole(path), label, params=params), self._read_json)
+        return self._ask(_Call("GET", self._whole(path), label, paced=paced, params=params), self._read_json)
 
     def post_json(self, path: str, body: object, *, label: str = "write", signed: bool = True) -> Any:
-        """The parsed answer of a POST; `signed=False` sends no Authorization header (a sign-in)."""
-        call = _Call("POST", self._whole(path), label, signed=signed, content=orjson.dumps(body))
+        """The parsed answer of a POST; `signed=False` sends no Authorization header (a sign-in).
+
+        A sign-in happens inside the call that needs it, whose patience covers it, so it is tried once.
+        """
+        whole, content = self._whole(path), orjson.dumps(body)
+        call = _Call("POST", whole, label, signed=signed, paced=signed, content=content)
         return self._ask(call, self._read_json)
 
     def download(
@@ -214,7 +229,7 @@ class Rest:
                 attempt,
                 tools=self._tools,
                 place=self.place,
-                attempts=self._attempts,
+                attempts=self._attempts if call.signed else 1,
                 first_wait=self._first_wait,
             )
         except SignInAgain:
@@ -225,7 +240,7 @@ class Rest:
         return self.auth.header() if self.auth and call.signed else None
 
     def _once(self, call: _Call, read: Callable[[httpx.Response], T], sent: str | None) -> T:
-        if self._pace and call.signed:
+        if self._pace and call.paced:
             self._pace.wait()
         with self._lock:
             self.calls[call.label] += 1
@@ -236,7 +251,14 @@ class Rest:
             if response.is_success:
                 return read(response)
             now = self._tools.clock.now()
-            raise sorted_error(response.status_code, response.headers, self.place, now, hint=self._hint)
+            raise sorted_error(
+                response.status_code,
+                response.headers,
+                self.place,
+                now,
+                hint=self._hint,
+                refusals=self._refusals,
+            )
 
     @contextmanager
     def _answer(self, call: _Call, headers: Mapping[str, str]) -> Iterator[httpx.Response]:

@@ -1,8 +1,9 @@
 """How a customer's own words sound, from -1 to 1, for English; None for what the lexicon cannot judge.
 
-VADER (Hutto and Gilbert, 2014) sums word valences with rules for negation and emphasis. It knows English only,
-and calls every other language neutral, which would read as contentment; hence the test of the language first:
-a text is English when enough of its words are English function words, and more of them than of other languages.
+VADER (Hutto and Gilbert, 2014) sums word valences with rules for negation and emphasis. It knows English
+only, and calls every other language neutral, which would read as contentment; hence the test of the
+language first: a text is English when enough of its words are English function words, and more of them than
+of other languages.
 """
 
 from __future__ import annotations
