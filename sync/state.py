@@ -125,9 +125,7 @@ class State:
         """
         with self._write() as connection:
             found = connection.execute(
-                select(RUNS.c.id, RUNS.c.status)
-                .where(RUNS.c.kind == kind, RUNS.c.slot == slot)
-                .with_for_update()
+                select(RUNS.c.id, RUNS.c.status).where(RUNS.c.kind == kind, RUNS.c.slot == slot).with_for_update()
             ).first()
             if found is None:
                 new = RUNS.insert().values(
@@ -142,9 +140,7 @@ class State:
     def finish_run(self, run: int, status: RunStatus, report: Mapping[str, Any], now: datetime) -> None:
         with self._write() as connection:
             connection.execute(
-                update(RUNS)
-                .where(RUNS.c.id == run)
-                .values(status=status, report=dict(report), finished_at=now)
+                update(RUNS).where(RUNS.c.id == run).values(status=status, report=dict(report), finished_at=now)
             )
 
     def last_runs(self, n: int, *, kind: str | None = None) -> list[Run]:

@@ -1,0 +1,220 @@
+"""The event log: every fact any source told, in one Delta table that any engine can read.
+
+It is partitioned by source, month (of the fact's day) and `settled`. Pulls append small files with settled=false, the
+*tail*; settling (`settling.py`) merges them into sorted slices that hold one row per (source, id). Until then the
+newest row of the tail stands for its (source, id), wherever the settled one may be: a fact can move to another month
+or account. A row with neither value nor label retracts. `seen_at` grows with every append, also when the machine's
+clock is set back, so "newest" is never in doubt.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import duckdb
+from deltalake import DeltaTable, Field, Schema, write_deltalake
+from deltalake.schema import PrimitiveType
+
+from connectors.base import Page, Rejected
+from connectors.clock import Clock
+from sync import delta, intake
+from sync.delta import DataFile
+from sync.settling import Settled, settle
+
+PARTITIONS = ("source", "month", "settled")
+SCHEMA = Schema(
+    [
+        Field(name, PrimitiveType(kind))
+        for name, kind in (
+            ("source", "string"),
+            ("id", "string"),
+            ("account_key", "string"),
+            ("actor", "string"),
+            ("name", "string"),
+            ("occurred_at", "timestamp"),
+            ("value", "double"),
+            ("label", "string"),
+            ("day", "date"),
+            ("seen_at", "timestamp"),
+            ("month", "string"),
+            ("settled", "boolean"),
+        )
+    ]
+)
+APPEND_MEMORY = "400MB"
+
+_NEWEST = "select source, id, max(seen_at) as seen_at from {tail} group by source, id"
+_COLUMNS = "{0}.source, {0}.id, {0}.account_key, {0}.actor, {0}.name, {0}.day, {1} as occurred_at, {0}.value, {0}.label"
+_SETTLED = "select {columns}\nfrom {settled} s"
+_UNTOLD = "\nwhere not exists (select 1 from newest n where n.source = s.source and n.id = s.id)"
+_TAIL = """select {columns}
+from {tail} t
+join newest n on n.source = t.source and n.id = t.id and n.seen_at = t.seen_at
+where t.value is not null or t.label is not null"""
+_EMPTY = """select null::varchar as source, null::varchar as id, null::varchar as account_key, null::varchar as actor,
+       null::varchar as name, null::date as day, null::timestamp as occurred_at, null::double as value,
+       null::varchar as label
+where false"""
+
+
+@dataclass(frozen=True)
+class Appended:
+    """What a page changed. `names`: of all facts in the page. `refused`: rows left out; the first are `rejected`."""
+
+    written: int = 0
+    retracted: int = 0
+    unchanged: int = 0
+    names: frozenset[str] = frozenset()
+    first_day: date | None = None
+    last_day: date | None = None
+    refused: int = 0
+    rejected: tuple[Rejected, ...] = ()
+
+
+class Log:
+    """The log in a folder. Threads may append at the same time; the lease keeps other writing processes away."""
+
+    def __init__(self, path: Path, *, timezone: ZoneInfo, clock: Clock, spill: Path | None = None) -> None:
+        self.path = path.absolute()
+        self._timezone, self._clock = timezone, clock
+        self._spill = spill or self.path.parent / "spill"
+        self._lock = threading.Lock()
+        self._table: DeltaTable | None = None
+        self._last_seen: datetime | None = None
+
+    def append(self, source: str, page: Page) -> Appended:
+        """Write what is new or changed in one commit, or nothing when the page says nothing new."""
+        if isinstance(page.events, Sequence) and not (page.events or page.replaces or page.retracts):
+            return Appended()
+        with delta.connect(memory_limit=APPEND_MEMORY, threads=1, spill=self._spill) as connection:
+            rejected, refused = intake.stage(connection, source, page, timezone=self._timezone)
+            with self._lock:
+                table = self._newest_table()
+                settled, tail = self._known(connection, source, page, table)
+                written, retracted, first, last = intake.changes(connection, page, settled=settled, tail=tail)
+                if written or retracted:
+                    self._write(connection, source, table)
+            facts, names = _facts(connection)
+        return Appended(written, retracted, facts - written, names, first, last, refused, rejected)
+
+    def connect(self, *, memory_limit: str = "1GB", threads: int = 2, spill: Path) -> duckdb.DuckDBPyConnection:
+        """A connection of its own with the view `events` over one snapshot; it reads no file outside the log.
+
+        `events(source, id, account_key, actor, name, day, occurred_at, value, label)` holds one row for each fact
+        that is true; `occurred_at` is a timestamp without timezone, in UTC.
+        """
+        connection = delta.connect(memory_limit=memory_limit, threads=threads, spill=spill)
+        files = delta.data_files(delta.open_table(self.path))
+        settled, tail = self._scans(files)
+        if tail is not None:
+            connection.execute(f"create temp table newest as {_NEWEST.format(tail=tail)}")
+        connection.execute(f"create temp view events as {_events(settled, tail)}")
+        delta.lock_down(connection, self.path)
+        return connection
+
+    def sql(self) -> str:
+        """The relation `events` as a person can run it in DuckDB, beside the running daemon."""
+        log = f"delta_scan({delta.text(str(self.path))})"
+        settled, tail = f"(select * from {log} where settled)", f"(select * from {log} where not settled)"
+        newest = _NEWEST.format(tail=tail)
+        return f"with newest as (\n{newest})\n{_events(settled, tail)}"
+
+    def names(self, source: str) -> frozenset[str]:
+        """The names of all facts the log holds of this source."""
+        with self.connect(spill=self._spill) as connection:
+            rows = connection.execute("select distinct name from events where source = ?", [source]).fetchall()
+        return frozenset(name for (name,) in rows)
+
+    def unsettled(self) -> tuple[int, int]:
+        """Rows and files of the tail: much of it makes reading slow."""
+        tail = [f for f in delta.data_files(delta.open_table(self.path)) if f.partition["settled"] == "false"]
+        return sum(file.rows for file in tail), len(tail)
+
+    def settle(self, *, memory_limit: str = "1GB", threads: int = 2) -> Settled:
+        """Merge the tail into the settled slices. Pages may be appended meanwhile; they stay in the tail."""
+        return settle(self.path, memory_limit=memory_limit, threads=threads, spill=self._spill)
+
+    def _newest_table(self) -> DeltaTable:
+        if self._table is None:
+            self._table = delta.open_table(self.path) or delta.create_table(self.path, SCHEMA, PARTITIONS)
+        self._table.update_incremental()
+        return self._table
+
+    def _known(
+        self, connection: duckdb.DuckDBPyConnection, source: str, page: Page, table: DeltaTable
+    ) -> tuple[str | None, str | None]:
+        """The relations that hold what the log knows of the facts this page can touch."""
+        files = [file for file in delta.data_files(table) if file.partition["source"] == source]
+        months = _months(connection, page)
+        near = [
+            file
+            for file in files
+            if file.partition["settled"] == "false" or months is None or file.partition["month"] in months
+        ]
+        return self._scans(near)
+
+    def _scans(self, files: Sequence[DataFile]) -> tuple[str | None, str | None]:
+        parts = ([f for f in files if f.partition["settled"] == said] for said in ("true", "false"))
+        settled, tail = (delta.scan(self.path, part) if part else None for part in parts)
+        return settled, tail
+
+    def _write(self, connection: duckdb.DuckDBPyConnection, source: str, table: DeltaTable) -> None:
+        seen = self._next_seen(connection, table)
+        rows = connection.sql(f"""
+select {delta.text(source)} as source, id, account_key, actor, name, occurred_at, value, label, day,
+       timestamptz '{seen.isoformat()}' as seen_at, month, false as settled
+from changes order by month, account_key, day, id""")
+        write_deltalake(table, rows, mode="append")
+        self._last_seen = seen
+
+    def _next_seen(self, connection: duckdb.DuckDBPyConnection, table: DeltaTable) -> datetime:
+        """A moment after every row of the tail, whoever wrote it: the tail is where "newest" decides."""
+        now = self._clock.now()
+        _, tail = self._scans(delta.data_files(table))
+        if tail is None:
+            return now
+        (last_us,) = delta.one_row(connection, f"select epoch_us(max(seen_at)) from {tail}")
+        last = intake.EPOCH + timedelta(microseconds=last_us)
+        return max(now, last + timedelta(microseconds=1))
+
+
+def _events(settled: str | None, tail: str | None) -> str:
+    """The text of the relation `events`; with a tail it needs the relation `newest` beside it."""
+    parts = []
+    if settled is not None:
+        text = _SETTLED.format(columns=_columns("s"), settled=settled)
+        parts.append(text + _UNTOLD if tail is not None else text)
+    if tail is not None:
+        parts.append(_TAIL.format(columns=_columns("t"), tail=tail))
+    return "\nunion all\n".join(parts) or _EMPTY
+
+
+def _columns(alias: str) -> str:
+    # the moment is rebuilt by arithmetic: the cast from a timestamp with timezone costs six times as much
+    return _COLUMNS.format(alias, f"make_timestamp(epoch_us({alias}.occurred_at))")
+
+
+def _facts(connection: duckdb.DuckDBPyConnection) -> tuple[int, frozenset[str]]:
+    rows = connection.execute("select name, count(*) from page where not retraction group by name").fetchall()
+    return sum(count for _, count in rows), frozenset(name for name, _ in rows)
+
+
+def _months(connection: duckdb.DuckDBPyConnection, page: Page) -> set[str] | None:
+    """The months whose settled rows matter; None: all, because a retraction may name a fact of any of them."""
+    rows = connection.execute("select distinct month, retraction from page").fetchall()
+    if page.retracts or any(retraction for _, retraction in rows):
+        return None
+    months = {month for month, _ in rows}
+    if page.replaces is not None:
+        first, last = page.replaces
+        months |= {f"{n // 12:04d}-{n % 12 + 1:02d}" for n in range(_month_number(first), _month_number(last) + 1)}
+    return months
+
+
+def _month_number(day: date) -> int:
+    return day.year * 12 + day.month - 1
