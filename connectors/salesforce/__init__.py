@@ -1,0 +1,62 @@
+"""Salesforce: its accounts as our accounts, and scores written onto them.
+
+Signs in by OAuth (client credentials or JWT bearer) and calls the REST, composite, tooling and Bulk 2.0 APIs
+through simple-salesforce. An org's allowance is about 100,000 calls in 24 hours, shared with every other
+integration. https://developer.salesforce.com/docs/atlas.en-us.api_rest.meta/api_rest/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from connectors.base import Account, Change, FieldValue, Finding, Outcome, Tools, Write
+from connectors.salesforce.accounts import Accounts
+from connectors.salesforce.checks import Checks
+from connectors.salesforce.client import Client
+from connectors.salesforce.fields import Fields
+from connectors.salesforce.provision import Provision
+from connectors.salesforce.settings import Settings
+from connectors.salesforce.writer import Writer
+
+__all__ = ["Salesforce", "Settings"]
+
+
+class Salesforce:
+    """A destination, and a directory whose accounts can be the home of all; thread-safe."""
+
+    def __init__(self, name: str, settings: Settings, tools: Tools) -> None:
+        self.name = name
+        self._client = Client(settings, place=f"destinations.{name}", tools=tools)
+        self._fields = Fields(self._client, settings)
+        external = settings.external_id_field
+        self._accounts = Accounts(self._client, self._fields, external_id_field=external)
+        self._writer = Writer(self._client, self._fields, bulk_above=settings.bulk_above)
+        self._provision = Provision(self._client, self._fields)
+        self._checks = Checks(self._client, self._fields, self._provision, settings)
+
+    def accounts(
+        self, *, where: str, attributes: Mapping[str, str], limit: int | None = None
+    ) -> Iterator[Sequence[Account]]:
+        return self._accounts.pages(where=where, attributes=attributes, limit=limit)
+
+    def check(self, *, where: str, attributes: Mapping[str, str]) -> Iterator[Finding]:
+        return self._checks.run(where=where, attributes=attributes)
+
+    def plan(self) -> Sequence[Change]:
+        return self._provision.plan()
+
+    def canonical(self, field: str, value: FieldValue) -> FieldValue:
+        return self._fields.canonical(field, value)
+
+    def read(self, ids: Sequence[str]) -> Mapping[str, Mapping[str, FieldValue]]:
+        return self._writer.read(ids)
+
+    def write(self, writes: Sequence[Write]) -> Iterator[Outcome]:
+        return self._writer.write(writes)
+
+    @property
+    def calls(self) -> Mapping[str, int]:
+        return dict(self._client.calls)
+
+    def close(self) -> None:
+        self._client.close()

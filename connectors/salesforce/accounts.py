@@ -1,0 +1,105 @@
+"""Salesforce accounts, read by one query in pages of about 2,000."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any
+from urllib.parse import urlsplit
+
+from connectors.base import Account
+from connectors.errors import SettingsWrong
+from connectors.salesforce.client import Client
+from connectors.salesforce.fields import Fields
+from connectors.salesforce.settings import is_path
+from connectors.values import as_moment, day_number, label
+
+_ALWAYS = ("Id", "Name", "Website", "Owner.Name", "CreatedDate")
+
+
+class Accounts:
+    """Reads the accounts that meet a condition in SOQL, which is Salesforce's own to judge."""
+
+    def __init__(self, client: Client, fields: Fields, *, external_id_field: str | None) -> None:
+        self._client, self._fields, self._external = client, fields, external_id_field
+
+    def pages(
+        self, *, where: str, attributes: Mapping[str, str], limit: int | None
+    ) -> Iterator[Sequence[Account]]:
+        """Our own fields are read where they can be seen, so that a pilot works before they exist."""
+        ours = self._fields.visible(refresh=True)
+        soql = self._soql(where, attributes, ours, limit)
+        left = limit
+        for records in self._client.query(soql, label="read"):
+            page = [self._account(record, attributes, ours) for record in islice(records, left)]
+            if page:
+                yield page
+            left = None if left is None else left - len(page)
+            if left == 0:
+                return
+
+    def _soql(
+        self, where: str, attributes: Mapping[str, str], ours: Mapping[str, str], limit: int | None
+    ) -> str:
+        for event, path in attributes.items():
+            if not is_path(path):
+                place = f"accounts.attributes.{event}"
+                raise SettingsWrong("this is not the name of a Salesforce field", place=place)
+        external = [self._external] if self._external else []
+        wanted = [*_ALWAYS, *external, *attributes.values(), *ours.values()]
+        columns = ", ".join(
+            {name.lower(): name for name in wanted}.values()
+        )  # a field named twice is refused
+        tail = f" LIMIT {limit}" if limit is not None else ""
+        return f"SELECT {columns} FROM Account WHERE ({where}) ORDER BY Id{tail}"  # noqa: S608 (SOQL only reads)
+
+    def _account(
+        self, record: Mapping[str, Any], attributes: Mapping[str, str], ours: Mapping[str, str]
+    ) -> Account:
+        domain = host_of(_at(record, "Website"))
+        external = _at(record, self._external) if self._external else None
+        return Account(
+            id=str(_at(record, "Id")),
+            name=str(_at(record, "Name") or ""),
+            domains=(domain,) if domain else (),
+            refs={"external_id": str(external)} if external not in (None, "") else {},
+            owner=_at(record, "Owner.Name"),
+            since=as_moment(_at(record, "CreatedDate")),
+            attributes={event: level(_at(record, path)) for event, path in attributes.items()},
+            present={key: _at(record, name) for key, name in ours.items()},
+        )
+
+
+def _at(record: Mapping[str, Any], path: str) -> Any:
+    """The value at a dotted path, by names in any case, as SOQL does; None where a relation is empty."""
+    value: Any = record
+    for name in path.lower().split("."):
+        if not isinstance(value, Mapping):
+            return None
+        value = next((found for key, found in value.items() if key.lower() == name), None)
+    return value
+
+
+def host_of(website: object) -> str | None:
+    """The host name of an address as people type it, lower-case and without `www.`."""
+    text = str(website or "").strip().lower()
+    if not text or any(letter.isspace() for letter in text):
+        return None
+    try:
+        host = urlsplit(text if "://" in text else f"//{text}").hostname
+    except ValueError:
+        return None
+    host = (host or "").rstrip(".").removeprefix("www.")
+    return host if "." in host else None
+
+
+def level(value: object) -> float | str | None:
+    """An attribute as a level: a number, a yes as 1, a day as its number, anything else as a word."""
+    if value is None or isinstance(value, Mapping | list):
+        return None
+    if isinstance(value, bool | int | float):
+        return float(value)
+    text = str(value)
+    dated = text[:10].replace("-", "").isdigit() and text[4:5] == "-"
+    number = day_number(text) if dated else None
+    return label(text) if number is None else number

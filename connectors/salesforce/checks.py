@@ -1,0 +1,114 @@
+"""One line for each thing that can be wrong with an org, and what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from connectors.base import Finding
+from connectors.errors import ConnectorError
+from connectors.salesforce.client import Client
+from connectors.salesforce.fields import BY_KEY, TYPES, Described, Fields
+from connectors.salesforce.provision import Provision
+from connectors.salesforce.settings import Settings, is_path
+
+PROVISION = "run `bellwether provision --apply`, or ask an administrator"
+HIDDEN = "field-level security hides it from the integration user; " + PROVISION
+
+
+class Checks:
+    """Looks and changes nothing; an error becomes a finding."""
+
+    def __init__(self, client: Client, fields: Fields, provision: Provision, settings: Settings) -> None:
+        self._client, self._fields, self._provision, self._settings = client, fields, provision, settings
+        self._place = client.place
+
+    def run(self, *, where: str, attributes: Mapping[str, str]) -> Iterator[Finding]:
+        try:
+            _ = self._client.user_id
+        except ConnectorError as error:
+            yield self._finding("credential", False, str(error), "correct the sign-in settings")
+            return
+        yield self._finding("credential", True, "signed in")
+        try:
+            seen = self._fields.described(refresh=True)
+        except ConnectorError as error:
+            yield self._finding("api_version", False, str(error), "check api_version and access to Account")
+            return
+        yield self._finding("api_version", True, f"the data API {self._settings.api_version} answers")
+        yield from self._our_fields(seen)
+        yield from self._read_fields(seen, attributes)
+        if where:
+            yield self._members(where)
+
+    def _our_fields(self, seen: Mapping[str, Described]) -> Iterator[Finding]:
+        names = self._fields.names
+        unseen = [name for name in names.values() if name.lower() not in seen]
+        existing = self._existing() if unseen else set()
+        for key, name in names.items():
+            problem, remedy = self._problem(key, seen.get(name.lower()), name.lower() in existing)
+            yield self._finding(f"fields.{key}", not problem, f"{name} {problem or 'can be written'}", remedy)
+
+    def _existing(self) -> set[str]:
+        """Fields that exist though hidden; none when the user may not look at the org's setup."""
+        try:
+            return self._provision.existing()
+        except ConnectorError:
+            return set()
+
+    def _problem(self, key: str, described: Described | None, exists: bool) -> tuple[str, str]:
+        if described is None:
+            return ("is hidden", HIDDEN) if exists else ("is missing, or hidden", PROVISION)
+        kind = BY_KEY[key].kind
+        if described.get("type") not in TYPES[kind]:
+            wanted = TYPES[kind][0]
+            remedy = f"make a new field of type {wanted}, or name another field in `fields`"
+            return f"is of type {described.get('type')}, not {wanted}", remedy
+        if not described.get("updateable"):
+            return "cannot be edited", "give the integration user edit access to it; " + PROVISION
+        lacking = self._lacking_tiers(described) if kind == "tier" else []
+        if lacking:
+            return (
+                f"lacks the value {', '.join(lacking)}",
+                "add it to the picklist, or rename it in tier_values",
+            )
+        return "", ""
+
+    def _lacking_tiers(self, described: Described) -> list[str]:
+        if described.get("type") != "picklist":
+            return []
+        options = described.get("picklistValues") or ()
+        active = {option.get("value") for option in options if option.get("active", True)}
+        return [value for value in self._fields.tiers.values() if value not in active]
+
+    def _read_fields(self, seen: Mapping[str, Described], attributes: Mapping[str, str]) -> Iterator[Finding]:
+        wanted = {f"accounts.attributes.{event}": path for event, path in attributes.items()}
+        if self._settings.external_id_field:
+            wanted[f"{self._place}.external_id_field"] = self._settings.external_id_field
+        for place, path in wanted.items():
+            problem = self._unreadable(path, seen)
+            remedy = f"correct the name, or {HIDDEN}" if problem else ""
+            yield Finding(place, not problem, problem or f"{path} can be read", remedy)
+
+    def _unreadable(self, path: str, seen: Mapping[str, Described]) -> str:
+        if not is_path(path):
+            return "this is not the name of a Salesforce field"
+        if "." not in path:
+            return "" if path.lower() in seen else f"{path} is missing, or hidden"
+        try:
+            soql = f"SELECT {path} FROM Account LIMIT 1"  # noqa: S608 (a path of field names)
+            self._client.call("query", label="read", params={"q": soql})
+        except ConnectorError as error:
+            return str(error)
+        return ""
+
+    def _members(self, where: str) -> Finding:
+        try:
+            count = self._client.count(where)
+        except ConnectorError as error:
+            return Finding("accounts.where", False, str(error), "correct the condition")
+        words = f"{count} account{'' if count == 1 else 's'} in Salesforce meet{'s' if count == 1 else ''} it"
+        remedy = "" if count else "correct the condition, or give the integration user access to the accounts"
+        return Finding("accounts.where", count > 0, words, remedy)
+
+    def _finding(self, what: str, ok: bool, message: str, remedy: str = "") -> Finding:
+        return Finding(f"{self._place}.{what}", ok, message, remedy)

@@ -1,0 +1,126 @@
+"""Calls to one Salesforce org: signed in, patient, counted, and one kept connection a thread."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
+
+from connectors.address import same_origin
+from connectors.base import Tools
+from connectors.errors import SettingsWrong, SignInAgain
+from connectors.rest import patiently
+from connectors.salesforce.settings import Settings
+from connectors.salesforce.signin import Session, SignIn
+
+if TYPE_CHECKING:
+    from connectors.salesforce.transport import Line
+
+T = TypeVar("T")
+
+
+class Client:
+    """`calls` counts requests by label, retries included."""
+
+    def __init__(self, settings: Settings, *, place: str, tools: Tools) -> None:
+        self.place, self.tools, self.calls = place, tools, Counter[str]()
+        self._version = settings.api_version
+        self._lock = threading.Lock()
+        self._signin = SignIn(settings, place=place, tools=tools, count=self._count)
+        self._kept = threading.local()
+        self._lines = weakref.WeakSet[Line]()  # a line goes when its thread does
+
+    def call(self, path: str, *, method: str = "GET", label: str, attempts: int = 6, **options: Any) -> Any:
+        """The parsed answer of a call below /services/data/vNN.0/. `options`: params, json, headers."""
+        return self._patiently(
+            lambda session: self._line().restful(session, path, method, **options), label, attempts
+        )
+
+    def text(
+        self,
+        path: str,
+        *,
+        method: str = "GET",
+        label: str,
+        attempts: int = 6,
+        data: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> str:
+        """The body, as text, of a call that speaks CSV."""
+        return self._patiently(
+            lambda session: self._line().text(session, path, method, data=data, headers=headers or {}),
+            label,
+            attempts,
+        )
+
+    def query(self, soql: str, *, label: str, tooling: bool = False) -> Iterator[list[Mapping[str, Any]]]:
+        """The records of a query, page by page."""
+        path = "tooling/query" if tooling else "query"
+        answer = self.call(path, label=label, params={"q": soql})
+        while True:
+            yield list(answer.get("records") or ())
+            if answer.get("done", True) or not answer.get("nextRecordsUrl"):
+                return
+            answer = self.call(self._next(str(answer["nextRecordsUrl"])), label=label)
+
+    def count(self, where: str) -> int:
+        soql = f"SELECT COUNT() FROM Account WHERE ({where})"  # noqa: S608 (SOQL only reads)
+        answer = self.call("query", label="read", params={"q": soql})
+        return int(answer["totalSize"])
+
+    @property
+    def user_id(self) -> str | None:
+        """The user we are signed in as, where Salesforce said so."""
+        return self._with_session(lambda session: session.user_id)
+
+    def close(self) -> None:
+        with self._lock:
+            lines = list(self._lines)
+            self._lines.clear()
+        for line in lines:
+            line.close()
+
+    def _next(self, address: str) -> str:
+        base = self._with_session(lambda session: session.instance_url)
+        path = urlsplit(same_origin(base, address, self.place)).path
+        prefix = f"/services/data/v{self._version}/"
+        if not path.startswith(prefix):
+            raise SettingsWrong("Salesforce sent a next page outside its data API", place=self.place)
+        return path.removeprefix(prefix)
+
+    def _with_session(self, use: Callable[[Session], T]) -> T:
+        return patiently(lambda: use(self._signin.session()), tools=self.tools, place=self.place)
+
+    def _patiently(self, use: Callable[[Session], T], label: str, attempts: int) -> T:
+        def attempt() -> T:
+            session = self._signin.session()
+            try:
+                self._count(label)
+                return use(session)
+            except SignInAgain:
+                fresh = self._signin.renewed(session)
+            self._count(label)
+            return use(fresh)
+
+        try:
+            return patiently(attempt, tools=self.tools, place=self.place, attempts=attempts)
+        except SignInAgain:
+            words = "Salesforce refuses a session it has just opened; check the app's and the user's policies"
+            raise SettingsWrong(words, place=self.place) from None
+
+    def _line(self) -> Line:
+        line: Line | None = getattr(self._kept, "line", None)
+        if line is None:
+            from connectors.salesforce.transport import Line
+
+            line = self._kept.line = Line(version=self._version, place=self.place)
+            with self._lock:
+                self._lines.add(line)
+        return line
+
+    def _count(self, label: str) -> None:
+        with self._lock:
+            self.calls[label] += 1

@@ -1,0 +1,71 @@
+"""Our fields on Account as the org describes them, and values in the form the org holds them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any
+
+from connectors.base import FIELDS, Field, FieldKind, FieldValue
+from connectors.salesforce.client import Client
+from connectors.salesforce.settings import Settings
+from connectors.values import canonical
+
+# The kinds of field that can hold ours; the first is the one `provision` creates.
+TYPES: Mapping[FieldKind, tuple[str, ...]] = MappingProxyType(
+    {
+        "number": ("double", "int", "percent", "currency"),
+        "tier": ("picklist", "string"),
+        "text": ("string", "textarea"),
+        "date": ("date", "datetime"),
+        "datetime": ("datetime", "date"),
+    }
+)
+BY_KEY: Mapping[str, Field] = MappingProxyType({field.key: field for field in FIELDS})
+Described = Mapping[str, Any]
+
+
+class Fields:
+    """The describe of Account is read once and again with every reading of the accounts; thread-safe."""
+
+    def __init__(self, client: Client, settings: Settings) -> None:
+        self._client, self.names, self.tiers = client, settings.names, settings.tiers
+        self._described: Mapping[str, Described] | None = None
+        self._lock = threading.Lock()
+
+    def described(self, *, refresh: bool = False) -> Mapping[str, Described]:
+        """What the integration user can see of Account, by field name in lower case."""
+        with self._lock:
+            if self._described is None or refresh:
+                answer = self._client.call("sobjects/Account/describe", label="read")
+                self._described = {str(field["name"]).lower(): field for field in answer["fields"]}
+            return self._described
+
+    def visible(self, *, refresh: bool = False) -> dict[str, str]:
+        """Our field -> its name, for those that exist and are not hidden from us."""
+        seen = self.described(refresh=refresh)
+        return {key: name for key, name in self.names.items() if name.lower() in seen}
+
+    def canonical(self, key: str, value: FieldValue) -> FieldValue:
+        """`value` in the form the org's own field holds: its scale, length and kind of date."""
+        name = self.names.get(key, "").lower()
+        return canonical(_as_described(BY_KEY[key], self.described().get(name)), value, tiers=self.tiers)
+
+    def record(self, values: Mapping[str, FieldValue]) -> dict[str, FieldValue]:
+        """Canonical values of our fields, those that are left out of the settings dropped."""
+        return {key: self.canonical(key, value) for key, value in values.items() if key in self.names}
+
+
+def _as_described(field: Field, described: Described | None) -> Field:
+    if described is None:
+        return field
+    kind = str(described.get("type"))
+    if field.kind == "number" and kind in TYPES["number"]:
+        return replace(field, scale=min(field.scale, int(described.get("scale") or 0)))
+    if field.kind == "text" and described.get("length"):
+        return replace(field, length=min(field.length, int(described["length"])))
+    if field.kind in ("date", "datetime") and kind in ("date", "datetime"):
+        return replace(field, kind="date" if kind == "date" else "datetime")
+    return field
