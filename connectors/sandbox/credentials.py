@@ -9,6 +9,7 @@ from starlette.requests import Request
 
 ZENDESK_CLIENT = ("sandbox", "sandbox-zendesk")  # OAuth client id and secret
 ZENDESK_TOKEN = ("admin@sandbox.test/token", "sandbox-token")  # basic, the legacy way
+ZENDESK_AGENT = ("agent@sandbox.test/token", "sandbox-token")  # signs in, but is no admin
 MIXPANEL_ACCOUNT = ("sandbox.sa", "sandbox-mixpanel")
 MIXPANEL_PROJECT = "1000001"
 

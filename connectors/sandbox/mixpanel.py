@@ -2,8 +2,8 @@
 
 `GET /api/2.0/export` streams NDJSON for whole UTC days, first and last included. As at the vendor: a refused
 sign-in is a 400 in plain text; nothing is sorted or freed of duplicates; late events stand under the day they
-happened on; an export that breaks off does so inside a 200; 429 names no time to wait. Limits: 60 an hour, 3 a
-second.
+happened on; an export that breaks off does so inside a 200; 429 names no time to wait. Limits: 60 an hour, 3
+a second.
 """
 
 from __future__ import annotations

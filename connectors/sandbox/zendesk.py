@@ -1,0 +1,121 @@
+"""A stand-in for Zendesk Support, on the contract's side: the incremental exports and what they tell.
+
+Tickets and users are paged by cursor; organizations and ticket events only by time. Paths work with and without
+`.json`, as at the vendor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from connectors.clock import Clock
+from connectors.sandbox import zendesk_directory as directory
+from connectors.sandbox import zendesk_records as records
+from connectors.sandbox.credentials import ZENDESK_AGENT, basic
+from connectors.sandbox.faults import Profile
+from connectors.sandbox.tickets import AGENTS, Ticket, opened_on
+from connectors.sandbox.world import World
+from connectors.sandbox.zendesk_events import events_of
+from connectors.sandbox.zendesk_export import Item, by_cursor, by_time
+from connectors.sandbox.zendesk_gate import Answer, Gate
+
+
+def app(world: World, clock: Clock, faults: Profile) -> Starlette:
+    """The vendor's application over this world. What goes wrong here goes wrong at the door: no rows are written."""
+    del faults
+    desk, gate = _Desk(world), Gate(clock)
+    exports: dict[str, Answer] = {
+        "incremental/tickets/cursor": desk.tickets,
+        "incremental/users/cursor": desk.users,
+        "incremental/organizations": desk.organizations,
+        "incremental/ticket_events": desk.ticket_events,
+    }
+    others: dict[str, Answer] = {"users/me": desk.me, "organizations/count": desk.organizations_count}
+    routes = [Route("/oauth/tokens", gate.sign_in, methods=["POST"])]
+    for path, answer in (exports | others).items():
+        handler = gate.guarded(answer, export=path in exports)
+        routes += [Route(f"/api/v2/{path}{ending}", handler) for ending in ("", ".json")]
+    return Starlette(routes=routes, exception_handlers={404: _not_found})
+
+
+async def _not_found(request: Request, _: Exception) -> Response:
+    return JSONResponse({"error": "RecordNotFound", "description": "Not found"}, status_code=404)
+
+
+class _Desk:
+    """What the support desk knows. Tickets are opened as the clock passes their day, and kept."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._organizations = {organization.id: organization for organization in directory.organizations(world)}
+        self._people = {person.id: person for person in directory.people(world)}
+        self._tickets: list[Ticket] = []
+        self._next_day = 0
+
+    def tickets(self, request: Request, now: datetime) -> dict[str, Any]:
+        base, moment = str(request.base_url), now.timestamp()
+        sheet = by_cursor(request, self._generated(now), now)
+        told = [records.ticket_record(ticket, moment, base) for _, _, ticket in sheet.items]
+        body: dict[str, Any] = {"tickets": told, **sheet.around}
+        included = request.query_params.get("include", "").split(",")
+        if "metric_sets" in included:  # as recorded: on every ticket, and once more beside them
+            sets = [records.metric_set(ticket, moment, base) for _, _, ticket in sheet.items]
+            for record, metrics in zip(told, sets, strict=True):
+                record["metric_set"] = metrics
+            body["metric_sets"] = sets
+        if "users" in included:
+            wanted = dict.fromkeys(record["requester_id"] for record in told)
+            body["users"] = [directory.user_record(self._people[number], base) for number in wanted]
+        if "organizations" in included:
+            wanted = dict.fromkeys(record["organization_id"] for record in told if record["organization_id"])
+            body["organizations"] = [
+                directory.organization_record(self._organizations[number], base) for number in wanted
+            ]
+        return body
+
+    def users(self, request: Request, now: datetime) -> dict[str, Any]:
+        people: Iterable[Item] = ((person.changed, person.id, person) for person in self._people.values())
+        sheet = by_cursor(request, people, now)
+        base = str(request.base_url)
+        return {"users": [directory.user_record(person, base) for _, _, person in sheet.items], **sheet.around}
+
+    def organizations(self, request: Request, now: datetime) -> dict[str, Any]:
+        sheet = by_time(request, ((o.changed, o.id, o) for o in self._organizations.values()), now)
+        base = str(request.base_url)
+        told = [directory.organization_record(organization, base) for _, _, organization in sheet.items]
+        return {"organizations": told, **sheet.around}
+
+    def ticket_events(self, request: Request, now: datetime) -> dict[str, Any]:
+        self._open_until(now)
+        moment = now.timestamp()
+        sheet = by_time(request, (e for ticket in self._tickets for e in events_of(ticket, moment)), now)
+        return {"ticket_events": [event for _, _, event in sheet.items], **sheet.around}
+
+    def me(self, request: Request, now: datetime) -> dict[str, Any]:
+        number = directory.AGENT + (directory.ADMIN if basic(request) != ZENDESK_AGENT else AGENTS[0])
+        return {"user": directory.user_record(self._people[number], str(request.base_url))}
+
+    def organizations_count(self, request: Request, now: datetime) -> dict[str, Any]:
+        moment = now.timestamp()
+        there = sum(organization.changed <= moment for organization in self._organizations.values())
+        return {"count": {"value": there, "refreshed_at": directory.stamp(moment)}}
+
+    def _generated(self, now: datetime) -> Iterable[Item]:
+        """Every ticket by the time of its last change."""
+        self._open_until(now)
+        moment = now.timestamp()
+        for ticket in self._tickets:
+            if changes := records.so_far(ticket, moment):
+                yield changes[-1].at, ticket.id, ticket
+
+    def _open_until(self, now: datetime) -> None:
+        while self._next_day <= self._world.day_of(now):
+            self._tickets.extend(opened_on(self._world, self._next_day))
+            self._next_day += 1
