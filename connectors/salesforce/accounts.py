@@ -23,9 +23,7 @@ class Accounts:
     def __init__(self, client: Client, fields: Fields, *, external_id_field: str | None) -> None:
         self._client, self._fields, self._external = client, fields, external_id_field
 
-    def pages(
-        self, *, where: str, attributes: Mapping[str, str], limit: int | None
-    ) -> Iterator[Sequence[Account]]:
+    def pages(self, *, where: str, attributes: Mapping[str, str], limit: int | None) -> Iterator[Sequence[Account]]:
         """Our own fields are read where they can be seen, so that a pilot works before they exist."""
         ours = self._fields.visible(refresh=True)
         soql = self._soql(where, attributes, ours, limit)
@@ -38,24 +36,18 @@ class Accounts:
             if left == 0:
                 return
 
-    def _soql(
-        self, where: str, attributes: Mapping[str, str], ours: Mapping[str, str], limit: int | None
-    ) -> str:
+    def _soql(self, where: str, attributes: Mapping[str, str], ours: Mapping[str, str], limit: int | None) -> str:
         for event, path in attributes.items():
             if not is_path(path):
                 place = f"accounts.attributes.{event}"
                 raise SettingsWrong("this is not the name of a Salesforce field", place=place)
         external = [self._external] if self._external else []
         wanted = [*_ALWAYS, *external, *attributes.values(), *ours.values()]
-        columns = ", ".join(
-            {name.lower(): name for name in wanted}.values()
-        )  # a field named twice is refused
+        columns = ", ".join({name.lower(): name for name in wanted}.values())  # a field named twice is refused
         tail = f" LIMIT {limit}" if limit is not None else ""
-        return f"SELECT {columns} FROM Account WHERE ({where}) ORDER BY Id{tail}"  # noqa: S608 (SOQL only reads)
+        return f"SELECT {columns} FROM Account WHERE ({where}) ORDER BY Id{tail}"
 
-    def _account(
-        self, record: Mapping[str, Any], attributes: Mapping[str, str], ours: Mapping[str, str]
-    ) -> Account:
+    def _account(self, record: Mapping[str, Any], attributes: Mapping[str, str], ours: Mapping[str, str]) -> Account:
         domain = host_of(_at(record, "Website"))
         external = _at(record, self._external) if self._external else None
         return Account(

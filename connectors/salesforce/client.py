@@ -31,13 +31,11 @@ class Client:
         self._lock = threading.Lock()
         self._signin = SignIn(settings, place=place, tools=tools, count=self._count)
         self._kept = threading.local()
-        self._lines = weakref.WeakSet[Line]()  # a line goes when its thread does
+        self._lines = weakref.WeakSet["Line"]()  # a line goes when its thread does
 
     def call(self, path: str, *, method: str = "GET", label: str, attempts: int = 6, **options: Any) -> Any:
         """The parsed answer of a call below /services/data/vNN.0/. `options`: params, json, headers."""
-        return self._patiently(
-            lambda session: self._line().restful(session, path, method, **options), label, attempts
-        )
+        return self._patiently(lambda session: self._line().restful(session, path, method, **options), label, attempts)
 
     def text(
         self,
@@ -67,7 +65,7 @@ class Client:
             answer = self.call(self._next(str(answer["nextRecordsUrl"])), label=label)
 
     def count(self, where: str) -> int:
-        soql = f"SELECT COUNT() FROM Account WHERE ({where})"  # noqa: S608 (SOQL only reads)
+        soql = f"SELECT COUNT() FROM Account WHERE ({where})"
         answer = self.call("query", label="read", params={"q": soql})
         return int(answer["totalSize"])
 

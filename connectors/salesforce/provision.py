@@ -31,9 +31,7 @@ class Provision:
         """The missing steps, in order; empty when every field of ours can be seen and edited."""
         seen = self._fields.described(refresh=True)
         lacking = {
-            key: name
-            for key, name in self._fields.names.items()
-            if not seen.get(name.lower(), {}).get("updateable")
+            key: name for key, name in self._fields.names.items() if not seen.get(name.lower(), {}).get("updateable")
         }
         if not lacking:
             return []
@@ -54,9 +52,7 @@ class Provision:
     def _creation(self, key: str) -> Change:
         field, name = BY_KEY[key], self._fields.names[key]
         if not name.endswith("__c"):
-            raise SettingsWrong(
-                f"{name} does not exist and is not a custom field's name", place=self._client.place
-            )
+            raise SettingsWrong(f"{name} does not exist and is not a custom field's name", place=self._client.place)
         described = metadata(field, self._fields.tiers)
         body = {"FullName": f"Account.{name}", "Metadata": described}
         what = f"create the field Account.{name} ({field.label}: {described['type']})"
@@ -111,7 +107,7 @@ class Provision:
         return str(found[0]["Id"]) if found else None
 
     def _found(self, table: str, where: str, column: str = "Id") -> Sequence[Mapping[str, Any]]:
-        soql = f"SELECT {column} FROM {table} WHERE {where}"  # noqa: S608 (names and ids only)
+        soql = f"SELECT {column} FROM {table} WHERE {where}"
         return [record for page in self._client.query(soql, label="setup") for record in page]
 
     def _make(self, path: str, body: Mapping[str, Any]) -> None:
@@ -136,8 +132,7 @@ def metadata(field: Field, tiers: Mapping[str, str]) -> dict[str, Any]:
         return {**common, "type": "Text", "length": field.length}
     if field.kind == "tier":
         values = [
-            {"fullName": value, "label": value[:1].upper() + value[1:], "default": False}
-            for value in tiers.values()
+            {"fullName": value, "label": value[:1].upper() + value[1:], "default": False} for value in tiers.values()
         ]
         definition = {"sorted": False, "value": values}
         return {

@@ -137,9 +137,7 @@ def _words(status: int, code: str, message: str) -> str:
         found = _MISSING_COLUMN.search(message)
         named = f"the field {found[1]}" if found else "a field"
         return f"{named} is missing, or hidden from the integration user by field-level security"
-    return SETTINGS.get(
-        code, "the request was refused; check the settings and the integration user's permissions"
-    )
+    return SETTINGS.get(code, "the request was refused; check the settings and the integration user's permissions")
 
 
 def _first(body: object) -> Mapping[str, Any]:

@@ -129,9 +129,7 @@ class SignIn:
         except OSError as error:
             raise SettingsWrong(f"cannot be read ({type(error).__name__})", place=place) from None
         except (jwt.PyJWTError, ValueError, TypeError):
-            raise SettingsWrong(
-                "is not an RSA private key in PEM form without a passphrase", place=place
-            ) from None
+            raise SettingsWrong("is not an RSA private key in PEM form without a passphrase", place=place) from None
 
 
 def _audience(base_url: str) -> str:

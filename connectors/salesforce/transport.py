@@ -67,15 +67,11 @@ class Line:
         sdk = self._signed(session)
         return self._guarded(lambda: sdk.restful(path, method=method, **options))
 
-    def text(
-        self, session: Session, path: str, method: str, *, data: bytes | None, headers: Mapping[str, str]
-    ) -> str:
+    def text(self, session: Session, path: str, method: str, *, data: bytes | None, headers: Mapping[str, str]) -> str:
         """The body of a call that speaks CSV, which the SDK's `restful` cannot read."""
         sdk = self._signed(session)
         response = self._guarded(
-            lambda: sdk.session.request(
-                method, sdk.base_url + path, data=data, headers={**sdk.headers, **headers}
-            )
+            lambda: sdk.session.request(method, sdk.base_url + path, data=data, headers={**sdk.headers, **headers})
         )
         if response.status_code >= 300:
             raise sorted_call(response.status_code, _parsed(response), self._place)

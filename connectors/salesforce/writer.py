@@ -88,14 +88,11 @@ class Writer:
     def _patch(self, rows: Sequence[Row]) -> Sequence[Mapping[str, Any]]:
         names = self._fields.names
         records = [
-            {"attributes": {"type": "Account"}, "id": row.id}
-            | {names[key]: value for key, value in row.values.items()}
+            {"attributes": {"type": "Account"}, "id": row.id} | {names[key]: value for key, value in row.values.items()}
             for row in rows
         ]
         body = {"allOrNone": False, "records": records}
-        answer = self._client.call(
-            "composite/sobjects", method="PATCH", label="write", json=body, headers=HEADERS
-        )
+        answer = self._client.call("composite/sobjects", method="PATCH", label="write", json=body, headers=HEADERS)
         return answer or ()
 
     def read(self, ids: Sequence[str]) -> dict[str, dict[str, FieldValue]]:

@@ -1,0 +1,62 @@
+"""HubSpot: its companies as accounts or as a directory, and scores written onto them.
+
+A bearer token of a service key or private app with the scopes crm.objects.companies.read and .write and
+crm.schemas.companies.read and .write, on the dated paths of the API. About 190 calls in ten seconds are allowed
+(100 on the smaller plans), and 250,000 or more a day, shared with every other app of the account.
+https://developers.hubspot.com/docs/api-reference/crm-companies-v3/guide
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from connectors.base import Account, Change, FieldValue, Finding, Outcome, Tools, Write
+from connectors.hubspot.accounts import Accounts
+from connectors.hubspot.checks import Checks
+from connectors.hubspot.client import Client
+from connectors.hubspot.fields import Fields
+from connectors.hubspot.provision import Provision
+from connectors.hubspot.settings import Settings
+from connectors.hubspot.writer import Writer
+
+__all__ = ["HubSpot", "Settings"]
+
+
+class HubSpot:
+    """A destination, and a directory whose companies can be the home of all; thread-safe."""
+
+    def __init__(self, name: str, settings: Settings, tools: Tools) -> None:
+        self.name = name
+        self._client = Client(settings, place=f"destinations.{name}", tools=tools)
+        self._fields = Fields(self._client, settings)
+        self._accounts = Accounts(self._client, self._fields, settings)
+        self._writer = Writer(self._client, self._fields)
+        self._provision = Provision(self._client, self._fields, settings)
+        self._checks = Checks(self._client, self._fields, self._provision, settings)
+
+    def accounts(
+        self, *, where: str, attributes: Mapping[str, str], limit: int | None = None
+    ) -> Iterator[Sequence[Account]]:
+        return self._accounts.pages(where=where, attributes=attributes, limit=limit)
+
+    def check(self, *, where: str, attributes: Mapping[str, str]) -> Iterator[Finding]:
+        return self._checks.run(where=where, attributes=attributes)
+
+    def plan(self) -> Sequence[Change]:
+        return self._provision.plan()
+
+    def canonical(self, field: str, value: FieldValue) -> FieldValue:
+        return self._fields.canonical(field, value)
+
+    def read(self, ids: Sequence[str]) -> Mapping[str, Mapping[str, FieldValue]]:
+        return self._writer.read(ids)
+
+    def write(self, writes: Sequence[Write]) -> Iterator[Outcome]:
+        return self._writer.write(writes)
+
+    @property
+    def calls(self) -> Mapping[str, int]:
+        return dict(self._client.calls)
+
+    def close(self) -> None:
+        self._client.close()

@@ -1,0 +1,106 @@
+"""HubSpot companies, listed in pages of 100 and judged here (why: `where.py`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any
+
+from connectors.base import Account
+from connectors.errors import SettingsWrong
+from connectors.hubspot.client import Client
+from connectors.hubspot.fields import Described, Fields
+from connectors.hubspot.settings import Settings
+from connectors.hubspot.where import parse
+from connectors.values import as_moment, as_number, day_number, label
+
+PAGE = 100
+_ALWAYS = ("name", "domain", "hs_additional_domains", "createdate", "hubspot_owner_id")
+
+
+class Accounts:
+    """Reads the companies that meet a condition."""
+
+    def __init__(self, client: Client, fields: Fields, settings: Settings) -> None:
+        self._client, self._fields = client, fields
+        refs = {"external_id": settings.external_id_field, "crm_id": settings.crm_id_property}
+        self._refs = {kind: name for kind, name in refs.items() if name}
+
+    def pages(self, *, where: str, attributes: Mapping[str, str], limit: int | None) -> Iterator[Sequence[Account]]:
+        conditions = parse(where)
+        kinds = self._kinds(attributes)
+        used = (condition.property for condition in conditions)
+        wanted = [*_ALWAYS, *self._refs.values(), *attributes.values(), *self._fields.names.values(), *used]
+        left = limit
+        for companies in self._listed(wanted):
+            members = (one for one in companies if all(c.meets(one["properties"]) for c in conditions))
+            page = [self._account(company, attributes, kinds) for company in islice(members, left)]
+            if page:
+                yield page
+            left = None if left is None else left - len(page)
+            if left == 0:
+                return
+
+    def _listed(self, properties: Iterable[str]) -> Iterator[Sequence[Mapping[str, Any]]]:
+        """All companies, page by page. Only the `after` of a page is used, never the address beside it."""
+        names = ",".join(dict.fromkeys(properties))
+        query: dict[str, Any] = {"limit": PAGE, "archived": "false", "properties": names}
+        path = f"/crm/objects/{self._client.date}/companies"
+        while True:
+            answer = self._client.get(path, label="read", query=query)
+            yield [{**one, "properties": one.get("properties") or {}} for one in answer.get("results") or ()]
+            after = ((answer.get("paging") or {}).get("next") or {}).get("after")
+            if after is None:
+                return
+            if str(after) == query.get("after"):
+                raise SettingsWrong("HubSpot handed out the same page twice", place=self._client.place)
+            query["after"] = str(after)
+
+    def _kinds(self, attributes: Mapping[str, str]) -> dict[str, str]:
+        """Event -> the type of its property, which the listed text does not tell."""
+        if not attributes:
+            return {}
+        described = self._fields.described(refresh=True)
+        for event, name in attributes.items():
+            if name not in described:
+                words = f"companies have no property {name[:100]!r}; correct the name"
+                raise SettingsWrong(words, place=f"accounts.attributes.{event}")
+        return {event: _kind(described[name]) for event, name in attributes.items()}
+
+    def _account(self, company: Mapping[str, Any], attributes: Mapping[str, str], kinds: Mapping[str, str]) -> Account:
+        held = company["properties"]
+        refs = {kind: str(held[name]) for kind, name in self._refs.items() if held.get(name)}
+        return Account(
+            id=str(company["id"]),
+            name=str(held.get("name") or held.get("domain") or ""),
+            domains=domains(held),
+            refs=refs,
+            owner=held.get("hubspot_owner_id") or None,
+            since=as_moment(held.get("createdate") or company.get("createdAt")),
+            attributes={event: level(held.get(name), kinds[event]) for event, name in attributes.items()},
+            present={key: held.get(name) for key, name in self._fields.names.items() if name in held},
+        )
+
+
+def _kind(described: Described) -> str:
+    return str(described.get("type") or "string")
+
+
+def domains(properties: Mapping[str, Any]) -> tuple[str, ...]:
+    """The company's domain and its further ones, lower-case, without `www.`, each once."""
+    listed = f"{properties.get('domain') or ''};{properties.get('hs_additional_domains') or ''}".lower()
+    found = (one.strip().rstrip(".").removeprefix("www.") for one in listed.split(";"))
+    return tuple(dict.fromkeys(one for one in found if "." in one))
+
+
+def level(text: object, kind: str) -> float | str | None:
+    """A property's text as a level, by the property's type: a number, a yes as 1, a day's number, or a word."""
+    if text is None or text == "":
+        return None
+    if kind == "number":
+        return as_number(str(text))
+    if kind == "bool":
+        return 1.0 if str(text).lower() == "true" else 0.0
+    if kind in ("date", "datetime"):
+        return day_number(str(text))
+    return label(text)

@@ -1,0 +1,58 @@
+"""What a person says about a HubSpot account, and the names of our properties there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import cached_property
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+
+from connectors.base import FIELDS
+from connectors.values import field_names, tier_names
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,99}")
+DEFAULT_NAMES = {field.key: f"health_{field.key}" for field in FIELDS} | {
+    "score": "health_score",
+    "version": "health_scorecard",
+}
+
+
+def is_name(name: str) -> bool:
+    """Whether this can be the internal name of a property."""
+    return _NAME.fullmatch(name) is not None
+
+
+class Settings(BaseModel):
+    """`access_token` is that of a service key or a private app; `api_date` the dated version of the API.
+
+    `fields` renames our properties; one set to nothing is neither written nor created. `external_id_field` and
+    `crm_id_property` are the properties that hold your own id of a company and its id in Salesforce.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    base_url: str = "https://api.hubapi.com"
+    access_token: SecretStr
+    api_date: str = Field("2026-03", pattern=r"^20\d{2}-(03|09)$")
+    fields: Mapping[str, str | None] = {}
+    tier_values: Mapping[str, str] = {}
+    group: str = Field("bellwether", pattern=r"^[a-z][a-z0-9_]{0,99}$")
+    group_label: str = Field("Customer health", min_length=1, max_length=100)
+    external_id_field: str | None = Field(None, pattern=_NAME.pattern)
+    crm_id_property: str | None = Field("salesforceaccountid", pattern=_NAME.pattern)
+
+    @model_validator(mode="after")
+    def _whole(self) -> Settings:
+        _ = self.names, self.tiers
+        return self
+
+    @cached_property
+    def names(self) -> Mapping[str, str]:
+        """Our field -> the company property."""
+        return field_names(self.fields, DEFAULT_NAMES, _NAME.fullmatch)
+
+    @cached_property
+    def tiers(self) -> Mapping[str, str]:
+        """Our tier -> the option's value."""
+        return tier_names(self.tier_values)

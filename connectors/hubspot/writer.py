@@ -1,0 +1,154 @@
+"""Writing field values to companies, 100 a call, and reading them back.
+
+Every input carries an `objectWriteTraceId` of its own, without which one bad company fails the batch; HubSpot may fail
+it all the same, and then it is halved. An answer 207 is a success that holds failures, in any order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from connectors.base import FieldValue, Outcome, Write
+from connectors.batches import batches, halved
+from connectors.errors import RowWrong
+from connectors.hubspot.client import Client
+from connectors.hubspot.fields import Fields, as_text
+from connectors.hubspot.remedies import Verdict, verdict
+
+BATCH = 100
+
+
+class Row(NamedTuple):
+    """A write in canonical values, by our field names."""
+
+    id: str
+    values: Mapping[str, FieldValue]
+
+
+class _Sorted(NamedTuple):
+    """A batch's answer: outcomes, rows it is silent about, and an error that names no row."""
+
+    outcomes: list[Outcome]
+    silent: list[Row]
+    nameless: Verdict | None
+
+
+class Writer:
+    """Reads and writes our properties by company id; the ids of one call are distinct."""
+
+    def __init__(self, client: Client, fields: Fields) -> None:
+        self._client, self._fields = client, fields
+        self._path = f"/crm/objects/{client.date}/companies/batch"
+
+    def write(self, writes: Sequence[Write]) -> Iterator[Outcome]:
+        """One outcome a write. Raises `ConnectorError` when nothing more can be written; what has no outcome
+        by then was not answered for.
+        """
+        rows: list[Row] = []
+        for write in writes:
+            try:
+                row = Row(write.id, self._fields.record(write.fields))
+            except RowWrong as error:
+                yield Outcome(write.id, False, None, error.code, "a value is not a finite number", "row")
+                continue
+            if row.values:
+                rows.append(row)
+            else:
+                yield Outcome(row.id, True, {})
+        for batch in batches(rows, BATCH):
+            yield from self._batch(batch)
+
+    def _batch(self, rows: Sequence[Row]) -> Iterator[Outcome]:
+        for batch, answer in halved(rows, self._update):
+            if isinstance(answer, RowWrong):
+                yield _failed(batch[0].id, *verdict({"category": answer.code}))
+                continue
+            yield from answer.outcomes
+            yield from self._silent(answer, alone=len(batch) == 1)
+
+    def _silent(self, answer: _Sorted, *, alone: bool) -> Iterator[Outcome]:
+        """Rows of which nothing was said: beside an error that names no row, they are asked about in halves."""
+        if answer.nameless is None:
+            for row in answer.silent:
+                yield _failed(row.id, "NO_RESULT", "HubSpot did not say what became of this company", "again")
+        elif alone:
+            for row in answer.silent:
+                yield _failed(row.id, *answer.nameless)
+        elif answer.silent:
+            middle = (len(answer.silent) + 1) // 2
+            for half in batches(answer.silent, middle):
+                yield from self._batch(half)
+
+    def _update(self, rows: Sequence[Row]) -> _Sorted:
+        names = self._fields.names
+        inputs = [
+            {
+                "id": row.id,
+                "objectWriteTraceId": str(number),
+                "properties": {names[key]: as_text(value) for key, value in row.values.items()},
+            }
+            for number, row in enumerate(rows)
+        ]
+        answer = self._client.batch(f"{self._path}/update", {"inputs": inputs}, label="write")
+        return self._sorted(rows, answer)
+
+    def _sorted(self, rows: Sequence[Row], answer: Mapping[str, Any]) -> _Sorted:
+        results = {str(one.get("id")): one for one in answer.get("results") or ()}
+        failures, nameless = _failures(rows, answer.get("errors") or ())
+        outcomes, silent = [], []
+        for row in rows:
+            if row.id in failures:
+                outcomes.append(_failed(row.id, *failures[row.id]))
+            elif row.id in results:
+                outcomes.append(Outcome(row.id, True, self._confirmed(row, results[row.id])))
+            else:
+                silent.append(row)
+        return _Sorted(outcomes, silent, nameless)
+
+    def _confirmed(self, row: Row, result: Mapping[str, Any]) -> dict[str, FieldValue]:
+        """What the answer says the company holds; a cleared property is left out of it."""
+        cleared = {key: None for key, value in row.values.items() if value is None}
+        held = self._fields.present(result.get("properties") or {})
+        return cleared | {key: value for key, value in held.items() if key in row.values}
+
+    def read(self, ids: Sequence[str]) -> dict[str, dict[str, FieldValue]]:
+        """Canonical present values of our properties; a company that is not there is left out."""
+        found: dict[str, dict[str, FieldValue]] = {}
+        for batch in batches(ids, BATCH):
+            for _, answer in halved(batch, self._retrieve):
+                if not isinstance(answer, RowWrong):
+                    found.update(answer)
+        return found
+
+    def _retrieve(self, ids: Sequence[str]) -> dict[str, dict[str, FieldValue]]:
+        body = {
+            "inputs": [{"id": id} for id in ids],
+            "properties": list(self._fields.names.values()),
+            "propertiesWithHistory": [],
+        }
+        answer = self._client.batch(f"{self._path}/read", body, label="read")
+        results = answer.get("results") or ()
+        return {str(one["id"]): self._fields.present(one.get("properties") or {}) for one in results}
+
+
+def _failures(rows: Sequence[Row], errors: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Verdict], Verdict | None]:
+    """Errors by the id of their row; and the first that names none."""
+    by_trace = {str(number): row.id for number, row in enumerate(rows)}
+    ids = {row.id for row in rows}
+    failures: dict[str, Verdict] = {}
+    nameless: Verdict | None = None
+    for error in errors:
+        context = error.get("context") or {}
+        traced = {by_trace.get(str(trace)) for trace in context.get("objectWriteTraceId") or ()}
+        named = {str(id) for key in ("ids", "id") for id in context.get(key) or ()}
+        meant = (traced - {None}) or (named & ids)
+        for id in meant:
+            failures[str(id)] = verdict(error)
+        if not meant:
+            nameless = nameless or verdict(error)
+    return failures, nameless
+
+
+def _failed(id: str, code: str, message: str, remedy: Any) -> Outcome:
+    return Outcome(id, False, None, code, message, remedy)
