@@ -1,0 +1,158 @@
+"""Why a score is what it is, in words for the CRM: what costs it most, how that moved, and what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from scoring.scorecard import Measure, Scorecard
+
+LONGEST = 255
+NAMED = 3  # causes in a reason
+COSTLY = 3.0  # points of the score a part has to cost to be worth a word
+HEALTHY = 15.0  # points lost in all under which strengths are named too
+
+
+class Part(NamedTuple):
+    """One measure's place in a score. `weight` is its share of the score, 0 to 1."""
+
+    dimension: str
+    measure: str
+    value: float | None
+    points: float | None
+    weight: float
+    contribution: float | None
+    state: str
+
+
+class Reason(NamedTuple):
+    """`text`: at most 255 characters. `causes`: measures with their direction, without figures."""
+
+    text: str
+    causes: tuple[str, ...]
+    next_action: str
+
+
+def reason(scorecard: Scorecard, parts: Sequence[Part], before: Mapping[str, Part] | None) -> Reason:
+    """The reason of one account's score; `before` holds the parts of an earlier day by measure."""
+    counted = sorted((part for part in parts if part.points is not None), key=lambda part: (-_loss(part), part.measure))
+    action = _action(scorecard, counted)
+    if not counted or _coverage(scorecard, counted) < scorecard.coverage_floor:
+        return Reason(_unscored(scorecard, parts, counted), ("unscored",), action)
+    named = _named(counted)
+    then = before or {}
+    phrases = [_phrase(scorecard, part, then.get(part.measure)) for part, _ in named]
+    text = _joined([*phrases, *_behind(scorecard, parts)])
+    return Reason(text, tuple(f"{part.measure}{sign}" for part, sign in named), action)
+
+
+def _loss(part: Part) -> int:
+    """Whole points of the score that the part costs; whole, so that the order of causes stands still."""
+    return 0 if part.points is None else round(part.weight * (100 - part.points))
+
+
+def _named(counted: Sequence[Part]) -> list[tuple[Part, str]]:
+    """The parts that cost most, then, where little is lost, the strongest."""
+    weak = [(part, "-") for part in counted if _loss(part) >= COSTLY][:NAMED]
+    if weak and sum(_loss(part) for part in counted) >= HEALTHY:
+        return weak
+    taken = {part.measure for part, _ in weak}
+    best = sorted(counted, key=lambda part: (-round(part.weight * (part.points or 0)), part.measure))
+    return weak + [(part, "+") for part in best if part.measure not in taken][: NAMED - len(weak)]
+
+
+def _action(scorecard: Scorecard, counted: Sequence[Part]) -> str:
+    """The action of the weakest part; of the one worth most where nothing is weak."""
+    weak = [part for part in counted if _loss(part) >= COSTLY]
+    worth = sorted(counted, key=lambda part: (-(part.contribution or 0), part.measure))
+    for part in [*weak, *worth]:
+        action = scorecard.measures[part.measure].action
+        if action:
+            return action
+    return ""
+
+
+def _coverage(scorecard: Scorecard, counted: Sequence[Part]) -> float:
+    """Share of the scorecard's weight that has points (a measure's weight inside its dimension's)."""
+    have = {part.measure for part in counted}
+    whole = sum(group.weight for group in scorecard.dimensions.values())
+    return sum(
+        group.weight / whole * sum(w for name, w in group.measures.items() if name in have) / sum(group.measures.values())
+        for group in scorecard.dimensions.values()
+    )
+
+
+def _unscored(scorecard: Scorecard, parts: Sequence[Part], counted: Sequence[Part]) -> str:
+    share = round(100 * _coverage(scorecard, counted))
+    lacking = [_label(scorecard, part.measure) for part in parts if part.points is None]
+    return _joined([f"Not enough data to score: {share}% of the scorecard", *(f"no data for {name}" for name in lacking)])
+
+
+def _behind(scorecard: Scorecard, parts: Sequence[Part]) -> list[str]:
+    said = []
+    for state, words in (("stale", "data too old for"), ("held", "last known figures for")):
+        names = [_label(scorecard, part.measure) for part in parts if part.state == state]
+        if names:
+            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            said.append(f"{words} {names[0]}{more}")
+    return said
+
+
+def _joined(phrases: Sequence[str]) -> str:
+    """As many whole phrases as fit, beginning with a letter."""
+    text = ""
+    for phrase in phrases:
+        longer = f"{text}; {phrase}" if text else phrase if phrase[:1].isalpha() else f"With {phrase}"
+        if len(longer) > LONGEST:
+            break
+        text = longer
+    return text
+
+
+def _label(scorecard: Scorecard, name: str) -> str:
+    return scorecard.measures[name].label or name.replace("_", " ").capitalize()
+
+
+def _phrase(scorecard: Scorecard, part: Part, before: Part | None) -> str:
+    measure = scorecard.measures[part.measure]
+    label = _label(scorecard, part.measure)
+    if measure.map is not None or (part.value is not None and measure.points is None):
+        return f"{label} {_plain(part.points or 0)} of 100 points"
+    if part.value is None:
+        return f"{label}: none on record"
+    figure = _figure(measure, part.value)
+    words = figure if measure.unit and measure.label is None else f"{label} {figure}"
+    return words + _moved(measure, part.value, before.value if before else None)
+
+
+def _figure(measure: Measure, value: float) -> str:
+    """A number with its unit; a unit that begins with % takes a share of one."""
+    unit = measure.unit or ""
+    if not unit.startswith("%"):
+        return f"{_plain(value)} {unit}".rstrip()
+    percent = f"{round(100 * value)}{unit}"
+    return percent if measure.of is None else _signed(percent)
+
+
+def _signed(percent: str) -> str:
+    """A change reads "down 22%", not "-22%"."""
+    if percent.startswith("-"):
+        return f"down {percent[1:]}"
+    return percent if percent.startswith("0") else f"up {percent}"
+
+
+def _moved(measure: Measure, now: float, before: float | None) -> str:
+    if before is None or measure.of is not None:
+        return ""
+    percent = (measure.unit or "").startswith("%")
+    moved = round(100 * now) - round(100 * before) if percent else float(_plain(now)) - float(_plain(before))
+    if moved == 0:
+        return ""
+    return f", {'up' if moved > 0 else 'down'} {_plain(abs(moved))}{' pts' if percent else ''}"
+
+
+def _plain(value: float) -> str:
+    """A figure as people say it: no decimals from ten on, one below."""
+    text = f"{value:.0f}" if abs(value) >= 9.95 else f"{value:.1f}"
+    text = text.removesuffix(".0")
+    return "0" if text == "-0" else text

@@ -1,0 +1,157 @@
+"""Which numbers a scorecard needs: each measure at each time it is asked for, and the sources that can tell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from scoring import patterns
+from scoring.printer import of_source
+from scoring.scorecard import Measure, Scorecard
+
+
+@dataclass(frozen=True)
+class Node:
+    """A measure at one time: `shift` days before the clock day, over `window` days (None: all that was read).
+
+    `over` is the measure it is divided by; `now` and `before` are what a comparison compares.
+    """
+
+    name: str
+    measure: Measure
+    shift: int
+    window: int | None
+    own: tuple[str, ...]
+    over: Node | None = None
+    now: Node | None = None
+    before: Node | None = None
+
+    def __hash__(self) -> int:
+        return hash(self.stem)
+
+    @cached_property
+    def stem(self) -> str:
+        """What its columns begin with; no measure's name holds two underscores in a row."""
+        if self.window == self.measure.window:
+            return self.name if self.shift == 0 else f"{self.name}__ago_{self.shift}"
+        return f"{self.name}__ago_{self.shift}_for_{self.window}"
+
+    @property
+    def value(self) -> str:
+        return f"{self.stem}__value"
+
+    @property
+    def top(self) -> str:
+        """The column of the number before it is divided by another measure."""
+        return f"{self.stem}__top" if self.over else self.value
+
+    @cached_property
+    def level(self) -> int:
+        """0 comes from events; n from numbers of the levels below."""
+        return 1 + max((inner.level for inner in self.inner), default=-1)
+
+    @property
+    def inner(self) -> tuple[Node, ...]:
+        return tuple(node for node in (self.over, self.now, self.before) if node)
+
+    @cached_property
+    def sources(self) -> tuple[str, ...]:
+        """Every source that has a say in it, through what it is divided by and compared with too."""
+        return tuple(sorted({*self.own, *(source for node in self.inner for source in node.sources)}))
+
+    @property
+    def known(self) -> str:
+        """The test that its sources have read all of its days, and that the account is linked to one of them."""
+        if not self.own:
+            return "false"
+        days = f"{self.shift + (self.window or 1)}"
+        columns = [of_source(source, "days") for source in self.own]
+        first = columns[0] if len(columns) == 1 else f"coalesce({', '.join(columns)})"
+        return " and ".join([f"{first} >= {days}", *(f"coalesce({column}, {days}) >= {days}" for column in columns[1:])])
+
+    @cached_property
+    def empty(self) -> str:
+        """The test that nothing happened, where `absent` speaks: a known nothing, or zero over nothing."""
+        if self.now:
+            return f"{self.value} is null and ({self.now.value} = 0 or {self.now.empty})"
+        if self.measure.counting:
+            return f"{self.top} = 0"
+        told = f"{self.stem}__label" if self.measure.map else self.top
+        nothing = f"({self.known} and {told} is null)"
+        if self.over:
+            return f"({nothing} or ({self.top} = 0 and coalesce({self.over.value}, 0) = 0))"
+        return nothing
+
+    def walk(self) -> Iterator[Node]:
+        yield self
+        for node in self.inner:
+            yield from node.walk()
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A weighted measure and its place in the scorecard."""
+
+    node: Node
+    dimension: str
+    weight: float
+
+    @property
+    def name(self) -> str:
+        return self.node.name
+
+
+@dataclass(frozen=True)
+class Plan:
+    card: Scorecard
+    sources: tuple[str, ...]
+    scored: tuple[Scored, ...]
+    nodes: tuple[Node, ...]
+
+    def level(self, level: int) -> tuple[Node, ...]:
+        return tuple(node for node in self.nodes if node.level == level)
+
+
+def plan(card: Scorecard, sources: Mapping[str, Sequence[str]]) -> Plan:
+    """`sources`: what each source can yield, as event-name patterns."""
+    builder = _Builder(card, sources)
+    scored = tuple(
+        Scored(builder.node(name, 0), dimension, weight)
+        for name, dimension, weight in sorted(
+            (name, dimension, weight)
+            for dimension, group in card.dimensions.items()
+            for name, weight in group.measures.items()
+        )
+    )
+    nodes = {node.stem: node for item in scored for node in item.node.walk()}
+    told = {source for node in nodes.values() for source in node.own}
+    return Plan(card, tuple(sorted(told)), scored, tuple(nodes[stem] for stem in sorted(nodes)))
+
+
+@dataclass(frozen=True)
+class _Builder:
+    card: Scorecard
+    sources: Mapping[str, Sequence[str]]
+
+    def node(self, name: str, shift: int) -> Node:
+        measure = self.card.measures[name]
+        if measure.of is not None:
+            return self._comparison(name, measure, shift)
+        over = self.node(measure.over, shift) if isinstance(measure.over, str) else None
+        return Node(name, measure, shift, measure.window, self._own(measure), over=over)
+
+    def _comparison(self, name: str, measure: Measure, shift: int) -> Node:
+        assert measure.of is not None and measure.against is not None  # noqa: S101  (checked by the scorecard)
+        base, against = self.card.measures[measure.of], measure.against
+        now = self.node(measure.of, shift)
+        if against.longer is not None:
+            short = base.window or 0
+            before = replace(now, shift=shift + short, window=against.longer - short)
+        else:
+            before = self.node(measure.of, shift + (against.shift or base.window or 0))
+        return Node(name, measure, shift, None, (), now=now, before=before)
+
+    def _own(self, measure: Measure) -> tuple[str, ...]:
+        wanted = measure.events or measure.opens or (measure.from_ or ()) + (measure.to or ())
+        return tuple(sorted(s for s, names in self.sources.items() if patterns.any_overlap(wanted, names)))

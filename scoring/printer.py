@@ -1,0 +1,94 @@
+"""Prints SQL that people read: named steps, one thing a line or short things side by side, no line over 150."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+WIDTH = 150
+PIECES = re.compile(r"(?:'(?:[^']|'')*'|[^\s'])+")
+
+
+class Step(NamedTuple):
+    """A named select; later steps may read it by its name."""
+
+    name: str
+    sql: str
+
+
+def number(value: float) -> str:
+    """A number every engine reads as the same double: long decimals in e-notation, negatives in brackets."""
+    if not math.isfinite(value):
+        raise ValueError(f"{value} has no place in SQL")
+    text = repr(float(value)).removesuffix(".0")
+    if "." in text and "e" not in text and len(text.lstrip("-0.").replace(".", "")) > 15:
+        text += "e0"
+    return f"({text})" if text.startswith("-") else text
+
+
+def grid(sql: str) -> str:
+    """`sql` rounded to a multiple of 2^-20, so that sums of such terms are exact in any order."""
+    return f"floor(({sql}) * 1048576 + 0.5) / 1048576"
+
+
+def on_grid(value: float) -> float:
+    """The same rounding for a number known beforehand."""
+    return math.floor(value * 1048576 + 0.5) / 1048576
+
+
+def double(sql: str) -> str:
+    return f"cast({sql} as double)"
+
+
+def quoted(word: str) -> str:
+    return "'" + word.replace("'", "''") + "'"
+
+
+def of_source(source: str, suffix: str) -> str:
+    """A name made from a source's; one that begins with a digit is quoted."""
+    name = f"{source}__{suffix}"
+    return f'"{name}"' if name[0].isdigit() else name
+
+
+def either(words: Sequence[str], column: str) -> str:
+    """The test that a column is one of these words."""
+    listed = ", ".join(quoted(word) for word in words)
+    return f"{column} = {listed}" if len(words) == 1 else f"{column} in ({listed})"
+
+
+def wrapped(sql: str, indent: int = 4) -> str:
+    """One expression over as few lines as fit, broken at spaces outside quotes, with a hanging indent."""
+    lines, line = [], ""
+    for piece in PIECES.findall(sql):
+        if line and len(line) + 1 + len(piece) > WIDTH - indent:
+            lines.append(line)
+            line = piece
+        else:
+            line = f"{line} {piece}" if line else piece
+    return ("\n" + " " * (indent + 2)).join([*lines, line])
+
+
+def listed(items: Iterable[str], *, indent: int = 2) -> str:
+    """Items separated by commas, one a line."""
+    return (",\n" + " " * indent).join(wrapped(item, indent) for item in items)
+
+
+def filled(items: Iterable[str], *, indent: int = 2) -> str:
+    """Items separated by commas, as many a line as fit."""
+    return wrapped(", ".join(items), indent - 2 if indent > 2 else indent)
+
+
+def select(columns: str, rest: str) -> str:
+    return f"select\n  {columns}\n{rest}"
+
+
+def with_steps(steps: Sequence[Step]) -> str:
+    """The steps as one statement: all but the last in WITH, the last as its select."""
+    named = ",\n".join(f"{step.name} as (\n{_indented(step.sql)}\n)" for step in steps[:-1])
+    return f"with\n{named}\n{steps[-1].sql}"
+
+
+def _indented(sql: str) -> str:
+    return "\n".join("  " + line for line in sql.splitlines())

@@ -1,0 +1,143 @@
+"""Small rules over columns (`value >= 3 and label <> 'spam'`), rebuilt from an allow-list and never passed through.
+
+sqlglot parses; what is printed is written here, node by node, so nothing else a parser may accept can reach an
+engine. Each node is a number, a word or a test, and only like is compared with like: an engine would otherwise try
+to cast a word to a number while it runs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Literal, NamedTuple
+
+import sqlglot
+from sqlglot import exp
+from sqlglot.errors import SqlglotError
+
+from scoring import printer
+
+Kind = Literal["number", "word", "test"]
+
+LONGEST, DEEPEST = 500, 20
+COMPARISONS: Mapping[type[exp.Expression], str] = {
+    exp.EQ: "=", exp.NEQ: "<>", exp.GT: ">", exp.GTE: ">=", exp.LT: "<", exp.LTE: "<=",
+}  # fmt: skip
+ARITHMETIC: Mapping[type[exp.Expression], str] = {exp.Add: "+", exp.Sub: "-", exp.Mul: "*", exp.Div: "/"}
+
+
+class _Built(NamedTuple):
+    sql: str
+    kind: Kind
+
+
+def rebuild(text: str, columns: Mapping[str, Kind]) -> str:
+    """The rule as SQL. Raises ValueError, in words, for anything but comparisons, and/or/not and arithmetic."""
+    if len(text) > LONGEST:
+        raise ValueError(f"is longer than {LONGEST} characters; make the rule shorter")
+    if _nesting(text) > DEEPEST:
+        raise ValueError(f"is nested more than {DEEPEST} deep; make the rule simpler")
+    built = _build(_parse(text), columns, 0)
+    if built.kind != "test":
+        raise ValueError("has to be a test, like value >= 3")
+    return built.sql
+
+
+def _nesting(text: str) -> int:
+    depth = deepest = 0
+    for character in text:
+        depth += (character == "(") - (character == ")")
+        deepest = max(deepest, depth)
+    return deepest
+
+
+def _parse(text: str) -> exp.Expression:
+    try:
+        trees = sqlglot.parse(text, read="duckdb")
+    except (SqlglotError, RecursionError):
+        raise ValueError("could not be read; write a rule like value >= 3 and label <> 'spam'") from None
+    if len(trees) != 1 or not isinstance(trees[0], exp.Expression):
+        raise ValueError("has to be one rule, like value >= 3")
+    return trees[0]
+
+
+def _build(node: exp.Expression, columns: Mapping[str, Kind], depth: int) -> _Built:
+    if depth > DEEPEST:
+        raise ValueError(f"is nested more than {DEEPEST} deep; make the rule simpler")
+
+    def inner(child: exp.Expression) -> _Built:
+        return _build(child, columns, depth + 1)
+
+    if isinstance(node, exp.Column):
+        return _column(node, columns)
+    if isinstance(node, exp.Literal):
+        return _literal(node)
+    if isinstance(node, exp.Paren):
+        built = inner(node.this)
+        return built if built.sql.startswith("(") else _Built(f"({built.sql})", built.kind)
+    if isinstance(node, exp.Not | exp.Neg):
+        return _one_sided(node, inner)
+    if isinstance(node, exp.In):
+        return _listed(node, inner)
+    return _two_sided(node, inner)
+
+
+def _column(node: exp.Column, columns: Mapping[str, Kind]) -> _Built:
+    plain = isinstance(node.this, exp.Identifier) and not node.this.quoted and not node.table
+    if not plain or node.name.lower() not in columns:
+        known = ", ".join(sorted(columns))
+        raise ValueError(f"knows only {known}, not {node.name!r}; words are written in single quotes, like 'urgent'")
+    return _Built(node.name.lower(), columns[node.name.lower()])
+
+
+def _literal(node: exp.Literal) -> _Built:
+    if node.is_string:
+        return _Built(printer.quoted(node.name), "word")
+    if not math.isfinite(float(node.name)):
+        raise ValueError("holds a number that is too large")
+    return _Built(printer.number(float(node.name)), "number")
+
+
+def _one_sided(node: exp.Expression, inner: Callable[[exp.Expression], _Built]) -> _Built:
+    built = inner(node.this)
+    if isinstance(node, exp.Not):
+        return _Built(f"(not {_need(built, 'test')})", "test")
+    return _Built(f"(- {_need(built, 'number')})", "number")
+
+
+def _listed(node: exp.In, inner: Callable[[exp.Expression], _Built]) -> _Built:
+    choices = node.args.get("expressions") or []
+    if not choices or any(value for key, value in node.args.items() if key not in ("this", "expressions")):
+        raise ValueError("may use `in` with a list only, like label in ('high', 'urgent')")
+    subject = inner(node.this)
+    if not all(isinstance(choice, exp.Literal) for choice in choices):
+        raise ValueError("may list only numbers or words after `in`")
+    words = ", ".join(_need(inner(choice), subject.kind) for choice in choices)
+    return _Built(f"{subject.sql} in ({words})", "test")
+
+
+def _two_sided(node: exp.Expression, inner: Callable[[exp.Expression], _Built]) -> _Built:
+    joined = {exp.And: "and", exp.Or: "or"}.get(type(node))
+    compared, reckoned = COMPARISONS.get(type(node)), ARITHMETIC.get(type(node))
+    if not (joined or compared or reckoned):
+        raise ValueError("may hold only comparisons, and/or/not, in (...), + - * / , numbers and words")
+    left, right = inner(node.this), inner(node.expression)
+    if joined:
+        return _Built(f"({_need(left, 'test')} {joined} {_need(right, 'test')})", "test")
+    if reckoned:
+        _refuse_division(node, right)
+        return _Built(f"({_need(left, 'number')} {reckoned} {_need(right, 'number')})", "number")
+    if left.kind == "test":
+        raise ValueError("compares a test with something; join tests with and/or")
+    return _Built(f"{left.sql} {compared} {_need(right, left.kind)}", "test")
+
+
+def _refuse_division(node: exp.Expression, right: _Built) -> None:
+    if isinstance(node, exp.Div) and (not isinstance(node.expression, exp.Literal) or float(right.sql) == 0):
+        raise ValueError("may divide only by a number other than zero")
+
+
+def _need(built: _Built, kind: Kind) -> str:
+    if built.kind != kind:
+        raise ValueError(f"uses a {built.kind} where a {kind} is needed: {built.sql}")
+    return built.sql

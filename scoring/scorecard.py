@@ -1,0 +1,192 @@
+"""The scorecard as people write it: dimensions, weights, tiers, and measures in sixteen words.
+
+Unknown words are refused; an error carries the path of the key and says what to write instead. What one key can be
+wrong about by itself is checked here, what keys can be wrong about together in `checks`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from functools import cached_property
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    PlainSerializer,
+    PlainValidator,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from scoring import checks, rules
+
+Take = Literal[
+    "count", "sum", "mean", "median", "min", "max", "last", "first", "distinct_users", "user_days", "active_days",
+    "distinct_names", "names_on", "open", "days_since", "days_until", "days_between",
+]  # fmt: skip
+
+
+def _days(value: object) -> object:
+    if isinstance(value, str) and value.endswith("d") and value[:-1].isdecimal() and 1 <= int(value[:-1][:6]) <= 3660:
+        return int(value[:-1])
+    raise ValueError("write whole days from 1d to 3660d, like 28d")
+
+
+def _listed(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
+def _rising(curve: dict[float, float]) -> dict[float, float]:
+    if len(curve) < 2:
+        raise ValueError("give at least two breakpoints, like {0: 0, 0.7: 100}")
+    if list(curve) != sorted(curve):
+        raise ValueError("write the breakpoints in rising order of the measure's value")
+    return curve
+
+
+def _rule(text: str) -> str:
+    rules.rebuild(text, {"value": "number", "label": "word"})
+    return text
+
+
+def _divisor(value: object) -> object:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise ValueError("give the name of a measure, or a number to divide by")  # noqa: TRY004
+    if not isinstance(value, str) and not (math.isfinite(value) and value > 0):
+        raise ValueError("give a number above zero")
+    return value if isinstance(value, str) else float(value)
+
+
+def _against(value: object) -> object:
+    return {"previous": True} if value == "previous" else value
+
+
+Days = Annotated[int, BeforeValidator(_days), PlainSerializer(lambda days: f"{days}d", return_type=str)]
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]*(_[a-z0-9]+)*$", max_length=40)]
+Pattern = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9*][A-Za-z0-9._:*-]*$", max_length=80)]
+Patterns = Annotated[tuple[Pattern, ...], BeforeValidator(_listed), Field(min_length=1, max_length=50)]
+Number = Annotated[float, Field(allow_inf_nan=False)]
+Points = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
+Weight = Annotated[float, Field(gt=0, le=1_000_000, allow_inf_nan=False)]
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^\r\n]*$")]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Against(_Part):
+    """The other time a measure is compared with: the adjacent window, the same measure earlier, or a longer window."""
+
+    previous: bool = False
+    shift: Days | None = None
+    longer: Days | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if self.previous + (self.shift is not None) + (self.longer is not None) != 1:
+            raise ValueError("write one of: previous, {shift: 365d}, {longer: 90d}")
+        return self
+
+
+class Measure(_Part):
+    """One number per account and day, from events; `points` or `map` put it on the common scale."""
+
+    events: Patterns | None = None
+    take: Take | None = None
+    window: Days | None = None
+    over: Annotated[str | float, PlainValidator(_divisor)] | None = None
+    of: Name | None = None
+    against: Annotated[Against, BeforeValidator(_against)] | None = None
+    where: Annotated[str, AfterValidator(_rule)] | None = None
+    half_life: Days | None = None
+    max_age: Days | None = None
+    absent: Points | None = None
+    map: dict[Annotated[str, StringConstraints(min_length=1, max_length=64)], Points] | None = None
+    opens: Patterns | None = None
+    closes: Patterns | None = None
+    as_: Literal["count", "oldest_days"] | None = Field(default=None, alias="as")
+    from_: Patterns | None = Field(default=None, alias="from")
+    to: Patterns | None = None
+    points: Annotated[dict[Number, Points], AfterValidator(_rising)] | None = None
+    label: Text | None = None
+    unit: Text | None = None
+    action: Text | None = None
+
+    @model_validator(mode="after")
+    def _words_fit(self) -> Self:
+        checks.words(self)
+        return self
+
+    @property
+    def counting(self) -> bool:
+        """Whether nothing happening is the number 0 rather than no number."""
+        return self.take in checks.COUNTING
+
+
+class Dimension(_Part):
+    """A weighted group of measures, each with its weight inside the group."""
+
+    weight: Weight
+    measures: Annotated[dict[Name, Weight], Field(min_length=1)]
+
+
+class Tiers(_Part):
+    """The scores from which an account is green, and yellow; `amber` is another name for yellow."""
+
+    green: Points = 70.0
+    yellow: Points = 40.0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _amber(cls, given: Any) -> Any:
+        if not isinstance(given, dict) or "amber" not in given:
+            return given
+        if "yellow" in given:
+            raise ValueError("yellow and amber are one tier; keep one of them")
+        return {"yellow" if key == "amber" else key: value for key, value in given.items()}
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.yellow >= self.green:
+            raise ValueError("green has to begin above yellow")
+        return self
+
+
+class Scorecard(_Part):
+    """Dimensions, weights and tiers, with every measure they need."""
+
+    name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9 ._-]{0,39}$")]
+    tiers: Tiers = Tiers()
+    hold: Days = 7
+    coverage_floor: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0.5
+    dimensions: Annotated[dict[Name, Dimension], Field(min_length=1)]
+    measures: dict[Name, Measure]
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _keys_fit(cls, given: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        card = handler(given)
+        wrong: list[InitErrorDetails] = [
+            {"type": PydanticCustomError("scorecard", "{text}", {"text": text}), "loc": loc, "input": None}
+            for loc, text in checks.together(card)
+        ]
+        if wrong:
+            raise ValidationError.from_exception_data("Scorecard", wrong)
+        return card
+
+    @cached_property
+    def version(self) -> str:
+        """The first 12 hex digits of the hash of what the scorecard says; order and defaults left out do not count."""
+        content = self.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+        canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()[:12]
