@@ -51,7 +51,7 @@ def _told() -> Iterator[None]:
         sys.exit(130)
     except BrokenPipeError:
         sys.exit(1)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - sorted below; what nobody foresaw is raised again
         sys.exit(_exit_code(error))
 
 

@@ -217,9 +217,9 @@ def show_report(report: Report, *, dry_run: bool = False) -> None:
         say("scored: " + ", ".join(f"{count:,} {tier}" for tier, count in sorted(report.scored.items())))
     show_moves(report)
     for name, part in report.delivered.items():
-        say(
-            f"{name}: {part['written']:,} written, {part['adopted']:,} already so, {part['unchanged']:,} unchanged, {part['waiting']:,} waiting, {len(part['failed']):,} failed"
-        )
+        words = ("written", "adopted", "unchanged", "waiting")
+        counts = ", ".join(f"{part[word]:,} {word}" for word in words)
+        say(f"{name}: {counts}, {len(part['failed']):,} failed")
     if dry_run:
         cells = ([d["destination"], d["account"], d["field"], d["before"], d["after"]] for d in report.differences)
         table("Would be written", ("destination", "account", "field", "before", "after"), cells)
@@ -317,9 +317,8 @@ def _account(worker: Worker, wanted: str) -> AccountRow:
     if not found:
         raise UsageError(f"no account has the id or name {clean(wanted)[:60]!r}; `bellwether scores` lists them")
     if len(found) > 1:
-        raise UsageError(
-            f"{len(found)} accounts are called {clean(wanted)[:60]!r}; name one by its id: {', '.join(r.id for r in found[:5])}"
-        )
+        ids = ", ".join(row.id for row in found[:5])
+        raise UsageError(f"{len(found)} accounts are called {clean(wanted)[:60]!r}; name one by its id: {ids}")
     return found[0]
 
 

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from connectors.base import Key, KeyIs
 
 FREE_MAIL = frozenset(
     "gmail.com googlemail.com outlook.com hotmail.com live.com msn.com yahoo.com ymail.com icloud.com me.com mac.com "
-    "aol.com gmx.com gmx.net gmx.de web.de t-online.de mail.com mail.ru yandex.ru proton.me protonmail.com fastmail.com "
+    "aol.com gmx.com gmx.net "
+    "gmx.de web.de t-online.de mail.com mail.ru yandex.ru proton.me protonmail.com fastmail.com "
     "zoho.com qq.com 163.com 126.com orange.fr free.fr laposte.net libero.it btinternet.com comcast.net".split()
 )
 SIMILAR = 90.0  # of 100, on names without their legal form; below it proposals are mostly noise
@@ -75,7 +76,6 @@ class _Index:
     crm_id: Mapping[str, list[str]]
     external_id: Mapping[str, list[str]]
     domain: Mapping[str, list[str]]
-    names: Mapping[str, str] = field(default_factory=dict)
 
 
 def link(
@@ -92,22 +92,22 @@ def link(
     account that carries one is linked even if no key was ever seen, so that "never logged in" is a true zero.
     """
     index = _index(accounts, frozenset(shared_domains) | FREE_MAIL)
-    linked: dict[tuple[str, str], Link] = {}
-    ambiguous: list[Unsure] = []
-    unmatched: list[Unsure] = []
+    settled: dict[tuple[str, str], Link | Unsure] = {
+        (source, key): Link(source, key, account, "settings")
+        for source, pairs in (explicit or {}).items()
+        for key, account in pairs.items()
+    }
     for found in _carried(index, key_is):
-        _settle(found, linked, ambiguous, unmatched)
-    for source, pairs in (explicit or {}).items():
-        for key, account in pairs.items():
-            linked[source, key] = Link(source, key, account, "settings")
+        settled.setdefault((found.key.source, found.key.key), _verdict(found))
     for key in keys:
-        if (key.source, key.key) not in linked:
-            _settle(_evidence(key, index, key_is.get(key.source, "own")), linked, ambiguous, unmatched)
-    taken = {(item.source, item.key) for item in ambiguous}
+        if (key.source, key.key) not in settled:
+            settled[key.source, key.key] = _verdict(_evidence(key, index, key_is.get(key.source, "own")))
+    results = settled.values()
+    unsure = [item for item in results if isinstance(item, Unsure)]
     return Links(
-        tuple(linked.values()),
-        tuple(item for item in ambiguous if (item.source, item.key) not in linked),
-        tuple(item for item in unmatched if (item.source, item.key) not in taken),
+        tuple(item for item in results if isinstance(item, Link)),
+        tuple(item for item in unsure if item.accounts),
+        tuple(item for item in unsure if not item.accounts),
     )
 
 
@@ -174,19 +174,16 @@ def _evidence(key: Key, index: _Index, kind: KeyIs) -> _Found:
     return _Found(key, (), "")
 
 
-def _settle(
-    found: _Found, linked: dict[tuple[str, str], Link], ambiguous: list[Unsure], unmatched: list[Unsure]
-) -> None:
+def _verdict(found: _Found) -> Link | Unsure:
     key = found.key
-    name = key.name or ""
     if len(found.accounts) == 1:
-        linked[key.source, key.key] = Link(key.source, key.key, found.accounts[0], found.how)
-    elif found.accounts:
-        ids = ", ".join(found.accounts[:5])
-        why = f"its {found.how.replace('_', ' ')} belongs to {len(found.accounts)} accounts: {ids}"
-        ambiguous.append(Unsure(key.source, key.key, name, why, _fix(key), found.accounts))
-    else:
-        unmatched.append(Unsure(key.source, key.key, name, _why(key), _fix(key)))
+        return Link(key.source, key.key, found.accounts[0], found.how)
+    name = key.name or ""
+    if not found.accounts:
+        return Unsure(key.source, key.key, name, _why(key), _fix(key))
+    ids = ", ".join(found.accounts[:5])
+    why = f"its {found.how.replace('_', ' ')} belongs to {len(found.accounts)} accounts: {ids}"
+    return Unsure(key.source, key.key, name, why, _fix(key), found.accounts)
 
 
 def _why(key: Key) -> str:

@@ -6,8 +6,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -56,7 +55,7 @@ def settings_for(urls: Mapping[str, str]) -> str:
 
 
 def demo(*, accounts: int, seed: int, days: int) -> int:
-    """Provision, pull, match, score and write on the simulated company; live some days; show that nothing more is due."""
+    """Do the whole job on the simulated company, live some days, and show that a further run writes nothing."""
     start = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=days) + MORNING
     clock = SteppedClock(start)
     with tempfile.TemporaryDirectory(prefix="bellwether-demo-") as folder, Bars() as bars:

@@ -27,8 +27,8 @@ from sync.errors import Busy, LeaseLost
 from sync.progress import Progress, Quiet
 from sync.pull import Pulled, pull
 from sync.report import Moved, Problem, Report
-from sync.scores import fetch, last_day, midnight, scored
 from sync.rows import Total
+from sync.scores import fetch, last_day, scored
 from sync.verdicts import Before, Verdict, verdict
 from sync.worker import Worker
 
@@ -112,7 +112,7 @@ def _try(this: Pass, place: str, step: Callable[[], None]) -> None:
     except ConnectorError as error:
         this.report.problems.append(Problem(place, str(error)))
         log.warning("step failed", place=place, error=str(error))
-    except Exception as error:  # noqa: BLE001 - a fault in one vendor's data must not cost the others their pass
+    except Exception as error:  # a fault in one vendor's data must not cost the others their pass
         this.report.problems.append(Problem(place, f"unexpected: {type(error).__name__}; the log has the details"))
         log.exception("step failed unexpectedly", place=place)
 

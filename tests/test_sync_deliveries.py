@@ -1,0 +1,169 @@
+"""Deliveries: what is worth a call, and what becomes of every row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from connectors.base import Account, FieldValue, Outcome
+from sync.deliveries import Delivered, Round, clearing, deliver, plan, rehearse, selected
+from sync.rows import Delivery, Total
+from sync.settings import Delivery as Rules
+from sync.verdicts import Verdict
+from tests.fakes import FakeCrm
+
+NOW = datetime(2026, 11, 2, 9, tzinfo=UTC)
+RULES = Rules.model_validate({})
+
+
+class Ledger(dict[str, Delivery]):
+    """Keeps deliveries by record, as state does."""
+
+    def save(self, deliveries: Iterable[Delivery]) -> None:
+        self.update({delivery.record_id: delivery for delivery in deliveries})
+
+
+def _verdict(account: str, score: float = 80.0, tier: str = "green", **fields: FieldValue) -> Verdict:
+    total = Total(account, score, tier, NOW.date(), 1.0, NOW, (), "v1", "")
+    values = {"score": score, "tier": tier, "reason": "Logins fine", "scored_at": NOW, **fields}
+    return Verdict(account, total, values, f"{tier} {fields.get('next_action', '')}", "Logins fine")
+
+
+def _pass(
+    crm: FakeCrm, ledger: Ledger, verdicts: Mapping[str, Verdict], *, now: datetime = NOW, rules: Rules = RULES
+) -> Delivered:
+    round_ = Round(crm, rules, now, now.date())
+    planned, result = plan(round_, verdicts, [(account, account) for account in verdicts], ledger)
+    deliver(round_, planned, result, save=ledger.save)
+    return result
+
+
+def _crm(*accounts: str) -> FakeCrm:
+    return FakeCrm("crm", [Account(account, account.upper()) for account in accounts])
+
+
+def test_a_first_delivery_writes_and_a_second_with_nothing_new_calls_nobody() -> None:
+    crm, ledger = _crm("a", "b"), Ledger()
+    assert _pass(crm, ledger, {"a": _verdict("a"), "b": _verdict("b")}).written == 2
+    calls = dict(crm.calls)
+    result = _pass(crm, ledger, {"a": _verdict("a"), "b": _verdict("b")})
+    assert (result.unchanged, result.written, dict(crm.calls)) == (2, 0, calls)
+
+
+def test_a_score_inside_the_dead_band_is_not_worth_a_call() -> None:
+    crm, ledger = _crm("a"), Ledger()
+    _pass(crm, ledger, {"a": _verdict("a", 80.0)})
+    assert _pass(crm, ledger, {"a": _verdict("a", 80.9)}).unchanged == 1
+    assert _pass(crm, ledger, {"a": _verdict("a", 81.0)}).written == 1
+
+
+def test_small_steps_add_up_to_a_write_because_the_record_is_the_measure() -> None:
+    crm, ledger = _crm("a"), Ledger()
+    _pass(crm, ledger, {"a": _verdict("a", 80.0)})
+    written = [_pass(crm, ledger, {"a": _verdict("a", 80.0 + step)}).written for step in (0.4, 0.8, 1.2, 1.6)]
+    assert written == [0, 0, 1, 0]
+
+
+def test_a_tier_or_an_action_that_changes_is_written_at_once() -> None:
+    crm, ledger = _crm("a"), Ledger()
+    _pass(crm, ledger, {"a": _verdict("a")})
+    assert _pass(crm, ledger, {"a": _verdict("a", tier="yellow")}).written == 1
+    assert _pass(crm, ledger, {"a": _verdict("a", tier="yellow", next_action="Call them")}).written == 1
+
+
+def test_riding_figures_ride_along_on_the_accounts_own_day_of_the_week_only() -> None:
+    crm, ledger = _crm("a"), Ledger()
+    _pass(crm, ledger, {"a": _verdict("a")})
+    days = [NOW + timedelta(days=n) for n in range(1, 15)]
+    written = [_pass(crm, ledger, {"a": _verdict("a", reason=f"day {day}")}, now=day).written for day in days]
+    assert sum(written) == 2
+    assert written.index(1) + 7 == len(written) - 1 - written[::-1].index(1)
+
+
+def test_a_record_that_already_holds_the_values_is_adopted_without_a_write() -> None:
+    crm, ledger = _crm("a"), Ledger()
+    crm.present["a"] = {"score": 80.0, "tier": "green", "reason": "Logins fine", "scored_at": None}
+    result = _pass(crm, ledger, {"a": _verdict("a")})
+    assert (result.adopted, result.written, crm.written) == (1, 0, [])
+    assert ledger["a"].status == "confirmed"
+
+
+def test_one_bad_row_does_not_cost_the_others_and_is_tried_again_later() -> None:
+    crm, ledger = _crm("a", "b"), Ledger()
+    crm.refuse["a"] = Outcome("a", False, code="UNABLE_TO_LOCK_ROW", message="locked", remedy="again")
+    verdicts = {"a": _verdict("a"), "b": _verdict("b")}
+    result = _pass(crm, ledger, verdicts)
+    assert result.written == 1
+    assert result.failed == [{"record": "a", "account": "a", "code": "UNABLE_TO_LOCK_ROW", "message": "locked"}]
+    assert ledger["a"].status == "failed"
+    assert _pass(crm, ledger, verdicts).waiting == 1
+    crm.refuse.clear()
+    assert _pass(crm, ledger, verdicts, now=NOW + timedelta(minutes=6)).written == 1
+    assert ledger["a"].status == "confirmed"
+
+
+def test_a_row_that_is_wrong_is_left_alone_until_what_we_want_of_it_changes() -> None:
+    crm, ledger = _crm("a"), Ledger()
+    crm.refuse["a"] = Outcome("a", False, code="FIELD_CUSTOM_VALIDATION_EXCEPTION", message="no", remedy="row")
+    _pass(crm, ledger, {"a": _verdict("a")})
+    assert ledger["a"].status == "quarantined"
+    assert _pass(crm, ledger, {"a": _verdict("a")}, now=NOW + timedelta(days=30)).waiting == 1
+    crm.refuse.clear()
+    assert _pass(crm, ledger, {"a": _verdict("a", tier="red")}).written == 1
+
+
+def test_attempts_are_bounded() -> None:
+    crm, ledger = _crm("a"), Ledger()
+    crm.refuse["a"] = Outcome("a", False, code="BUSY", message="busy", remedy="again")
+    rules = Rules.model_validate({"attempts": 3})
+    for day in range(10):
+        _pass(crm, ledger, {"a": _verdict("a")}, now=NOW + timedelta(days=day), rules=rules)
+    assert (ledger["a"].status, ledger["a"].attempts) == ("quarantined", 3)
+
+
+def test_a_record_that_is_gone_is_closed() -> None:
+    crm, ledger = _crm("a"), Ledger()
+    result = _pass(crm, ledger, {"b": _verdict("b")})
+    assert result.failed[0]["code"] == "NOT_FOUND"
+    assert ledger["b"].status == "closed"
+
+
+def test_a_crash_in_the_middle_keeps_the_outcomes_so_far() -> None:
+    crm, ledger = _crm("a", "b"), Ledger()
+
+    class Dies(FakeCrm):
+        def write(self, writes):  # type: ignore[no-untyped-def]
+            yield from super().write(writes[:1])
+            raise RuntimeError("power cut")
+
+    dying = Dies("crm", crm.records.values())
+    with pytest.raises(RuntimeError, match="power cut"):
+        _pass(dying, ledger, {"a": _verdict("a"), "b": _verdict("b")})
+    assert list(ledger) == ["a"]
+
+
+def test_a_rehearsal_shows_each_field_and_writes_nothing() -> None:
+    crm = _crm("a")
+    round_ = Round(crm, RULES, NOW, NOW.date())
+    planned, result = plan(round_, {"a": _verdict("a")}, [("a", "a")], {})
+    rehearse(round_, planned, result)
+    assert ("crm", "a", "a", "tier", None, "green") in result.differences
+    assert crm.written == []
+
+
+def test_a_customer_who_left_is_cleared_and_closed() -> None:
+    crm, ledger = _crm("a"), Ledger()
+    _pass(crm, ledger, {"a": _verdict("a")})
+    round_ = Round(crm, RULES, NOW, NOW.date())
+    deliver(round_, clearing(ledger.values()), Delivered(), save=ledger.save)
+    assert set(crm.present["a"].values()) == {None}
+    assert ledger["a"].status == "closed"
+
+
+def test_a_pilot_is_the_same_few_accounts_every_time() -> None:
+    records = [("r3", "c"), ("r1", "a"), ("r2", "b"), ("r4", "a")]
+    assert list(selected(records, 2)) == [("r1", "a"), ("r4", "a"), ("r2", "b")]
+    assert list(selected(reversed(records), 2)) == list(selected(records, 2))
+    assert len(list(selected(records, None))) == 4
