@@ -132,7 +132,7 @@ class _Reader:
         if node.tag == "tag:yaml.org,2002:str":
             return self._reference(node, loc)
         try:
-            value = self._loader.construct_object(node)  # type: ignore[no-untyped-call]
+            value = self._loader.construct_object(node)
         except (yaml.YAMLError, ValueError, OverflowError):
             raise self._error(node, loc, "cannot be read; put it in quotes") from None
         return value

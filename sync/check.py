@@ -8,6 +8,7 @@ from importlib.metadata import packages_distributions
 from connectors.base import Finding
 from connectors.errors import ConnectorError
 from scoring import Scorecard
+from scoring.patterns import any_overlap
 from sync.worker import Worker
 
 OURS = ("config", "connectors", "scoring", "sync")
@@ -60,12 +61,18 @@ def _unfed(worker: Worker) -> Iterator[Finding]:
 
 def unfed(scorecard: Scorecard, patterns: set[str]) -> Iterator[Finding]:
     """One finding for a scorecard: all its measures are fed, or which are not."""
-    missing = scorecard.unfed(patterns)
+    missing = [
+        name
+        for name, measure in scorecard.measures.items()
+        for wanted in (measure.events, measure.opens, measure.closes, measure.from_, measure.to)
+        if wanted and not any_overlap(wanted, patterns)
+    ]
     if missing:
+        named = ", ".join(dict.fromkeys(missing))
         yield Finding(
             "scorecard",
             True,
-            f"no source yields the events of {', '.join(missing)}: these stay missing and their weight is shared out",
+            f"no source yields the events of {named}: these stay missing and their weight is shared out",
             "add a source or an attribute for them, or take them out of the scorecard",
         )
     else:

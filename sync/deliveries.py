@@ -14,7 +14,7 @@ from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
 
 from connectors.base import FIELDS, Destination, FieldValue, Outcome, Write
-from sync.rows import Delivery
+from sync.rows import Delivery, DeliveryStatus
 from sync.settings import Delivery as Rules
 from sync.verdicts import Verdict
 
@@ -233,7 +233,7 @@ def _refused(round_: Round, item: Planned, outcome: Outcome) -> Delivery:
     attempts = (item.known.attempts if item.known else 0) + 1
     again = outcome.remedy in ("again", "settings") and attempts < round_.rules.attempts
     wait = min(LONGEST_WAIT, FIRST_WAIT * 2 ** min(attempts - 1, 10))
-    status = "closed" if outcome.remedy == "gone" else "failed" if again else "quarantined"
+    status: DeliveryStatus = "closed" if outcome.remedy == "gone" else "failed" if again else "quarantined"
     return Delivery(
         destination=round_.destination.name,
         record_id=item.write.id,

@@ -6,7 +6,7 @@ A crash between the two costs one page read again, which changes nothing.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,8 +14,8 @@ from typing import cast
 
 from connectors.base import Page, Source
 from sync.progress import Progress
-from sync.scores import midnight
 from sync.rows import Reading
+from sync.scores import midnight
 from sync.worker import Worker
 
 FEW = 5  # reasons kept of rejected rows; the count is always whole
@@ -48,10 +48,9 @@ def pull(
     """Read what is new in one source until it is done, `deadline` has passed or the worker is stopped."""
     reading = worker.state.reading(source.name)
     start = _start(worker, source, now)
-    # every source's `pull` is a generator, which is closed even when we stop half-way
-    with closing(
-        cast("Iterator[Page]", source.pull(reading.cursor if reading else None, start=start, now=now))
-    ) as pages:  # type: ignore[type-var]
+    # every source's `pull` is a generator: closed here, it puts its own things away when we stop half-way
+    cursor = reading.cursor if reading else None
+    with closing(cast("Generator[Page]", source.pull(cursor, start=start, now=now))) as pages:
         for page in pages:
             reading = _keep(worker, source, page, reading, start, now, result)
             progress.advance(source.name, note=f"{result.written + result.unchanged:,} facts")

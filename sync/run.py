@@ -23,7 +23,7 @@ from connectors.base import Source
 from connectors.errors import ConnectorError, Stopped
 from sync.accounts import read_companies, read_home
 from sync.deliveries import Delivered, Round, clearing, deliver, plan, rehearse, selected
-from sync.errors import Busy, LeaseLost
+from sync.errors import Busy, LeaseLost, StateError
 from sync.progress import Progress, Quiet
 from sync.pull import Pulled, pull
 from sync.report import Moved, Problem, Report
@@ -77,13 +77,20 @@ def run_once(
     this = Pass(worker, now, Report(), progress or Quiet(), only, dry_run, due_only, budget)
     before = {name: dict(part.calls) for name, part in worker.destinations.items()}
     with _leased(worker) as beat:
-        run = worker.state.start_run("pass", f"{now.isoformat()}/{uuid.uuid4().hex[:8]}", now)
+        run = _begin(worker, "pass", now)
         try:
             _steps(this, beat)
         finally:
             this.report.calls = _calls(worker, before)
             worker.state.finish_run(run, this.report.status, this.report.as_dict(), worker.clock.now())
     return this.report
+
+
+def _begin(worker: Worker, kind: str, now: datetime) -> int:
+    run = worker.state.start_run(kind, f"{now.isoformat()}/{uuid.uuid4().hex[:8]}", now)
+    if run is None:
+        raise StateError("the state knows this run already; its clock or its random numbers stand still")
+    return run
 
 
 def _steps(this: Pass, beat: Callable[[], None]) -> None:
@@ -147,7 +154,7 @@ def _due(this: Pass, name: str) -> bool:
 
 def _pull_one(this: Pass, source: Source, beat: Callable[[], None]) -> Pulled:
     deadline = this.now + this.budget if this.budget else None
-    run = this.worker.state.start_run(f"pull:{source.name}", this.now.isoformat(), this.now)
+    run = _begin(this.worker, f"pull:{source.name}", this.now)
     this.progress.start(source.name)
     status: Literal["done", "failed"] = "failed"
     result = Pulled()

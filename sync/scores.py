@@ -82,7 +82,9 @@ def fetch(connection: duckdb.DuckDBPyConnection, day: date) -> Iterator[Scored]:
     )
     for _, group in groupby(_chunked(rows), key=itemgetter(0)):
         lines = list(group)
-        yield Scored(*lines[0][:8], tuple(Part(*line[8:]) for line in lines))
+        account, as_of, score, tier, coverage, low, high, held = lines[0][:8]
+        parts = tuple(Part(*line[8:]) for line in lines)
+        yield Scored(account, as_of, score, tier, coverage, low, high, held, parts)
 
 
 def statement(log: Log, basis: Basis) -> str:
@@ -136,7 +138,7 @@ def _inputs(basis: Basis, days: Sequence[date]) -> dict[str, list[_Column]]:
 def _create(connection: duckdb.DuckDBPyConnection, name: str, columns: Iterable[_Column]) -> None:
     """A table of words, cast to its types by the engine: arro3 builds no dates from Python values."""
     columns = list(columns)
-    words = {column: Array(values, DataType.string()) for column, _, values in columns}
+    words: dict[str, Any] = {column: Array(values, DataType.string()) for column, _, values in columns}
     select = ", ".join(f"cast({column} as {kind}) as {column}" for column, kind, _ in columns)
     connection.register("incoming", Table.from_pydict(words))
     connection.execute(f"create table {name} as select {select} from incoming")

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from connectors.base import FieldValue
 from scoring import Part, Scorecard, reason
-from sync.scores import Scored
 from sync.rows import Total
+from sync.scores import Scored
 
 
 class Before(NamedTuple):

@@ -18,10 +18,10 @@ from sync.errors import StateError
 from sync.history import History
 from sync.links import Links, link
 from sync.log import Log
+from sync.rows import AccountRow
 from sync.scores import Basis
 from sync.settings import Connector, Settings
 from sync.state import State
-from sync.rows import AccountRow
 
 
 @dataclass(frozen=True)
