@@ -14,7 +14,7 @@ import importlib
 import ipaddress
 import socket
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from types import MappingProxyType
 from typing import Any, Self
@@ -34,7 +34,7 @@ PATIENCE = 30.0  # seconds to wait for the thread to come up or end
 class Sandbox:
     """Serves the simulated vendors until closed.
 
-    `ports`: in the order of VENDORS; 0 means any. `faults`: the name of a profile. `jwt_public_key`: a PEM
+    `vendors`: which of them. `ports`: in that order; 0 means any. `faults`: the name of a profile. `jwt_public_key`: a PEM
     that the Salesforce stand-in accepts beside its own. `crm`: the stores behind Salesforce and HubSpot.
     """
 
@@ -46,7 +46,8 @@ class Sandbox:
         seed: int = 7,
         faults: str = "none",
         history_days: int = 120,
-        ports: tuple[int, int, int, int] | None = None,
+        vendors: Sequence[str] = VENDORS,
+        ports: Sequence[int] | None = None,
         host: str = "127.0.0.1",
         jwt_public_key: str | None = None,
     ) -> None:
@@ -57,10 +58,10 @@ class Sandbox:
         self.world = World(accounts=accounts, seed=seed, start=clock.now() - timedelta(days=history_days))
         self.crm: dict[str, Any] = {}
         self._connections: dict[tuple[str, int], asyncio.Transport] = {}
-        self._sockets = _listen(host, ports or (0, 0, 0, 0))
-        self.urls = {vendor: _url(listener) for vendor, listener in zip(VENDORS, self._sockets, strict=True)}
-        self._doors = {vendor: self._door(vendor) for vendor in VENDORS}
-        self._servers = [self._server(vendor) for vendor in VENDORS]
+        self._sockets = _listen(host, ports or [0] * len(vendors))
+        self.urls = {vendor: _url(listener) for vendor, listener in zip(vendors, self._sockets, strict=True)}
+        self._doors = {vendor: self._door(vendor) for vendor in vendors}
+        self._servers = [self._server(vendor) for vendor in vendors]
         self._thread = threading.Thread(target=self._serve, name="sandbox", daemon=True)
         self._thread.start()
         self._await_start()
@@ -163,7 +164,7 @@ def _refuse_others(host: str) -> None:
         raise ValueError(f"the sandbox serves loopback only, not {host!r}")
 
 
-def _listen(host: str, ports: tuple[int, int, int, int]) -> list[socket.socket]:
+def _listen(host: str, ports: Sequence[int]) -> list[socket.socket]:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listeners: list[socket.socket] = []
     try:

@@ -22,7 +22,8 @@ from connectors.sandbox.credentials import ZENDESK_AGENT, basic
 from connectors.sandbox.faults import Profile
 from connectors.sandbox.tickets import AGENTS, Ticket, opened_on
 from connectors.sandbox.world import World
-from connectors.sandbox.zendesk_events import events_of
+from connectors.sandbox.zendesk_directory import Record
+from connectors.sandbox.zendesk_events import event_record, events_of
 from connectors.sandbox.zendesk_export import Item, by_cursor, by_time
 from connectors.sandbox.zendesk_gate import Answer, Gate
 
@@ -63,13 +64,18 @@ class _Desk:
         base, moment = str(request.base_url), now.timestamp()
         sheet = by_cursor(request, self._generated(now), now)
         told = [records.ticket_record(ticket, moment, base) for _, _, ticket in sheet.items]
-        body: dict[str, Any] = {"tickets": told, **sheet.around}
         included = request.query_params.get("include", "").split(",")
+        body: dict[str, Any] = {"tickets": told, **sheet.around, **self._beside(told, included, base)}
         if "metric_sets" in included:  # as recorded: on every ticket, and once more beside them
             sets = [records.metric_set(ticket, moment, base) for _, _, ticket in sheet.items]
             for record, metrics in zip(told, sets, strict=True):
                 record["metric_set"] = metrics
             body["metric_sets"] = sets
+        return body
+
+    def _beside(self, told: list[Record], included: list[str], base: str) -> dict[str, Any]:
+        """The users and organizations of these tickets, where they were asked for."""
+        body: dict[str, Any] = {}
         if "users" in included:
             wanted = dict.fromkeys(record["requester_id"] for record in told)
             body["users"] = [directory.user_record(self._people[number], base) for number in wanted]
@@ -96,7 +102,7 @@ class _Desk:
         self._open_until(now)
         moment = now.timestamp()
         sheet = by_time(request, (e for ticket in self._tickets for e in events_of(ticket, moment)), now)
-        return {"ticket_events": [event for _, _, event in sheet.items], **sheet.around}
+        return {"ticket_events": [event_record(ticket, event) for _, event, ticket in sheet.items], **sheet.around}
 
     def me(self, request: Request, now: datetime) -> dict[str, Any]:
         number = directory.AGENT + (directory.ADMIN if basic(request) != ZENDESK_AGENT else AGENTS[0])

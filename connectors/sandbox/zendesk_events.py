@@ -13,19 +13,22 @@ BY_REQUESTER = frozenset({"opened", "reopened", "rated"})
 _NAMES = {"score": "satisfaction_score"}
 
 
-def events_of(ticket: Ticket, now: float) -> Iterator[tuple[int, int, Record]]:
-    """(time, id, event) of each update so far; a system's touch is none."""
-    before: dict[str, Any] = {}
+def events_of(ticket: Ticket, now: float) -> Iterator[tuple[int, int, Ticket]]:
+    """(time, id, ticket) of each update so far; a system's touch is none."""
     for number, change in enumerate(so_far(ticket, now)):
         if change.kind != "touched":
-            event = ticket.id * 100 + number
-            yield change.at, event, _event(ticket, change, event, before)
-        before |= change.sets
+            yield change.at, ticket.id * 100 + number, ticket
 
 
-def _event(ticket: Ticket, change: Change, number: int, before: dict[str, Any]) -> Record:
+def event_record(ticket: Ticket, event: int) -> Record:
+    """The event of this id, with what the ticket was like before it."""
+    number = event - ticket.id * 100
+    before: dict[str, Any] = {}
+    for earlier in ticket.changes[:number]:
+        before |= earlier.sets
+    change = ticket.changes[number]
     return {
-        "id": number,
+        "id": event,
         "ticket_id": ticket.id,
         "timestamp": change.at,
         "created_at": stamp(change.at),
@@ -33,7 +36,7 @@ def _event(ticket: Ticket, change: Change, number: int, before: dict[str, Any]) 
         "via": "Mail",
         "system": {},
         "event_type": "Audit",
-        "child_events": list(_children(change, number, before)),
+        "child_events": list(_children(change, event, before)),
     }
 
 
