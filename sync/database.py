@@ -68,11 +68,7 @@ def _address(url: str) -> URL:
         ) from None
     if address.drivername in ("postgresql", "postgres", "postgresql+psycopg"):
         return address.set(drivername="postgresql+psycopg")
-    if (
-        address.drivername == "sqlite"
-        and address.database
-        and not address.database.startswith((":", "file:"))
-    ):
+    if address.drivername == "sqlite" and address.database and not address.database.startswith((":", "file:")):
         return address
     raise StateError(
         f"state: {address.drivername} is not supported; use sqlite:///path/to/state.db or postgresql+psycopg://"

@@ -1,0 +1,160 @@
+"""The score history: what was answered on each day, with every part of it, in two Delta tables.
+
+`scores` has one row an account and day, `parts` one a measure of it. Both are partitioned by month. A day is written
+as a whole and replaces what was there: parts first, so that a day that has scores has its parts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import date
+from itertools import groupby
+from operator import itemgetter
+from pathlib import Path
+
+import duckdb
+from deltalake import DeltaTable, Field, Schema, write_deltalake
+from deltalake.schema import PrimitiveType
+
+from scoring import Part
+from sync import delta
+
+MONTH_FILES = 8  # a month of more small files than this is compacted
+
+_KINDS = {"varchar": "string", "date": "date", "double": "double", "boolean": "boolean"}
+_SCORES = {
+    "account": "varchar",
+    "as_of": "date",
+    "score": "double",
+    "tier": "varchar",
+    "coverage": "double",
+    "low": "double",
+    "high": "double",
+    "held": "boolean",
+}
+_PARTS = {
+    "account": "varchar",
+    "as_of": "date",
+    "dimension": "varchar",
+    "measure": "varchar",
+    "value": "double",
+    "points": "double",
+    "weight": "double",
+    "contribution": "double",
+    "state": "varchar",
+}
+_SAID = {"scorecard": "varchar", "version": "varchar", "final": "boolean"}
+_MONTH = {"month": "varchar"}
+
+
+class History:
+    """The history in a folder. One process writes it at a time, whoever holds the lease; anybody may read."""
+
+    def __init__(self, path: Path, *, spill: Path | None = None) -> None:
+        self.path = path.absolute()
+        self._scores, self._parts = self.path / "scores", self.path / "parts"
+        self._spill = spill or self.path.parent / "spill"
+
+    def record(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        days: Collection[date],
+        *,
+        scorecard: str,
+        version: str,
+        final: bool,
+    ) -> None:
+        """Keep the relations `scores` and `parts` of this connection for these days, in place of what was kept.
+
+        `final`: the days are over and every source was read through them.
+        """
+        if not days:
+            return
+        said = f"{delta.text(scorecard)} as scorecard, {delta.text(version)} as version, {str(final).lower()} as final"
+        _replace(self._parts, _schema(_PARTS, _MONTH), _rows(connection, "parts", _PARTS, days), days)
+        _replace(self._scores, _schema(_SCORES, _SAID, _MONTH), _rows(connection, "scores", _SCORES, days, said), days)
+
+    def days(self, *, final_only: bool = False) -> set[date]:
+        """The days that have been kept."""
+        where = "where final" if final_only else ""
+        with self._reading(self._scores) as (connection, scores):
+            if scores is None:
+                return set()
+            return {day for (day,) in connection.execute(f"select distinct as_of from {scores} {where}").fetchall()}
+
+    def scores_on(self, day: date) -> dict[str, tuple[float | None, str, str]]:
+        """Score, tier and scorecard version by account; empty when the day was not kept."""
+        with self._reading(self._scores, day) as (connection, scores):
+            if scores is None:
+                return {}
+            query = f"select account, score, tier, version from {scores} where as_of = ? order by account"
+            return {account: tuple(said) for account, *said in connection.execute(query, [day]).fetchall()}
+
+    def parts_on(self, day: date, accounts: Sequence[str] | None = None) -> dict[str, tuple[Part, ...]]:
+        """The parts of the score by account, ordered by dimension and measure; of all accounts, or of these."""
+        where, values = ("", []) if accounts is None else (" and account in (select unnest(?))", [list(accounts)])
+        with self._reading(self._parts, day) as (connection, parts):
+            if parts is None:
+                return {}
+            query = (
+                f"select account, {', '.join(Part._fields)} from {parts} where as_of = ?{where}"
+                " order by account, dimension, measure"
+            )
+            rows = connection.execute(query, [day, *values]).fetchall()
+        return {account: tuple(Part(*row[1:]) for row in of) for account, of in groupby(rows, itemgetter(0))}
+
+    @contextmanager
+    def _reading(self, path: Path, day: date | None = None) -> Iterator[tuple[duckdb.DuckDBPyConnection, str | None]]:
+        """A connection, and the relation of a table's snapshot (of the month of `day`, if that is enough)."""
+        files = delta.data_files(delta.open_table(path))
+        if day is not None:
+            files = [file for file in files if file.partition["month"] == _month(day)]
+        with delta.connect(memory_limit="1GB", threads=1, spill=self._spill) as connection:
+            yield connection, delta.scan(path, files) if files else None
+
+
+def _schema(*columns: dict[str, str]) -> Schema:
+    return Schema([Field(name, PrimitiveType(_KINDS[kind])) for some in columns for name, kind in some.items()])
+
+
+def _rows(
+    connection: duckdb.DuckDBPyConnection,
+    relation: str,
+    columns: dict[str, str],
+    days: Iterable[date],
+    *more: str,
+) -> duckdb.DuckDBPyRelation:
+    chosen = [f"{name}::{kind} as {name}" for name, kind in columns.items()]
+    month = "strftime(as_of, '%Y-%m') as month"
+    return connection.sql(
+        f"select {', '.join([*chosen, *more, month])} from {relation} where as_of in ({_dates(days)})"
+        f" order by as_of, account{', dimension, measure' if relation == 'parts' else ''}"
+    )
+
+
+def _replace(path: Path, schema: Schema, rows: duckdb.DuckDBPyRelation, days: Collection[date]) -> None:
+    """Put the rows in place of all rows of these days, in one commit."""
+    table = delta.open_table(path) or delta.create_table(path, schema, ["month"])
+    months = sorted({_month(day) for day in days})
+    predicate = f"month in ({', '.join(map(delta.text, months))}) and as_of in ({_dates(days)})"
+    write_deltalake(table, rows, mode="overwrite", predicate=predicate)
+    _compact(DeltaTable(str(path)), months)
+
+
+def _compact(table: DeltaTable, months: Iterable[str]) -> None:
+    """Merge the small files of these months where there are many."""
+    files = [file.partition["month"] for file in delta.data_files(table)]
+    crowded = [month for month in months if files.count(month) > MONTH_FILES]
+    for month in crowded:
+        table.optimize.compact(partition_filters=[("month", "=", month)])
+    if crowded:
+        delta.vacuum(table)
+
+
+def _dates(days: Iterable[date]) -> str:
+    return ", ".join(f"date '{day.isoformat()}'" for day in sorted(days))
+
+
+def _month(day: date) -> str:
+    return f"{day:%Y-%m}"

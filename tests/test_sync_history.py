@@ -1,0 +1,137 @@
+"""The score history: whole days replaced, read back as they were, in a bounded number of files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date, timedelta
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from scoring import Part
+from sync import delta, history
+from sync.history import History
+
+FIRST = date(2025, 12, 30)
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> History:
+    return History(tmp_path / "history")
+
+
+@pytest.fixture
+def connection() -> Iterator[duckdb.DuckDBPyConnection]:
+    with duckdb.connect() as opened:
+        opened.execute("set TimeZone='UTC'")
+        yield opened
+
+
+def _scored(connection: duckdb.DuckDBPyConnection, days: list[date], *, score: float, accounts: int = 3) -> None:
+    """The relations that scoring leaves, for these days."""
+    listed = ", ".join(f"date '{day}'" for day in days)
+    connection.execute(f"""
+create or replace temp table scores as
+select 'account-' || n as account, day as as_of, {score} + n as score, 'green' as tier, 1.0 as coverage,
+       {score} + n as low, {score} + n as high, false as held
+from range({accounts}) t(n), (select unnest([{listed}]) as day);
+create or replace temp table parts as
+select account, as_of, 'usage' as dimension, measure, case when measure = 'logins' then score end as value,
+       score as points, 0.5 as weight, score / 2 as contribution, 'live' as state
+from scores, (select unnest(['seats', 'logins']) as measure)""")
+
+
+def _record(
+    kept: History, connection: duckdb.DuckDBPyConnection, days: list[date], *, version: str = "v1", final: bool = True
+) -> None:
+    kept.record(connection, days, scorecard="default", version=version, final=final)
+
+
+def test_a_history_that_was_never_written_is_empty(kept: History) -> None:
+    assert kept.days() == set()
+    assert kept.scores_on(FIRST) == {}
+    assert kept.parts_on(FIRST) == {}
+
+
+def test_a_day_is_read_back_with_every_part(kept: History, connection: duckdb.DuckDBPyConnection) -> None:
+    _scored(connection, [FIRST], score=50)
+    _record(kept, connection, [FIRST])
+    assert kept.scores_on(FIRST)["account-2"] == (52.0, "green", "v1")
+    assert kept.parts_on(FIRST, ["account-1"]) == {
+        "account-1": (
+            Part("usage", "logins", 51.0, 51.0, 0.5, 25.5, "live"),
+            Part("usage", "seats", None, 51.0, 0.5, 25.5, "live"),
+        )
+    }
+    assert list(kept.parts_on(FIRST)) == ["account-0", "account-1", "account-2"]
+
+
+def test_only_the_days_asked_for_are_kept(kept: History, connection: duckdb.DuckDBPyConnection) -> None:
+    days = [FIRST + timedelta(n) for n in range(4)]
+    _scored(connection, days, score=50)
+    _record(kept, connection, days[:3:2])
+    _record(kept, connection, [])
+    assert kept.days() == {days[0], days[2]}
+
+
+def test_a_day_written_again_replaces_itself_and_no_other(kept: History, connection: duckdb.DuckDBPyConnection) -> None:
+    days = [FIRST + timedelta(n) for n in range(4)]  # they lie in two months
+    _scored(connection, days, score=50)
+    _record(kept, connection, days, final=False)
+    _scored(connection, days[1:3], score=70, accounts=2)
+    _record(kept, connection, days[1:3], version="v2")
+    assert {day: kept.scores_on(day).get("account-1") for day in days} == {
+        days[0]: (51.0, "green", "v1"),
+        days[1]: (71.0, "green", "v2"),
+        days[2]: (71.0, "green", "v2"),
+        days[3]: (51.0, "green", "v1"),
+    }
+    assert "account-2" not in kept.scores_on(days[1])
+    assert "account-2" not in kept.parts_on(days[1])
+    assert kept.days() == set(days)
+    assert kept.days(final_only=True) == set(days[1:3])
+
+
+def test_scores_wait_for_their_parts(
+    kept: History, connection: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _scored(connection, [FIRST], score=50)
+    real = history._replace
+
+    def killed_between(path: Path, *rest: object) -> None:
+        if path.name == "scores":
+            raise KeyboardInterrupt
+        real(path, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(history, "_replace", killed_between)
+    with pytest.raises(KeyboardInterrupt):
+        _record(kept, connection, [FIRST])
+    assert kept.days() == set()
+    monkeypatch.undo()
+    _record(kept, connection, [FIRST])
+    assert len(kept.parts_on(FIRST)["account-0"]) == 2
+
+
+def test_many_single_days_stay_in_few_files(
+    kept: History, connection: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history, "MONTH_FILES", 3)
+    days = [date(2026, 1, 1) + timedelta(n) for n in range(14)]
+    for n, day in enumerate(days):
+        _scored(connection, [day], score=n)
+        _record(kept, connection, [day])
+    files = delta.data_files(delta.open_table(kept.path / "parts"))
+    assert len(files) <= 3 + 1
+    assert sum(file.rows for file in files) == 14 * 3 * 2
+    assert kept.days() == set(days)
+    assert kept.scores_on(days[7])["account-0"] == (7.0, "green", "v1")
+
+
+def test_any_delta_reader_can_read_the_table(kept: History, connection: duckdb.DuckDBPyConnection) -> None:
+    _scored(connection, [FIRST], score=50)
+    kept.record(connection, [FIRST], scorecard="it's ours", version="v1", final=True)
+    table = delta.open_table(kept.path / "scores")
+    assert table is not None
+    assert [field.name for field in table.schema().fields][-4:] == ["scorecard", "version", "final", "month"]
+    assert table.count() == 3
