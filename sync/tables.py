@@ -70,7 +70,7 @@ class Json(TypeDecorator[Any]):
 class MetaTable(SQLModel, table=True):
     __tablename__: ClassVar[Any] = "meta"
     key: str = Field(primary_key=True, sa_type=Text)
-    value: Any = Field(sa_type=Json)
+    value: Any = Field(sa_type=Json, nullable=True)
 
 
 class AccountTable(SQLModel, table=True):

@@ -1,0 +1,354 @@
+"""The worker's state, the same on SQLite and on a real PostgreSQL server."""
+
+from __future__ import annotations
+
+import sqlite3
+import stat
+import threading
+from collections.abc import Iterator
+from dataclasses import fields, replace
+from datetime import UTC, date, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Table, create_engine, text
+from sqlalchemy.exc import StatementError
+from sqlmodel import SQLModel
+
+from connectors.base import Account, Key
+from sync import tables
+from sync.errors import StateError
+from sync.rows import AccountRow, Delivery, Reading, Run, Total
+from sync.state import State
+
+NOW = datetime(2026, 6, 1, 12, 30, 15, 123456, tzinfo=UTC)
+LATER = NOW + timedelta(hours=1)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/state.db"
+    found: str = request.getfixturevalue("postgres_database")
+    return found
+
+
+@pytest.fixture
+def state(url: str) -> Iterator[State]:
+    opened = State(url)
+    yield opened
+    opened.close()
+
+
+def _total(account: str, **values: Any) -> Total:
+    total = Total(account, 79.0, "green", date(2026, 5, 1), 1.0, NOW, ("logins-", "nps+"), "v1", "Call them.")
+    return replace(total, **values)
+
+
+# -- opening ---------------------------------------------------------------------------------------------------
+
+
+def test_the_migrations_make_exactly_the_declared_tables(state: State, url: str) -> None:
+    engine = create_engine(url)
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": False})
+        assert compare_metadata(context, SQLModel.metadata) == []
+    engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("table", "row"),
+    [
+        (tables.ACCOUNTS, AccountRow),
+        (tables.READINGS, Reading),
+        (tables.RUNS, Run),
+        (tables.TOTALS, Total),
+        (tables.DELIVERIES, Delivery),
+    ],
+    ids=lambda value: getattr(value, "name", ""),
+)
+def test_rows_and_tables_have_the_same_columns(table: Table, row: type[Any]) -> None:
+    assert [column.name for column in table.columns] == [field.name for field in fields(row)]
+
+
+def test_what_was_saved_is_there_after_opening_again(url: str) -> None:
+    first = State(url)
+    first.set_meta("salt", {"fingerprint": "ab", "n": [1, None]})
+    first.close()
+    second = State(url)
+    assert second.meta("salt") == {"fingerprint": "ab", "n": [1, None]}
+    assert second.meta("never set") is None
+    second.close()
+
+
+def test_many_processes_may_open_a_new_database_at_once(url: str) -> None:
+    opened: list[State] = []
+    threads = [threading.Thread(target=lambda: opened.append(State(url))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(opened) == 4
+    for state in opened:
+        state.close()
+
+
+def test_a_database_of_a_newer_version_is_refused(url: str) -> None:
+    State(url).close()
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(text("update alembic_version set version_num = '9999'"))
+    engine.dispose()
+    with pytest.raises(StateError, match=r"written by a newer Bellwether \(revision 9999\); upgrade"):
+        State(url)
+
+
+def test_the_file_is_only_ours_to_read(tmp_path: Path) -> None:
+    state = State(f"sqlite:///{tmp_path}/deep/state.db")
+    state.set_meta("a", 1)
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "deep").iterdir()}
+    assert modes == {"state.db": 0o600, "state.db-wal": 0o600, "state.db-shm": 0o600}
+    state.close()
+
+
+def test_a_missing_database_is_named_and_not_created_for_readers(tmp_path: Path) -> None:
+    with pytest.raises(StateError, match=r"there is no .*state\.db; `bellwether run` creates it"):
+        State(f"sqlite:///{tmp_path}/state.db", create=False)
+    assert not (tmp_path / "state.db").exists()
+
+
+def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
+    (tmp_path / "state.db").write_bytes(b"something else, long enough to look at" * 100)
+    with pytest.raises(StateError, match=r"state\.db\): file is not a database; restore it from a copy"):
+        State(f"sqlite:///{tmp_path}/state.db")
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StateError, match=r"cannot open .*file/state\.db"):
+        State(f"sqlite:///{tmp_path}/file/state.db")
+
+
+def test_a_locked_database_says_who_holds_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sync.database.LOCK_SECONDS", 0)
+    state = State(f"sqlite:///{tmp_path}/state.db")
+    other = sqlite3.connect(tmp_path / "state.db", isolation_level=None)
+    other.execute("begin immediate")
+    with pytest.raises(StateError, match="database is locked; another process has held it"):
+        state.set_meta("a", 1)
+    assert state.meta("a") is None  # readers are not locked out
+    other.close()
+    state.close()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "mysql://root:hunter2@db/x",
+        "nonsense hunter2",
+        "sqlite://",
+        "sqlite:///:memory:",
+        "postgresql://bellwether:hunter2@127.0.0.1:1/none",
+        "postgresql+psycopg://bellwether:hunter2@127.0.0.1:1/none?password=hunter2",
+    ],
+)
+def test_a_database_that_cannot_be_reached_is_one_line_without_the_password(url: str) -> None:
+    with pytest.raises(StateError, match=r"^state") as caught:
+        State(url)
+    assert "hunter2" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+def test_a_password_never_shows(postgres_database: str) -> None:
+    state = State(postgres_database.replace("bellwether@", "bellwether:hunter2@"))
+    assert "hunter2" not in repr(state)
+    assert "bellwether" in repr(state)
+    state.close()
+
+
+def test_moments_come_back_aware_and_naive_ones_are_refused(state: State) -> None:
+    elsewhere = NOW.astimezone(timezone(timedelta(hours=5)))
+    state.save_reading("zendesk", cursor=None, since=elsewhere, through=None, names=[])
+    reading = state.reading("zendesk")
+    assert reading is not None
+    assert reading.since == NOW
+    assert reading.since.tzinfo is UTC
+    with pytest.raises(StatementError, match="without a timezone"):
+        state.save_reading("zendesk", cursor=None, since=NOW.replace(tzinfo=None), through=None, names=[])
+
+
+# -- accounts, keys, readings ----------------------------------------------------------------------------------
+
+
+def test_an_account_keeps_the_day_it_was_first_seen(state: State) -> None:
+    account = Account("001", "One", ("one.test",), {"external_id": "cust-0001"}, "Ann", NOW)
+    state.save_accounts([account], now=NOW)
+    state.save_accounts([replace(account, name="Won", owner=None)], now=LATER)
+    (row,) = state.accounts()
+    assert row == AccountRow("001", "Won", None, ("one.test",), {"external_id": "cust-0001"}, NOW, NOW, LATER, None)
+
+
+def test_an_account_that_stops_matching_leaves_and_may_come_back(state: State) -> None:
+    accounts = [Account(f"00{n}", "x") for n in range(3)]
+    state.save_accounts(accounts, now=NOW)
+    assert state.close_missing_accounts({"001"}, now=LATER) == ["000", "002"]
+    assert state.close_missing_accounts({"001"}, now=LATER) == []
+    assert [row.id for row in state.accounts()] == ["001"]
+    assert [row.left_at for row in state.accounts(members_only=False)] == [LATER, None, LATER]
+    state.save_accounts(accounts[:1], now=LATER)
+    assert [row.id for row in state.accounts()] == ["000", "001"]
+
+
+def test_keys_are_kept_by_source(state: State) -> None:
+    zendesk = Key("zendesk", "1", "One", ("one.test", "uno.test"), {"external_id": "cust-0001"})
+    state.save_keys([zendesk, Key("mixpanel", "9", None)], now=NOW)
+    state.save_keys([zendesk._replace(name="Won")], now=LATER)
+    assert state.keys("zendesk") == [zendesk._replace(name="Won")]
+    assert [key.source for key in state.keys(None)] == ["mixpanel", "zendesk"]
+
+
+def test_the_same_key_twice_in_one_batch_is_saved_once(state: State) -> None:
+    state.save_keys([Key("zendesk", "1", "first"), Key("zendesk", "1", "second")], now=NOW)
+    assert [key.name for key in state.keys("zendesk")] == ["second"]
+
+
+def test_a_reading_is_what_was_saved_last(state: State) -> None:
+    assert state.reading("zendesk") is None
+    state.save_reading("zendesk", cursor={"after": "x"}, since=NOW, through=None, names=["b", "a"])
+    state.save_reading("zendesk", cursor={"after": "y"}, since=NOW, through=LATER, names=["b", "a", "c"])
+    saved = Reading("zendesk", {"after": "y"}, NOW, LATER, frozenset("abc"))
+    assert state.reading("zendesk") == saved
+    assert state.readings() == [saved]
+
+
+# -- runs ------------------------------------------------------------------------------------------------------
+
+
+def test_a_slot_is_run_once(state: State) -> None:
+    run = state.start_run("pass", "2026-06-01", NOW)
+    assert run is not None
+    state.finish_run(run, "done", {"written": 3}, LATER)
+    assert state.start_run("pass", "2026-06-01", LATER) is None
+    assert state.start_run("pass", "2026-06-02", LATER) not in (None, run)
+    assert state.start_run("other", "2026-06-01", LATER) is not None
+
+
+def test_a_run_that_never_finished_is_begun_again(state: State) -> None:
+    run = state.start_run("pass", "2026-06-01", NOW)
+    assert state.start_run("pass", "2026-06-01", LATER) == run
+    (row,) = state.last_runs(5)
+    assert (row.status, row.started_at, row.finished_at) == ("running", LATER, None)
+
+
+def test_the_newest_runs_come_first_and_failed_ones_do_not_count_as_finished(state: State) -> None:
+    for hour, status in enumerate(["done", "partial", "failed"]):
+        moment = NOW + timedelta(hours=hour)
+        run = state.start_run("pass", str(hour), moment)
+        assert run is not None
+        state.finish_run(run, status, {"n": hour}, moment)  # type: ignore[arg-type]
+    assert [run.report["n"] for run in state.last_runs(2)] == [2, 1]
+    assert state.last_runs(2, kind="other") == []
+    finished = state.last_finished("pass")
+    assert finished is not None
+    assert (finished.slot, finished.status) == ("1", "partial")
+    assert state.last_finished("other") is None
+
+
+# -- totals and deliveries -------------------------------------------------------------------------------------
+
+
+def test_totals_are_replaced_by_account(state: State) -> None:
+    state.save_totals([_total("001"), _total("002", score=None, tier="unscored", tier_since=None)])
+    state.save_totals([_total("001", score=12.5, tier="red", causes=())])
+    assert state.totals() == {
+        "001": _total("001", score=12.5, tier="red", causes=()),
+        "002": _total("002", score=None, tier="unscored", tier_since=None),
+    }
+    state.remove_totals(["002", "never there"])
+    assert list(state.totals()) == ["001"]
+
+
+def test_deliveries_are_kept_by_destination_and_record(state: State) -> None:
+    wanted = {"score": 79.0, "reason": "Café ☃", "scored_at": "2026-06-01T12:30:00Z", "change": None}
+    first = Delivery("hubspot", "17", "001", wanted, {}, "abc")
+    failed = replace(
+        first, status="failed", attempts=2, code="500", message="broken", remedy="again", next_try_at=LATER
+    )
+    state.save_deliveries([first, Delivery("salesforce", "17", "001")])
+    state.save_deliveries([failed])
+    assert state.deliveries("hubspot") == {"17": failed}
+    assert state.deliveries("salesforce") == {"17": Delivery("salesforce", "17", "001")}
+    assert state.deliveries("other") == {}
+
+
+def test_a_generator_that_fails_half_way_saves_nothing(state: State) -> None:
+    def half() -> Iterator[Total]:
+        yield from (_total(str(n)) for n in range(10_001))
+        raise RuntimeError("the rest never came")
+
+    with pytest.raises(RuntimeError):
+        state.save_totals(half())
+    assert state.totals() == {}
+
+
+# -- the lease -------------------------------------------------------------------------------------------------
+
+
+def test_a_held_lease_is_not_given_to_another(state: State) -> None:
+    epoch = state.take_lease("a", now=NOW, seconds=60)
+    assert epoch == 1
+    assert state.take_lease("b", now=NOW + timedelta(seconds=59), seconds=60) is None
+    assert state.take_lease("b", now=NOW + timedelta(seconds=60), seconds=60) == 2
+
+
+def test_a_lost_lease_can_be_neither_renewed_nor_released(state: State) -> None:
+    assert state.take_lease("a", now=NOW, seconds=60) == 1
+    assert state.take_lease("a", now=LATER, seconds=60) == 2  # the same name, another life
+    assert not state.renew_lease("a", 1, now=LATER, seconds=60)
+    assert not state.release_lease("a", 1)
+    assert not state.release_lease("b", 2)
+    assert state.take_lease("b", now=LATER, seconds=60) is None
+
+
+def test_a_renewed_lease_lasts_longer_and_a_released_one_is_free(state: State) -> None:
+    assert state.take_lease("a", now=NOW, seconds=60) == 1
+    assert state.renew_lease("a", 1, now=NOW + timedelta(seconds=50), seconds=60)
+    assert state.take_lease("b", now=NOW + timedelta(seconds=100), seconds=60) is None
+    assert state.release_lease("a", 1)
+    assert not state.release_lease("a", 1)
+    assert state.take_lease("b", now=NOW, seconds=60) == 2
+
+
+def test_of_many_workers_one_gets_the_lease(url: str) -> None:
+    states = [State(url) for _ in range(6)]
+    ready = threading.Barrier(len(states))
+    taken: list[int | None] = []
+
+    def take(n: int) -> None:
+        ready.wait()
+        taken.append(states[n].take_lease(f"worker-{n}", now=NOW, seconds=60))
+
+    threads = [threading.Thread(target=take, args=(n,)) for n in range(len(states))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(taken, key=str) == [1, None, None, None, None, None]
+    for state in states:
+        state.close()
+
+
+def test_threads_that_count_the_same_run_slots_get_different_runs(state: State) -> None:
+    found: list[int | None] = []
+    threads = [
+        threading.Thread(target=lambda n=n: found.append(state.start_run("pass", str(n), NOW))) for n in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(set(found)) == 8
