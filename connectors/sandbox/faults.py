@@ -26,9 +26,7 @@ from connectors.sandbox.refusals import refusal
 
 Fault = Literal["refused", "broken", "closed", "reset", "silent", "cut", "lost"]
 
-SILENCE = (
-    0.2  # seconds of the machine's own time before a silent call is dropped: a test of it must stay quick
-)
+SILENCE = 0.2  # seconds of the machine's own time before a silent call is dropped: a test of it must stay quick
 GRACE = 3  # at most two faults in a row at one vendor, so that a patient client always gets through
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
@@ -127,9 +125,7 @@ class Door:
     `drop` aborts the connection of a client address (host, port); only the server can.
     """
 
-    def __init__(
-        self, app: ASGIApp, vendor: str, *, profile: Profile, drop: Callable[[tuple[str, int]], None]
-    ) -> None:
+    def __init__(self, app: ASGIApp, vendor: str, *, profile: Profile, drop: Callable[[tuple[str, int]], None]) -> None:
         self._app, self._vendor, self._profile, self._drop = app, vendor, profile, drop
         self._number = 0
         self.calls: Counter[str] = Counter()

@@ -45,9 +45,7 @@ _ZENDESK_BUSY = {
     "error": "APIRateLimitExceeded",
     "description": "Number of allowed API requests per minute exceeded",
 }
-_SALESFORCE_BUSY = [
-    {"message": "ConcurrentPerOrgLongTxn Limit exceeded.", "errorCode": "REQUEST_LIMIT_EXCEEDED"}
-]
+_SALESFORCE_BUSY = [{"message": "ConcurrentPerOrgLongTxn Limit exceeded.", "errorCode": "REQUEST_LIMIT_EXCEEDED"}]
 _SALESFORCE_BROKEN = [{"message": "An unexpected error occurred.", "errorCode": "UNKNOWN_EXCEPTION"}]
 _SALESFORCE_CLOSED = [{"message": "Server too busy.", "errorCode": "SERVER_UNAVAILABLE"}]
 

@@ -34,8 +34,9 @@ PATIENCE = 30.0  # seconds to wait for the thread to come up or end
 class Sandbox:
     """Serves the simulated vendors until closed.
 
-    `vendors`: which of them. `ports`: in that order; 0 means any. `faults`: the name of a profile. `jwt_public_key`: a PEM
-    that the Salesforce stand-in accepts beside its own. `crm`: the stores behind Salesforce and HubSpot.
+    `vendors`: which of them. `ports`: in that order; 0 means any. `faults`: the name of a profile.
+    `jwt_public_key`: a PEM that the Salesforce stand-in accepts beside its own. `crm`: the stores behind Salesforce
+    and HubSpot.
     """
 
     def __init__(

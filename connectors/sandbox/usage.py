@@ -38,9 +38,7 @@ def lines_of(world: World, day: int) -> list[Line]:
     return found
 
 
-def _company_day(
-    found: list[Line], world: World, company: Company, *, day: int, epoch: int, weekly: float
-) -> None:
+def _company_day(found: list[Line], world: World, company: Company, *, day: int, epoch: int, weekly: float) -> None:
     share = stories.level(company, day) * weekly
     if share <= 0:
         return
