@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
 
 from connectors.base import Account, Change, Cursor, FieldValue, Finding, KeyIs, Outcome, Page, Write
+from connectors.clock import SteppedClock
+from sync.history import History
+from sync.log import Log
+from sync.settings import Connector, Delivery, load
+from sync.state import State
+from sync.worker import Worker
 
 
 class FakeSource:
@@ -75,3 +85,57 @@ class FakeCrm:
 
     def close(self) -> None:
         pass
+
+
+@contextmanager
+def a_worker(
+    folder: Path,
+    *,
+    home: FakeCrm,
+    sources: Sequence[FakeSource] = (),
+    others: Sequence[FakeCrm] = (),
+    clock: SteppedClock,
+    extra: str = "",
+    state_url: str | None = None,
+) -> Iterator[Worker]:
+    """A worker with real log, state, history and scoring, whose vendors live in memory."""
+    (folder / "card.yaml").write_text(CARD)
+    (folder / "bellwether.yaml").write_text(
+        f"home: {home.name}\nscorecard: card.yaml\ndestinations: {{{home.name}: {{kind: hubspot, access_token: x}}}}\n"
+        f"accounts: {{where: all, attributes: {{seats: seats}}}}\n{extra}"
+    )
+    settings = load(folder / "bellwether.yaml")
+    hour, month = timedelta(hours=1), timedelta(days=90)
+    connectors = {s.name: Connector(s.name, "fake", FakeSource, Delivery.model_validate({}), hour, month) for s in sources}
+    data = settings.data
+    data.mkdir(exist_ok=True)
+    state = State(state_url or settings.state.get_secret_value())
+    try:
+        yield Worker(
+            replace(settings, sources=connectors),
+            clock,
+            threading.Event(),
+            state,
+            Log(data / "log", timezone=settings.timezone, clock=clock),
+            History(data / "history"),
+            {source.name: source for source in sources},
+            {crm.name: crm for crm in (home, *others)},
+        )
+    finally:
+        state.close()
+
+
+CARD = """\
+name: test card
+dimensions:
+  usage: {weight: 60, measures: {active: 1}}
+  support: {weight: 40, measures: {tickets: 1}}
+measures:
+  active:
+    {events: login, take: active_days, window: 10d, over: 10, absent: 0, points: {0: 0, 1: 100},
+     label: Days with a login, unit: "%", action: Call them.}
+  tickets:
+    {events: ticket.created, take: count, window: 30d, absent: 100, points: {0: 100, 5: 0},
+     label: Tickets in 30 days, action: Solve them.}
+  seats: {events: seats, take: last}
+"""

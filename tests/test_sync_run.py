@@ -1,0 +1,279 @@
+"""A whole pass: real log, state, history and scoring; vendors in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from connectors.base import Account, Event, Key, Outcome, Page
+from connectors.clock import SteppedClock
+from connectors.errors import AgainNow, SettingsWrong
+from sync.errors import Busy
+from sync.run import run_once
+from tests.fakes import FakeCrm, FakeSource, a_worker
+
+START = datetime(2026, 10, 20, 6, tzinfo=UTC)
+MIDNIGHT = START.replace(hour=0)  # product events are folded by day, so they are read through the end of one
+BORN = datetime(2025, 1, 1, tzinfo=UTC)
+
+
+def _logins(account: str, days: int, *, until: datetime = START) -> list[Event]:
+    return [
+        Event("product", f"{account}/u/{day}/login", account, "u", "login", until - timedelta(days=day), 1.0)
+        for day in range(1, days + 1)
+    ]
+
+
+def _ticket(account: str, number: int, at: datetime) -> Event:
+    return Event("desk", f"{number}/created", account, None, "ticket.created", at, 1.0)
+
+
+def _product(*events: Event, through: datetime = MIDNIGHT) -> FakeSource:
+    return FakeSource("product", [Page(events=list(events), through=through)], names=("login",))
+
+
+def _desk(*events: Event, keys: Sequence[Key] = (), through: datetime = START) -> FakeSource:
+    page = Page(events=list(events), keys=keys, through=through)
+    return FakeSource("desk", [page], names=("ticket.*",), key_is="own")
+
+
+def _crm(*names: str) -> FakeCrm:
+    return FakeCrm("crm", [Account(name, name.title(), since=BORN, attributes={"seats": 5.0}) for name in names])
+
+
+def test_the_whole_way_from_facts_to_a_reason_on_the_record(tmp_path: Path) -> None:
+    crm, desk = _crm("busy", "idle"), _desk(keys=[Key("desk", "7", "Busy", (), {"crm_id": "busy"})])
+    source = _product(*_logins("busy", 10))
+    with a_worker(tmp_path, home=crm, sources=[source, desk], clock=SteppedClock(START)) as worker:
+        report = run_once(worker)
+        assert report.status == "done", report.problems
+    assert crm.present["busy"]["tier"] == "green"
+    assert crm.present["busy"]["score"] == 100.0
+    assert crm.present["busy"]["coverage"] == 100.0
+    assert crm.present["idle"]["tier"] == "red"  # linked by its own id and never came: a true zero
+    assert str(crm.present["idle"]["reason"]).startswith("Days with a login 0%")
+    assert crm.present["idle"]["next_action"] == "Call them."
+    assert report.scored == {"green": 1, "red": 1}
+
+
+def test_a_second_pass_with_nothing_new_writes_nothing_and_reads_no_record(tmp_path: Path) -> None:
+    crm, clock = _crm("busy", "idle"), SteppedClock(START)
+    with a_worker(tmp_path, home=crm, sources=[_product(*_logins("busy", 10))], clock=clock) as worker:
+        run_once(worker)
+        clock.advance_to(START + timedelta(minutes=10))
+        report = run_once(worker, due_only=True)
+    assert report.delivered["crm"]["written"] == 0
+    assert report.delivered["crm"]["unchanged"] == 2
+    assert report.calls["crm"] == {}
+
+
+def test_a_repeated_page_changes_nothing(tmp_path: Path) -> None:
+    crm, source = _crm("busy"), _product(*_logins("busy", 3))
+    with a_worker(tmp_path, home=crm, sources=[source], clock=SteppedClock(START)) as worker:
+        run_once(worker)
+        reading = worker.state.reading("product")
+        assert reading
+        worker.state.save_reading("product", cursor=None, since=reading.since, through=START, names=reading.names)
+        report = run_once(worker)
+    assert report.pulled["product"]["written"] == 0
+    assert report.pulled["product"]["unchanged"] == 3
+
+
+def test_a_crash_between_log_and_cursor_neither_loses_nor_doubles(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crm, source = _crm("busy"), _product(*_logins("busy", 5))
+    with a_worker(tmp_path, home=crm, sources=[source], clock=SteppedClock(START)) as worker:
+        with monkeypatch.context() as patch:
+            patch.setattr(worker.state, "save_keys", lambda *a, **k: None)
+
+            def crash(name: str, **_: object) -> None:
+                if name == "product":
+                    raise OSError("killed")
+
+            patch.setattr(worker.state, "save_reading", crash)
+            assert run_once(worker, only="pull").status == "partial"
+        assert worker.state.reading("product") is None
+        run_once(worker)
+        assert crm.present["busy"]["score"] == pytest.approx(50.0)
+        with worker.log.connect(spill=worker.spill) as connection:
+            count = connection.execute("select count(*) from events where source = 'product'").fetchone()
+        assert count == (5,)
+
+
+def test_a_source_that_fails_costs_the_others_nothing(tmp_path: Path) -> None:
+    crm, desk = _crm("busy"), _desk()
+    desk.fail = AgainNow("did not answer", place="desk")
+    with a_worker(
+        tmp_path, home=crm, sources=[_product(*_logins("busy", 10)), desk], clock=SteppedClock(START)
+    ) as worker:
+        report = run_once(worker)
+    assert [(problem.place, problem.message) for problem in report.problems] == [("desk", "desk: did not answer")]
+    assert report.status == "partial"
+    assert crm.present["busy"]["tier"] == "green"
+
+
+def test_a_source_that_stopped_never_worsens_a_tier(tmp_path: Path) -> None:
+    crm, clock = _crm("busy"), SteppedClock(START)
+    with a_worker(tmp_path, home=crm, sources=[_product(*_logins("busy", 10))], clock=clock) as worker:
+        tiers = []
+        for day in (0, 1, 6, 7, 8, 9, 20):
+            clock.advance_to(START + timedelta(days=day))
+            run_once(worker)
+            tiers.append(crm.present["busy"]["tier"])
+    assert set(tiers) == {"green"}
+
+
+def test_missing_is_not_zero(tmp_path: Path) -> None:
+    """Nothing links the account to the desk, so tickets are missing and their weight is shared out."""
+    crm = _crm("busy")
+    with a_worker(
+        tmp_path, home=crm, sources=[_product(*_logins("busy", 5)), _desk()], clock=SteppedClock(START)
+    ) as worker:
+        run_once(worker)
+    assert (crm.present["busy"]["score"], crm.present["busy"]["coverage"]) == (50.0, 60.0)
+
+
+def test_an_unscored_account_says_why_and_keeps_its_last_score(tmp_path: Path) -> None:
+    crm = _crm("new")
+    keys = [Key("desk", "1", "New", (), {"crm_id": "new"})]
+    with a_worker(tmp_path, home=crm, sources=[_desk(keys=keys)], clock=SteppedClock(START)) as worker:
+        report = run_once(worker)
+    assert report.scored == {"unscored": 1}
+    assert crm.present["new"] == {
+        "reason": "Not scored: 40% of the scorecard has data, 50% is needed",
+        "coverage": 40.0,
+    }
+
+
+def test_one_bad_row_does_not_cost_its_batch(tmp_path: Path) -> None:
+    crm = _crm("a", "b")
+    crm.refuse["a"] = Outcome("a", False, code="LOCKED", message="row is locked", remedy="again")
+    with a_worker(tmp_path, home=crm, sources=[_product()], clock=SteppedClock(START)) as worker:
+        report = run_once(worker)
+        assert report.status == "partial"
+        assert "tier" in crm.present["b"]
+        assert worker.state.deliveries("crm")["a"].status == "failed"
+
+
+def test_a_dry_run_shows_each_field_and_keeps_nothing(tmp_path: Path) -> None:
+    crm = _crm("busy")
+    with a_worker(tmp_path, home=crm, sources=[_product(*_logins("busy", 10))], clock=SteppedClock(START)) as worker:
+        report = run_once(worker, dry_run=True)
+        assert {"field": "tier", "before": None, "after": "green"}.items() <= report.differences[1].items()
+        assert worker.state.totals() == {}
+        assert worker.history.days() == set()
+    assert crm.written == []
+
+
+def test_two_crms_get_one_truth(tmp_path: Path) -> None:
+    crm = _crm("busy")
+    other = FakeCrm("hub", [Account("99", "Busy Ltd", refs={"crm_id": "busy"}), Account("98", "Nobody")])
+    with a_worker(
+        tmp_path, home=crm, others=[other], sources=[_product(*_logins("busy", 10))], clock=SteppedClock(START)
+    ) as worker:
+        run_once(worker)
+    assert other.present["99"] == crm.present["busy"]
+    assert other.present["98"] == {}
+
+
+def test_the_change_is_told_over_thirty_days_and_the_move_of_tier_is_reported(tmp_path: Path) -> None:
+    crm, clock = _crm("busy"), SteppedClock(START)
+    pages = [Page(events=_logins("busy", 80), through=MIDNIGHT)]
+    source = FakeSource("product", pages, names=("login",))
+    with a_worker(tmp_path, home=crm, sources=[source], clock=clock) as worker:
+        run_once(worker)
+        assert crm.present["busy"]["change"] == 0.0
+        later = START + timedelta(days=20)
+        clock.advance_to(later)
+        source.pages.append(Page(events=(), through=MIDNIGHT + timedelta(days=20)))
+        report = run_once(worker)
+    assert [(move.before, move.after) for move in report.moved] == [("green", "red")]
+    assert crm.present["busy"]["change"] == -100.0
+    assert crm.present["busy"]["tier_since"] == later.date()
+
+
+def test_a_pilot_writes_to_a_few_accounts_only(tmp_path: Path) -> None:
+    crm = _crm("a", "b", "c")
+    with a_worker(
+        tmp_path, home=crm, sources=[_product()], clock=SteppedClock(START), extra="delivery: {limit: 2}\n"
+    ) as worker:
+        run_once(worker)
+    assert [write.id for write in crm.written] == ["a", "b"]
+
+
+def test_a_customer_who_leaves_is_cleared(tmp_path: Path) -> None:
+    crm, clock = _crm("a", "b"), SteppedClock(START)
+    with a_worker(tmp_path, home=crm, sources=[_product()], clock=clock) as worker:
+        run_once(worker)
+        del crm.records["b"]
+        clock.advance_to(START + timedelta(days=1))
+        report = run_once(worker)
+    assert report.accounts["left"] == 1
+    assert set(crm.present["b"].values()) == {None}
+
+
+def test_a_home_that_suddenly_matches_nobody_changes_nobody(tmp_path: Path) -> None:
+    crm, clock = _crm("a", "b"), SteppedClock(START)
+    with a_worker(tmp_path, home=crm, sources=[_product()], clock=clock) as worker:
+        run_once(worker)
+        crm.records.clear()
+        clock.advance_to(START + timedelta(days=1))
+        report = run_once(worker)
+        assert "no record meets accounts.where any more" in report.problems[0].message
+        assert len(worker.state.accounts()) == 2
+    assert crm.present["a"]["tier"] is not None
+
+
+def test_a_destination_that_is_set_up_wrongly_is_named(tmp_path: Path) -> None:
+    class Unready(FakeCrm):
+        def read(self, ids):  # type: ignore[no-untyped-def]
+            raise SettingsWrong("the field Health_Score__c is not there; run `bellwether provision`", place=self.name)
+
+    crm = Unready("crm", _crm("a").records.values())
+    with a_worker(tmp_path, home=crm, sources=[_product()], clock=SteppedClock(START)) as worker:
+        report = run_once(worker)
+    assert "Health_Score__c is not there" in report.problems[0].message
+
+
+def test_two_workers_take_turns(tmp_path: Path) -> None:
+    with a_worker(tmp_path, home=_crm("a"), sources=[_product()], clock=SteppedClock(START)) as worker:
+        assert worker.state.take_lease("somebody else", now=START, seconds=600)
+        with pytest.raises(Busy):
+            run_once(worker)
+        worker.clock.sleep(601, worker.stop)
+        assert run_once(worker).status == "done"
+
+
+def test_attributes_have_a_past(tmp_path: Path) -> None:
+    crm, clock = _crm("a"), SteppedClock(START)
+    with a_worker(tmp_path, home=crm, sources=[_product()], clock=clock) as worker:
+        for day, seats in ((0, 5.0), (1, 5.0), (2, 8.0), (3, None), (4, None)):
+            crm.records["a"] = Account("a", "A", since=BORN, attributes={"seats": seats})
+            clock.advance_to(START + timedelta(days=day))
+            run_once(worker)
+        with worker.log.connect(spill=worker.spill) as connection:
+            rows = connection.execute(
+                "select id, value, label, day::varchar from events where name = 'seats' order by id"
+            ).fetchall()
+    assert rows == [
+        ("a/seats/1", 5.0, None, "2026-10-20"),
+        ("a/seats/2", 8.0, None, "2026-10-22"),
+        ("a/seats/3", None, "none", "2026-10-23"),
+    ]
+
+
+def test_history_keeps_each_final_day_once_and_fills_days_the_worker_was_off(tmp_path: Path) -> None:
+    crm, clock = _crm("a"), SteppedClock(START)
+    source = _product(*_logins("a", 5))
+    with a_worker(tmp_path, home=crm, sources=[source], clock=clock) as worker:
+        run_once(worker)
+        later = START + timedelta(days=6)
+        clock.advance_to(later)
+        source.pages.append(Page(events=(), through=later))
+        run_once(worker)
+        final = {day for day in worker.history.days() if day > START.date() - timedelta(days=10)}
+    assert final == {START.date() + timedelta(days=n) for n in range(-1, 6)}

@@ -1,0 +1,126 @@
+"""Settings: one line with file, line, key and remedy for every mistake, and no secret in any of them."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import config
+from sync.settings import SettingsError, duration, load
+
+GOOD = """\
+home: customers
+scorecard: saas
+destinations:
+  customers: {kind: file, accounts: accounts.csv, scores: scores.csv}
+"""
+
+
+def _mistakes(folder: Path, text: str) -> list[str]:
+    (folder / "bellwether.yaml").write_text(text)
+    with pytest.raises(SettingsError) as refused:
+        load(folder / "bellwether.yaml")
+    return refused.value.lines
+
+
+def test_reads_a_small_file_and_fills_in_the_rest(tmp_path: Path) -> None:
+    (tmp_path / "bellwether.yaml").write_text(GOOD)
+    settings = load(tmp_path / "bellwether.yaml")
+    assert settings.home == "customers"
+    assert settings.data == tmp_path / "bellwether-data"
+    assert settings.delivery.refresh == timedelta(days=7)
+    assert settings.scorecard.name == "saas"
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        ("home: crm\n", "bellwether.yaml:1 home: no destination is called crm (there are: customers)"),
+        ("timezon: UTC\n", "bellwether.yaml:5 timezon: there is no such setting; did you mean timezone?"),
+        ("timezone: Mars/Olympus\n", "bellwether.yaml:5 timezone: is not a time zone"),
+        ("scorecard: nope\n", "bellwether.yaml:2 scorecard: 'nope' is neither a file nor a preset"),
+        ("delivery: {dead_band: lots}\n", "bellwether.yaml:5 delivery.dead_band: input should be a valid number"),
+        ("delivery: {refresh: soon}\n", "bellwether.yaml:5 delivery.refresh: write a number and a unit: 30s"),
+        ("daemon: {every: 0m}\n", "bellwether.yaml:5 daemon.every: must be longer than nothing"),
+        (
+            "daemon: {host: 0.0.0.0}\n",
+            "bellwether.yaml:5 daemon.host: answering beyond this machine needs daemon.token",
+        ),
+        ("sources: {Zen Desk: {}}\n", "bellwether.yaml:5 sources.Zen Desk"),
+        ("sources: {help: {kind: zendisk}}\n", "bellwether.yaml:5 sources.help.kind: there is no connector 'zendisk'"),
+        ("sources: {customers: {kind: zendesk}}\n", "bellwether.yaml:5 sources.customers"),
+        (
+            "links: {map: {nobody: {'1': a}}}\n",
+            "bellwether.yaml:5 links.map.nobody: no source or destination has this name",
+        ),
+        ("salt: ${NO_SALT_IS_SET}\n", "bellwether.yaml:5 salt needs the environment variable NO_SALT_IS_SET"),
+    ],
+)
+def test_names_file_line_key_and_remedy(change: str, line: str, tmp_path: Path) -> None:
+    key = change.split(":")[0]
+    kept = "".join(old for old in GOOD.splitlines(keepends=True) if not old.startswith(f"{key}:"))
+    text = (
+        change + kept
+        if key == "home"
+        else kept.replace("scorecard", change + "#")
+        if key == "scorecard"
+        else kept + change
+    )
+    assert any(found.startswith(line) for found in _mistakes(tmp_path, text)), _mistakes(tmp_path, text)
+
+
+def test_a_connectors_own_mistake_has_its_place_too(tmp_path: Path) -> None:
+    zendesk = "subdomain: acme, client_id: a, client_secret: hush-hush, histori: yes"
+    text = f"{GOOD}sources:\n  zendesk: {{{zendesk}}}\n"
+    (line,) = _mistakes(tmp_path, text)
+    assert line == "bellwether.yaml:6 sources.zendesk.histori: there is no such setting; did you mean history?"
+
+
+def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
+    assert len(_mistakes(tmp_path, GOOD + "timezon: 1\ndeliveri: 2\n")) == 2
+
+
+def test_a_mistake_in_a_scorecard_names_the_scorecards_own_file(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("name: mine\ndimensions: {}\nmeasures: {}\n")
+    (line,) = _mistakes(tmp_path, GOOD.replace("saas", "mine.yaml"))
+    assert line.startswith("mine.yaml:2 dimensions: ")
+
+
+def test_a_missing_file_points_to_init(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="`bellwether init` writes a starter settings file"):
+        load(tmp_path / "nothing.yaml")
+
+
+def test_secrets_come_from_env_files_and_stay_hidden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HS_TOKEN", raising=False)
+    (tmp_path / ".env").write_text("HS_TOKEN=hush-hush\nSALT=hush-salt\n")
+    text = GOOD + "  hubspot: {access_token: '${HS_TOKEN}'}\nsalt: ${SALT}\n"
+    (tmp_path / "bellwether.yaml").write_text(text)
+    settings = load(tmp_path / "bellwether.yaml")
+    assert "hush" not in repr(settings)
+    (line,) = _mistakes(tmp_path, text.replace("access_token", "acces_token: x, access_token"))
+    assert "hush" not in line
+
+
+def test_the_starter_file_is_right_but_for_what_only_the_user_knows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [line.split("=")[0] for line in config.template("env.example").splitlines() if line.endswith("=")]
+    for name in names:
+        monkeypatch.setenv(name, "x")
+    (tmp_path / "bellwether.yaml").write_text(config.template("starter.yaml"))
+    settings = load(tmp_path / "bellwether.yaml")
+    assert set(settings.sources) == {"zendesk", "mixpanel"}
+    assert set(settings.destinations) == {"salesforce", "hubspot"}
+
+
+@given(st.text(max_size=12))
+def test_a_duration_is_read_or_refused(text: str) -> None:
+    try:
+        assert duration(text) >= timedelta()
+    except ValueError as error:
+        assert "write a number and a unit" in str(error)  # noqa: PT017 - most inputs are refused
