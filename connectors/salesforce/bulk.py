@@ -45,10 +45,10 @@ def update(client: Client, records: Records, *, confirmed: Records) -> Iterator[
         )
         _wait(client, job)
     except Stopped:
-        _abort(client, job, attempts=1)
+        _abort(client, job)
         raise
     except AgainNow:
-        _abort(client, job, attempts=6)
+        _abort(client, job)
     yield from _results(client, job, records, confirmed)
 
 
@@ -99,10 +99,10 @@ def _look(client: Client, job: str) -> Mapping[str, Any]:
     return answer
 
 
-def _abort(client: Client, job: str, *, attempts: int) -> None:
+def _abort(client: Client, job: str) -> None:
     """Ask Salesforce to drop the job. One that has ended already, or cannot be reached, ends by itself."""
     try:
-        client.call(job, method="PATCH", label="write", attempts=attempts, json={"state": "Aborted"})
+        client.parting(job, method="PATCH", label="write", json={"state": "Aborted"})
     except ConnectorError:
         return
 

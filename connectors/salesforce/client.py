@@ -37,6 +37,10 @@ class Client:
         """The parsed answer of a call below /services/data/vNN.0/. `options`: params, json, headers."""
         return self._patiently(lambda session: self._line().restful(session, path, method, **options), label, attempts)
 
+    def parting(self, path: str, *, method: str, label: str, **options: Any) -> None:
+        """One call, tried once, that is made even when the worker has been asked to stop."""
+        self._signed_in(lambda session: self._line().restful(session, path, method, **options), label)
+
     def text(
         self,
         path: str,
@@ -93,21 +97,21 @@ class Client:
         return patiently(lambda: use(self._signin.session()), tools=self.tools, place=self.place)
 
     def _patiently(self, use: Callable[[Session], T], label: str, attempts: int) -> T:
-        def attempt() -> T:
-            session = self._signin.session()
-            try:
-                self._count(label)
-                return use(session)
-            except SignInAgain:
-                fresh = self._signin.renewed(session)
-            self._count(label)
-            return use(fresh)
-
         try:
-            return patiently(attempt, tools=self.tools, place=self.place, attempts=attempts)
+            return patiently(lambda: self._signed_in(use, label), tools=self.tools, place=self.place, attempts=attempts)
         except SignInAgain:
             words = "Salesforce refuses a session it has just opened; check the app's and the user's policies"
             raise SettingsWrong(words, place=self.place) from None
+
+    def _signed_in(self, use: Callable[[Session], T], label: str) -> T:
+        session = self._signin.session()
+        try:
+            self._count(label)
+            return use(session)
+        except SignInAgain:
+            fresh = self._signin.renewed(session)
+        self._count(label)
+        return use(fresh)
 
     def _line(self) -> Line:
         line: Line | None = getattr(self._kept, "line", None)

@@ -1,0 +1,100 @@
+"""A small real HTTP server on loopback that answers as a test tells it to, and remembers what it was asked."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request as it arrived; header names in lower case."""
+
+    method: str
+    path: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What to say. A dict or list is sent as JSON; bytes and text as they are; `hang_up` says nothing at all."""
+
+    status: int = 200
+    body: Any = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    hang_up: bool = False
+
+
+class Loopback:
+    """Serves until left. `asked` holds every request in order."""
+
+    def __init__(self, answer: Callable[[Asked], Answer]) -> None:
+        self.asked: list[Asked] = []
+        self._lock = threading.Lock()
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True
+
+            def handle_any(self) -> None:
+                parts = urlsplit(self.path)
+                length = int(self.headers.get("Content-Length") or 0)
+                asked = Asked(
+                    self.command,
+                    parts.path,
+                    {key: values[0] for key, values in parse_qs(parts.query, keep_blank_values=True).items()},
+                    {key.lower(): value for key, value in self.headers.items()},
+                    self.rfile.read(length),
+                )
+                with outer._lock:
+                    outer.asked.append(asked)
+                self.say(answer(asked))
+
+            def say(self, said: Answer) -> None:
+                if said.hang_up:
+                    self.close_connection = True
+                    return
+                plain = isinstance(said.body, bytes | str)
+                body = said.body if plain else json.dumps(said.body)
+                data = body.encode() if isinstance(body, str) else body
+                self.send_response(said.status)
+                kind = {} if plain else {"Content-Type": "application/json;charset=UTF-8"}
+                for name, value in {**kind, **said.headers, "Content-Length": str(len(data))}.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(data)
+
+            do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = handle_any
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
+
+    def paths(self, method: str | None = None) -> list[str]:
+        return [one.path for one in self.asked if method in (None, one.method)]
+
+    def __enter__(self) -> Loopback:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
