@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import httpx
 import orjson
-from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential, wait_random
 
 from connectors.address import checked_base_url, same_origin
 from connectors.base import Tools
@@ -94,7 +94,7 @@ def patiently(attempt: Callable[[], T], *, tools: Tools, place: str, attempts: i
     most, with jitter. A `WaitUntil` waits exactly as long as the vendor asked; one that asks for more than
     an hour, or whose daily quota is gone, is raised at once. Raises `Stopped` when asked to stop.
     """
-    backoff = wait_exponential_jitter(initial=first_wait, max=first_wait * 60, jitter=first_wait)
+    backoff = wait_exponential(multiplier=first_wait, max=first_wait * 60) + wait_random(0, first_wait)
 
     def wait(state: RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None

@@ -1,0 +1,179 @@
+"""Folds a spooled raw event export into one fact per account, user, day and name, with an embedded DuckDB.
+
+One thread and a small memory limit on purpose: one compressed file is parsed on one core anyway, and what
+does not fit is put beside the spool file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import duckdb
+from arro3.core import Array, DataType, Table
+
+from connectors.errors import AgainNow, SettingsWrong
+
+MEMORY = "200MB"
+LARGEST_LINE = 4 * 1024 * 1024  # the vendor takes no event over 1 MB; escapes can double it
+HASHED_AT_ONCE = 50_000
+HOT, HOT_EVENT, HOT_PERSON = "$hotshard_events", "mp_original_event_name", "mp_original_distinct_id"
+
+Config = dict[str, str | bool | int | float | list[str]]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """The vendor's `events` make the facts called `name`; `value`: a numeric property summed, or None to
+    count.
+    """
+
+    name: str
+    events: tuple[str, ...]
+    value: str | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to make of an export.
+
+    `account`, `person`: the properties that name them. `days`: each day with its first second and the first
+    one after it, as the vendor stamps them. `occurred`: the moment (UTC, without timezone) that stands for
+    a day.
+    """
+
+    account: str
+    person: str
+    rules: Sequence[Rule]
+    days: Sequence[tuple[date, float, float]]
+    occurred: Mapping[date, str]
+
+
+class Folded:
+    """The folded facts as an Arrow stream, which can be asked for as long as the fold is open.
+
+    Every stream has a cursor of its own: a reader may look at the schema with one and read with another.
+    """
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, query: str) -> None:
+        self._connection, self._query = connection, query
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        return self._connection.cursor().sql(self._query).__arrow_c_stream__(requested_schema)
+
+
+@contextmanager
+def fold(
+    spooled: Path, plan: Plan, *, actor: Callable[[str], str], place: str
+) -> Iterator[tuple[Folded, Mapping[str, int]]]:
+    """The facts of a spooled export, and counts of the events that made none.
+
+    Raises `AgainNow` when the export is not whole: a line that is no JSON object, or a compressed file that
+    ends too early.
+    """
+    folder = spooled.parent
+    spill = str(folder / "spill")
+    config: Config = {"threads": 1, "memory_limit": MEMORY, "temp_directory": spill}
+    with closing(duckdb.connect(str(folder / "fold.duckdb"), config=config)) as connection:
+        try:
+            connection.execute(_folding(spooled, plan))
+        except duckdb.OutOfMemoryException:
+            words = "an export does not fit into memory; set days_per_export lower"
+            raise SettingsWrong(words, place=place) from None
+        except (duckdb.InvalidInputException, duckdb.IOException):
+            raise AgainNow("the export broke off before its end (or the disk is full)", place=place) from None
+        _hash(connection, actor)
+        yield Folded(connection, _facts(plan.occurred)), _counts(connection)
+
+
+def _hash(connection: duckdb.DuckDBPyConnection, actor: Callable[[str], str]) -> None:
+    """Fill `actors`: only the distinct users leave the database, a batch at a time."""
+    connection.execute("create table actors (person varchar, actor varchar)")
+    people = connection.cursor().execute("select distinct person from folded where person is not null")
+    while batch := [person for (person,) in people.fetchmany(HASHED_AT_ONCE)]:
+        columns = {"person": batch, "actor": [actor(person) for person in batch]}
+        table = Table.from_pydict({name: Array(rows, type=DataType.utf8()) for name, rows in columns.items()})
+        connection.register("hashed", table)
+        connection.execute("insert into actors select person, actor from hashed")
+        connection.unregister("hashed")
+
+
+def _counts(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
+    [row] = connection.execute(
+        "select coalesce(sum(events) filter (where account is null), 0),"
+        " coalesce(sum(events) filter (where day is null), 0), coalesce(sum(events), 0) from folded"
+    ).fetchall()
+    counts = dict(zip(("events_without_account", "events_without_time", "events"), row, strict=True))
+    return {name: int(count) for name, count in counts.items() if count}
+
+
+def _facts(occurred: Mapping[date, str]) -> str:
+    moments = ", ".join(f"(date '{day}', timestamp '{at}')" for day, at in occurred.items())
+    return f"""
+select account || '/' || coalesce(actor, '-') || '/' || day || '/' || name as id, account as account_key,
+actor, name, occurred_at, floor(amount * 1024 + 0.5) / 1024 as value, null::varchar as label from folded
+join (values {moments}) as moments (day, occurred_at) using (day) left join actors using (person) where
+account is not null"""
+
+
+def _folding(spooled: Path, plan: Plan) -> str:
+    values = sorted({rule.value for rule in plan.rules if rule.value})
+    amounts = "".join(f", arg_max({_number(value)}, processed) as amount_{n}" for n, value in enumerate(values))
+    rules = ", ".join(
+        f"({_text(event)}, {_text(rule.name)}, {values.index(rule.value) if rule.value else 'null'})"
+        for rule in plan.rules
+        for event in rule.events
+    )
+    choice = " ".join(f"when {n} then amount_{n}" for n in range(len(values)))
+    amount = f"(case r.amount when -1 then null {choice} end)::double"
+    return f"""
+create table folded as
+with lines as (
+  select coalesce(properties.{_name(HOT_EVENT)}, event) as event, try_cast(properties.time as double) as
+  at_second, nullif(coalesce(properties.{_name(HOT_PERSON)}, properties.{_name(plan.person)}), '') as
+  person, properties."$insert_id" as insert_id, nullif(trim(properties.{_name(plan.account)}), '') as
+  account, coalesce(try_cast(properties.mp_processing_time_ms as bigint), 0) as processed, properties from
+  {_source(spooled, plan, values)}), single as ( select event, at_second, person, insert_id,
+  account{amounts} from lines where event in (select event from (values {rules}) as r (event, name, amount))
+  and (at_second is null or {_within(plan)}) group by event, at_second, person, insert_id, account), placed
+  as (select *, {_day(plan)} as day from single) select account, person, day, r.name as name, count(*) as
+  events, case when r.amount is null then count(*) else coalesce(sum(floor({amount} * 1024 + 0.5) / 1024),
+  0) end ::double as amount from placed p join (values {rules}) as r (event, name, amount) on p.event =
+  r.event group by account, person, day, r.name, r.amount"""
+
+
+def _source(spooled: Path, plan: Plan, values: Sequence[str]) -> str:
+    wanted = ["time", "$insert_id", "mp_processing_time_ms", HOT_EVENT, HOT_PERSON, plan.account, plan.person, *values]
+    distinct = {name.lower(): name for name in reversed(wanted)}  # DuckDB tells no upper from lower case
+    fields = ", ".join(f"{_name(name)} varchar" for name in distinct.values())
+    packed = "gzip" if spooled.suffix == ".gz" else "none"
+    return (
+        f"read_json({_text(str(spooled))}, format = 'newline_delimited', compression = '{packed}',"
+        f" maximum_object_size = {LARGEST_LINE},"
+        f" columns = {{event: 'varchar', properties: {_text(f'struct({fields})')}}})"
+    )
+
+
+def _within(plan: Plan) -> str:
+    return f"(at_second >= {plan.days[0][1]} and at_second < {plan.days[-1][2]})"
+
+
+def _day(plan: Plan) -> str:
+    cases = " ".join(f"when at_second < {last} then date '{day}'" for day, _, last in plan.days)
+    return f"case when at_second is null then null {cases} end"
+
+
+def _number(property_name: str) -> str:
+    value = f"try_cast(properties.{_name(property_name)} as double)"
+    return f"case when isfinite({value}) then {value} end"
+
+
+def _name(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _text(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
