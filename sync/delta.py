@@ -65,9 +65,9 @@ def data_files(table: DeltaTable | None) -> list[DataFile]:
     return sorted(rows)
 
 
-def vacuum(table: DeltaTable) -> None:
+def vacuum(path: Path) -> None:
     """Delete the files that no snapshot of the last hours needs, and what a killed writer left behind."""
-    table.vacuum(RETENTION_HOURS, dry_run=False, enforce_retention_duration=False, full=True)
+    DeltaTable(str(path)).vacuum(RETENTION_HOURS, dry_run=False, enforce_retention_duration=False, full=True)
 
 
 def connect(*, memory_limit: str, threads: int, spill: Path) -> duckdb.DuckDBPyConnection:
@@ -75,7 +75,7 @@ def connect(*, memory_limit: str, threads: int, spill: Path) -> duckdb.DuckDBPyC
     spill.mkdir(mode=0o700, parents=True, exist_ok=True)
     connection = duckdb.connect()
     settings = {
-        "TimeZone": text("UTC"),
+        "global TimeZone": text("UTC"),
         "memory_limit": text(memory_limit),
         "threads": str(threads),
         "temp_directory": text(str(spill)),

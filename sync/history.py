@@ -139,17 +139,18 @@ def _replace(path: Path, schema: Schema, rows: duckdb.DuckDBPyRelation, days: Co
     months = sorted({_month(day) for day in days})
     predicate = f"month in ({', '.join(map(delta.text, months))}) and as_of in ({_dates(days)})"
     write_deltalake(table, rows, mode="overwrite", predicate=predicate)
-    _compact(DeltaTable(str(path)), months)
+    _compact(path, months)
 
 
-def _compact(table: DeltaTable, months: Iterable[str]) -> None:
+def _compact(path: Path, months: Iterable[str]) -> None:
     """Merge the small files of these months where there are many."""
+    table = DeltaTable(str(path))
     files = [file.partition["month"] for file in delta.data_files(table)]
     crowded = [month for month in months if files.count(month) > MONTH_FILES]
     for month in crowded:
         table.optimize.compact(partition_filters=[("month", "=", month)])
     if crowded:
-        delta.vacuum(table)
+        delta.vacuum(path)
 
 
 def _dates(days: Iterable[date]) -> str:

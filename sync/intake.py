@@ -12,9 +12,9 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import duckdb
-from arro3.core import Array, DataType, Table
+from arro3.core import Array, DataType, RecordBatchReader, Table
 
-from connectors.base import ArrowStream, Event, Page, Rejected
+from connectors.base import Event, Page, Rejected
 from sync import delta
 from sync.delta import text
 
@@ -32,7 +32,7 @@ from (
          nullif(id::varchar, '') as id, nullif(account_key::varchar, '') as account_key, actor::varchar as actor,
          nullif(name::varchar, '') as name, occurred_at::timestamp at time zone 'UTC' as occurred_at,
          value::double as given, floor(given * 1024 + 0.5) / 1024 as value, label::varchar as label
-  from incoming)
+  from {incoming})
 """
 
 _REFUSE = f"""
@@ -73,27 +73,17 @@ def stage(
     """
     events = page.events
     if isinstance(events, Sequence):
+        incoming = "(select *, make_timestamptz(at_us) as occurred_at from arrived)"
         connection.register("arrived", _table(events))
-        connection.execute("create temp view incoming as select *, make_timestamptz(at_us) as occurred_at from arrived")
     else:
-        connection.register("arrived", _Stream(events))
-        connection.execute(f"create temp view incoming as select {text(source)} as source, {_COLUMNS} from arrived")
-    connection.execute(_STAGE.format(zone=text(timezone.key)))
-    connection.execute("drop view incoming")
+        incoming = f"(select {text(source)} as source, {_COLUMNS} from arrived)"
+        # asked for its shape, a relation would run; a reader is consumed once, whoever looks at it before
+        connection.register("arrived", RecordBatchReader.from_arrow(events))
+    connection.execute(_STAGE.format(zone=text(timezone.key), incoming=incoming))
     connection.unregister("arrived")
     connection.execute(_REFUSE.format(source=text(source)))
     connection.execute(_PAGE)
     return _refused(connection)
-
-
-class _Stream:
-    """Hides what kind of object the Arrow data comes from (a relation of another DuckDB is refused by name)."""
-
-    def __init__(self, data: ArrowStream) -> None:
-        self._data = data
-
-    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
-        return self._data.__arrow_c_stream__(requested_schema)
 
 
 def _table(events: Sequence[Event]) -> Table:

@@ -46,7 +46,7 @@ SCHEMA = Schema(
         )
     ]
 )
-APPEND_MEMORY = "400MB"
+APPEND_MEMORY = "500MB"  # shared by the sources that append at the same time
 
 _NEWEST = "select source, id, max(seen_at) as seen_at from {tail} group by source, id"
 _COLUMNS = "{0}.source, {0}.id, {0}.account_key, {0}.actor, {0}.name, {0}.day, {1} as occurred_at, {0}.value, {0}.label"
@@ -85,13 +85,13 @@ class Log:
         self._spill = spill or self.path.parent / "spill"
         self._lock = threading.Lock()
         self._table: DeltaTable | None = None
-        self._last_seen: datetime | None = None
+        self._database: duckdb.DuckDBPyConnection | None = None
 
     def append(self, source: str, page: Page) -> Appended:
         """Write what is new or changed in one commit, or nothing when the page says nothing new."""
         if isinstance(page.events, Sequence) and not (page.events or page.replaces or page.retracts):
             return Appended()
-        with delta.connect(memory_limit=APPEND_MEMORY, threads=1, spill=self._spill) as connection:
+        with self._workspace() as connection:
             rejected, refused = intake.stage(connection, source, page, timezone=self._timezone)
             with self._lock:
                 table = self._newest_table()
@@ -139,6 +139,20 @@ class Log:
         """Merge the tail into the settled slices. Pages may be appended meanwhile; they stay in the tail."""
         return settle(self.path, memory_limit=memory_limit, threads=threads, spill=self._spill)
 
+    def close(self) -> None:
+        """Let go of the memory that appending uses."""
+        with self._lock:
+            if self._database is not None:
+                self._database.close()
+                self._database = None
+
+    def _workspace(self) -> duckdb.DuckDBPyConnection:
+        """A connection with temporary tables of its own, to one database: opening that costs more than a small page."""
+        with self._lock:
+            if self._database is None:
+                self._database = delta.connect(memory_limit=APPEND_MEMORY, threads=2, spill=self._spill)
+            return self._database.cursor()
+
     def _newest_table(self) -> DeltaTable:
         if self._table is None:
             self._table = delta.open_table(self.path) or delta.create_table(self.path, SCHEMA, PARTITIONS)
@@ -170,7 +184,6 @@ select {delta.text(source)} as source, id, account_key, actor, name, occurred_at
        timestamptz '{seen.isoformat()}' as seen_at, month, false as settled
 from changes order by month, account_key, day, id""")
         write_deltalake(table, rows, mode="append")
-        self._last_seen = seen
 
     def _next_seen(self, connection: duckdb.DuckDBPyConnection, table: DeltaTable) -> datetime:
         """A moment after every row of the tail, whoever wrote it: the tail is where "newest" decides."""

@@ -69,7 +69,7 @@ def settle(path: Path, *, memory_limit: str, threads: int, spill: Path) -> Settl
             table = DeltaTable(str(path))
             continue
         break
-    delta.vacuum(table)
+    delta.vacuum(path)
     rows = sum(json.loads(action.stats)["numRecords"] for action in added)
     return Settled(rows, len(files), len(files) - len(removed) + len(added))
 
