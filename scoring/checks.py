@@ -17,7 +17,20 @@ DEEPEST = 20
 
 Loc = tuple[str | int, ...]
 
-_TAKE_WORDS = ("take", "events", "window", "where", "half_life", "max_age", "map", "opens", "closes", "as", "from", "to")
+_TAKE_WORDS = (
+    "take",
+    "events",
+    "window",
+    "where",
+    "half_life",
+    "max_age",
+    "map",
+    "opens",
+    "closes",
+    "as",
+    "from",
+    "to",
+)
 _PRESENT = {"as": "as_", "from": "from_"}
 
 
@@ -139,6 +152,9 @@ def _comparison(card: Scorecard, name: str, measure: Measure) -> Iterator[tuple[
     if measure.against.longer is not None:
         if base.take not in ADDITIVE or isinstance(base.over, str) or base.half_life is not None:
             fit = ", ".join(sorted(ADDITIVE))
-            yield ("measures", name, "against"), f"`longer` needs a measure that adds up over days ({fit}), without `over`"
+            yield (
+                ("measures", name, "against"),
+                f"`longer` needs a measure that adds up over days ({fit}), without `over`",
+            )
         elif base.window is None or measure.against.longer <= base.window:
             yield ("measures", name, "against"), f"`longer` has to be longer than the window of {measure.of}"

@@ -7,14 +7,28 @@ last part that is there, by name, takes what rounding left over, so contribution
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from scoring import sums
 from scoring.plan import Node, Plan, Scored, plan
 from scoring.printer import (
-    Step, double, filled, grid, listed, number, of_source, on_grid, quoted, select, with_steps, wrapped,
-)  # fmt: skip
+    Step,
+    double,
+    filled,
+    grid,
+    listed,
+    nested,
+    number,
+    of_source,
+    on_grid,
+    quoted,
+    select,
+    times,
+    with_steps,
+    wrapped,
+)
 from scoring.scorecard import Scorecard
 
 FRESH = 1  # a source may speak for yesterday and still be called live
@@ -49,7 +63,7 @@ def compile(scorecard: Scorecard, sources: Mapping[str, Sequence[str]]) -> Compi
         *_grid(wanted),
         *facts.steps,
         *_values(wanted, facts),
-        Step("pointed", _pointed(wanted)),
+        Step("pointed", _pointed(wanted, max(node.level for node in wanted.nodes))),
         Step("present", _present(wanted)),
         Step("weighed", _weighed(wanted)),
         Step("totals", _totals(wanted)),
@@ -70,7 +84,7 @@ def _grid(wanted: Plan) -> Iterator[Step]:
         "from reads r cross join days d\nwhere r.since is not null and r.through is not null",
     )
     if not wanted.sources:
-        yield Step("grid", select("a.account, d.as_of", _ACCOUNTS.format(joins='')))
+        yield Step("grid", select("a.account, d.as_of", _ACCOUNTS.format(joins="")))
         return
     yield Step("reading", select(listed(["as_of", *_reading(wanted)]), "from clocks group by as_of"))
     flags = [
@@ -84,7 +98,7 @@ def _grid(wanted: Plan) -> Iterator[Step]:
         for column in (
             f"case when {of_source(source, 'linked')} = 1 then coalesce(r.{of_source(source, 'days')}, 0) end"
             f" as {of_source(source, 'days')}",
-            f"case when {of_source(source, 'linked')} = 1 then r.{of_source(source, 'behind')} end"
+            f"case when {of_source(source, 'linked')} = 1 then coalesce(r.{of_source(source, 'behind')}, 0) else 0 end"
             f" as {of_source(source, 'behind')}",
         )
     ]
@@ -109,13 +123,12 @@ def _values(wanted: Plan, facts: sums.Told) -> Iterator[Step]:
     columns = [column for node in wanted.level(0) for column in _first(node, facts)]
     columns += [column for node in wanted.nodes if node.level and not node.now for column in _first(node, facts)]
     joins = "".join(f"\nleft join {step} using (account, as_of)" for step in facts.joins)
-    yield Step("numbers", select(listed(["grid.*", *columns]), f"from grid{joins}"))
-    last = "numbers"
+    last = "measures_0"
+    yield Step(last, select(listed(["grid.*", *columns]), f"from grid{joins}"))
     for level in range(1, 1 + max(node.level for node in wanted.nodes)):
         made = [f"{_later(node)} as {node.value}" for node in wanted.level(level)]
-        yield Step(f"ratios_{level}", select(listed(["*", *made]), f"from {last}"))
-        last = f"ratios_{level}"
-    yield Step("measures", f"select * from {last}")
+        yield Step(f"measures_{level}", select(listed(["*", *made]), f"from {last}"))
+        last = f"measures_{level}"
 
 
 def _first(node: Node, facts: sums.Told) -> Iterator[str]:
@@ -134,23 +147,24 @@ def _first(node: Node, facts: sums.Told) -> Iterator[str]:
 
 
 def _later(node: Node) -> str:
-    if node.now and node.before:
-        now, before = node.now.value, node.before.value
-        if node.measure.against and node.measure.against.longer:
-            now, before = f"({now} / {node.now.window})", f"({before} / {node.before.window})"
-        return f"{now} / nullif({before}, 0) - 1"
-    assert node.over is not None  # noqa: S101  (levels above 0 divide or compare)
-    ratio = f"{node.top} / nullif({node.over.value}, 0)"
-    return f"case when {node.top} = 0 then 0 else {ratio} end" if node.measure.counting else ratio
+    if node.over:
+        ratio = f"{node.top} / nullif({node.over.value}, 0)"
+        return f"case when {node.top} = 0 then 0 else {ratio} end" if node.measure.counting else ratio
+    now, before = (f"{other.value}{_per_day(node, other)}" for other in node.inner)
+    return f"{now} / nullif({before}, 0) - 1"
+
+
+def _per_day(node: Node, other: Node) -> str:
+    longer = node.measure.against and node.measure.against.longer
+    return f" / {other.window}" if longer else ""
 
 
 # points
 
 
-def _pointed(wanted: Plan) -> str:
+def _pointed(wanted: Plan, level: int) -> str:
     points = [f"{grid(_points(item.node))} as {item.name}__points" for item in wanted.scored]
-    behind = [f"{_behind(item.node)} as {item.name}__behind" for item in wanted.scored]
-    return select(f"*,\n  {filled(behind)},\n  {listed(points)}", "from measures")
+    return select(listed(["*", *points]), f"from measures_{level}")
 
 
 def _points(node: Node) -> str:
@@ -162,9 +176,9 @@ def _points(node: Node) -> str:
         return double(f"case {' '.join(cases)} end")
     curve = list((measure.points or {}).items())
     cases.append(f"when {node.value} <= {number(curve[0][0])} then {number(curve[0][1])}")
-    for (left, low), (right, high) in zip(curve, curve[1:], strict=False):
+    for (left, low), (right, high) in pairwise(curve):
         cases.append(f"when {node.value} < {number(right)} then {_line(node.value, left, low, right, high)}")
-    cases.append(f"when {node.value} is not null then {number(curve[-1][1])}")
+    cases.append(f"when {node.value} >= {number(curve[-1][0])} then {number(curve[-1][1])}")
     return f"case {' '.join(cases)} end"
 
 
@@ -172,12 +186,13 @@ def _line(value: str, left: float, low: float, right: float, high: float) -> str
     """Between two breakpoints; a flat piece is its number."""
     if low == high:
         return number(low)
-    run = f"{value} - {number(left)}" if left else value
-    return f"{number(low)} + ({run}) * {number(high - low)} / {number(right - left)}"
+    run = f"({value} - {number(left)})" if left else value
+    rise = f"{run} * {number(high - low)} / {number(right - left)}"
+    return f"{number(low)} + {rise}" if low else rise
 
 
 def _behind(node: Node) -> str:
-    columns = [f"coalesce({of_source(source, 'behind')}, 0)" for source in node.sources] or ["0"]
+    columns = [of_source(source, "behind") for source in node.sources] or ["0"]
     return columns[0] if len(columns) == 1 else f"greatest({', '.join(columns)})"
 
 
@@ -185,14 +200,9 @@ def _behind(node: Node) -> str:
 
 
 def _present(wanted: Plan) -> str:
-    hold = max(wanted.card.hold, FRESH)
-    live = [f"case when {item.name}__behind <= {hold} then {item.name}__points end as {item.name}__live" for item in wanted.scored]
-    states = [
-        f"case when {item.name}__points is null then 'missing' when {item.name}__behind > {hold} then 'stale'"
-        f" when {item.name}__behind > {FRESH} then 'held' else 'live' end as {item.name}__state"
-        for item in wanted.scored
-    ]
-    return select(listed(["*", *live, *states]), "from pointed")
+    hold = wanted.card.hold
+    live = [f"case when {_behind(i.node)} <= {hold} then {i.name}__points end as {i.name}__live" for i in wanted.scored]
+    return select(filled(["*", *live]), "from pointed")
 
 
 def _groups(wanted: Plan) -> Iterator[tuple[str, float, list[Scored]]]:
@@ -206,8 +216,8 @@ def _weighed(wanted: Plan) -> str:
     for name, _, items in _groups(wanted):
         for kind, points in (("live", "live"), ("last", "points")):
             weights = [f"case when {i.name}__{points} is null then 0 else {number(i.weight)} end" for i in items]
-            terms = [f"coalesce({number(i.weight)} * {i.name}__{points}, 0)" for i in items]
-            columns.append(f"{double(' + '.join(weights))} as {name}__{kind}_weight")
+            terms = [f"coalesce({times(i.weight, f'{i.name}__{points}')}, 0)" for i in items]
+            columns.append(f"nullif({double(' + '.join(weights))}, 0) as {name}__{kind}_weight")
             columns.append(f"{' + '.join(terms)} as {name}__{kind}_points")
     return select(listed(["*", *columns]), "from present")
 
@@ -216,9 +226,10 @@ def _totals(wanted: Plan) -> str:
     columns = []
     for kind in ("live", "last"):
         present = [
-            f"case when {name}__{kind}_weight > 0 then {number(weight)} else 0 end" for name, weight, _ in _groups(wanted)
+            f"case when {name}__{kind}_weight > 0 then {number(weight)} else 0 end"
+            for name, weight, _ in _groups(wanted)
         ]
-        columns.append(f"{double(' + '.join(present))} as {kind}_weight")
+        columns.append(f"nullif({double(' + '.join(present))}, 0) as {kind}_weight")
     return select(listed(["*", *columns]), "from weighed")
 
 
@@ -228,20 +239,16 @@ def _rounded(wanted: Plan) -> str:
     columns = []
     for kind in ("live", "last"):
         means = [
-            f"coalesce({number(weight)} * {name}__{kind}_points / nullif({name}__{kind}_weight, 0), 0)"
+            f"coalesce({times(weight, f'{name}__{kind}_points')} / {name}__{kind}_weight, 0)"
             for name, weight, _ in groups
         ]
-        columns.append(f"{grid('(' + ' + '.join(means) + f') / nullif({kind}_weight, 0)')} as {kind}_score")
+        columns.append(f"{grid('(' + ' + '.join(means) + f') / {kind}_weight')} as {kind}_score")
     for kind, column in (("coverage", "live_weight"), ("low", "live_points")):
         terms = [
-            f"{number(weight)} * {name}__{column} / {number(sum(item.weight for item in items))}"
+            f"coalesce({times(weight, f'{name}__{column}')}, 0) / {number(sum(item.weight for item in items))}"
             for name, weight, items in groups
         ]
         columns.append(f"{grid('(' + ' + '.join(terms) + f') / {whole}')} as {kind}")
-    for item in wanted.scored:
-        weight = number(wanted.card.dimensions[item.dimension].weight)
-        share = f"{number(item.weight)} / {item.dimension}__live_weight * {weight} / live_weight"
-        columns.append(f"case when {item.name}__live is null then 0 else {share} end as {item.name}__share")
     return select(listed(["*", *columns]), "from totals")
 
 
@@ -252,52 +259,65 @@ def _scored(wanted: Plan) -> str:
     tier = (
         f"case when live_score is null or coverage < {number(on_grid(card.coverage_floor))} then 'unscored'"
         f" when {best} >= {number(on_grid(card.tiers.green))} then 'green'"
-        f" when {best} >= {number(on_grid(card.tiers.yellow))} then 'yellow' else 'red' end"
+        f" when {best} >= {number(on_grid(card.tiers.yellow))} then 'yellow' else 'red' end as tier"
     )
-    held = " or ".join(f"{item.name}__state = 'held'" for item in items)
     last = " ".join(f"when {item.name}__live is not null then {quoted(item.name)}" for item in reversed(items))
-    parts = [f"{grid(f'{item.name}__share * {item.name}__live')} as {item.name}__part" for item in items]
-    kept = [f"{item.name}__{part}" for item in items for part in ("value", "live", "state", "share")]
-    top = ["account, as_of, live_score, coverage, low", f"{tier} as tier", f"{held} as held", f"case {last} end as last_part"]
+    kept = [f"{item.name}__{column}" for item in items for column in ("value", "points", "live")]
+    kept += [f"{name}__live_weight" for name, _, _ in _groups(wanted)]
+    kept += [of_source(source, "behind") for source in wanted.sources]
+    parts = [f"{grid(f'{_share(wanted, item)} * {item.name}__live')} as {item.name}__part" for item in items]
+    top = ["account, as_of, live_score, live_weight, coverage, low", tier, f"case {last} end as last_part"]
     return select(f"{listed(top)},\n  {filled(kept)},\n  {listed(parts)}", "from rounded")
 
 
+def _share(wanted: Plan, item: Scored) -> str:
+    whole = number(wanted.card.dimensions[item.dimension].weight)
+    return f"{number(item.weight)} / {item.dimension}__live_weight * {whole} / live_weight"
+
+
 def _scores(wanted: Plan) -> str:
-    high = grid("low + 100 * (1 - coverage)")
+    behind = [f"({i.name}__live is not null and {_behind(i.node)} > {FRESH})" for i in wanted.scored]
     columns = [
         "account, as_of",
         "case when tier <> 'unscored' then live_score end as score",
         "tier, coverage",
         "case when live_score < low then live_score else low end as low",
-        f"case when live_score > {high} then live_score else {high} end as high",
+        "case when live_score > high then live_score else high end as high",
         "held",
     ]
-    return select(listed(columns), "from scored\norder by account, as_of")
+    inner = select(
+        listed(["*", f"{grid('low + 100 * (1 - coverage)')} as high", f"{' or '.join(behind)} as held"]), "from scored"
+    )
+    return select(listed(columns), f"from {nested(inner, 's')}\norder by account, as_of")
 
 
 def _parts(wanted: Plan) -> str:
+    """The wide row as one row per measure."""
     items = wanted.scored
-    rest = " + ".join(f"coalesce({item.name}__part, 0)" for item in items)
 
-    def pick(column: str) -> str:
-        return f"case m.measure {' '.join(f'when {quoted(i.name)} then {i.name}__{column}' for i in items)} end"
+    def pick(columns: Iterable[str], name: str) -> str:
+        cases = " ".join(f"when {quoted(i.name)} then {column}" for i, column in zip(items, columns, strict=True))
+        return f"case m.measure {cases} end as {name}"
 
     inner = [
         "account, as_of, m.dimension, m.measure, tier, live_score, last_part",
-        *(f"{pick(column)} as {name}" for column, name in _PART_COLUMNS.items()),
-        f"{rest} as all_parts",
+        pick((f"{item.name}__value" for item in items), "value"),
+        pick((f"{item.name}__points" for item in items), "last_points"),
+        pick((f"{item.name}__live" for item in items), "points"),
+        pick((_share(wanted, item) for item in items), "share"),
+        pick((f"{item.name}__part" for item in items), "part"),
+        pick((_behind(item.node) for item in items), "behind"),
+        f"{' + '.join(f'coalesce({item.name}__part, 0)' for item in items)} as all_parts",
     ]
     rows = ", ".join(f"({quoted(item.dimension)}, {quoted(item.name)})" for item in items)
+    values = wrapped(f"cross join (values {rows}) as m(dimension, measure)", 0)
     left = "part + case when measure = last_part then live_score - all_parts else 0 end"
     outer = [
         "account, as_of, dimension, measure, value, points",
-        f"{grid('share')} as weight",
+        f"case when points is null then 0 else {grid('share')} end as weight",
         f"case when tier <> 'unscored' then {left} end as contribution",
-        "state",
+        "case when last_points is null then 'missing' when points is null then 'stale'"
+        f" when behind > {FRESH} then 'held' else 'live' end as state",
     ]
-    values = wrapped(f"(values {rows}) as m(dimension, measure)", 2)
-    inside = select(listed(inner), f"from scored cross join\n  {values}").replace("\n", "\n  ")
-    return select(listed(outer), f"from (\n  {inside}\n) p\norder by account, as_of, dimension, measure")
-
-
-_PART_COLUMNS = {"value": "value", "live": "points", "share": "share", "part": "part", "state": "state"}
+    inside = nested(select(listed(inner), f"from scored\n{values}"), "p")
+    return select(listed(outer), f"from {inside}\norder by account, as_of, dimension, measure")

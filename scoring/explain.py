@@ -77,7 +77,10 @@ def _coverage(scorecard: Scorecard, counted: Sequence[Part]) -> float:
     have = {part.measure for part in counted}
     whole = sum(group.weight for group in scorecard.dimensions.values())
     return sum(
-        group.weight / whole * sum(w for name, w in group.measures.items() if name in have) / sum(group.measures.values())
+        group.weight
+        / whole
+        * sum(w for name, w in group.measures.items() if name in have)
+        / sum(group.measures.values())
         for group in scorecard.dimensions.values()
     )
 
@@ -85,7 +88,9 @@ def _coverage(scorecard: Scorecard, counted: Sequence[Part]) -> float:
 def _unscored(scorecard: Scorecard, parts: Sequence[Part], counted: Sequence[Part]) -> str:
     share = round(100 * _coverage(scorecard, counted))
     lacking = [_label(scorecard, part.measure) for part in parts if part.points is None]
-    return _joined([f"Not enough data to score: {share}% of the scorecard", *(f"no data for {name}" for name in lacking)])
+    return _joined(
+        [f"Not enough data to score: {share}% of the scorecard", *(f"no data for {name}" for name in lacking)]
+    )
 
 
 def _behind(scorecard: Scorecard, parts: Sequence[Part]) -> list[str]:

@@ -8,7 +8,7 @@ from functools import cached_property
 
 from scoring import patterns
 from scoring.printer import of_source
-from scoring.scorecard import Measure, Scorecard
+from scoring.scorecard import Against, Measure, Scorecard
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,9 @@ class Node:
         days = f"{self.shift + (self.window or 1)}"
         columns = [of_source(source, "days") for source in self.own]
         first = columns[0] if len(columns) == 1 else f"coalesce({', '.join(columns)})"
-        return " and ".join([f"{first} >= {days}", *(f"coalesce({column}, {days}) >= {days}" for column in columns[1:])])
+        return " and ".join(
+            [f"{first} >= {days}", *(f"coalesce({column}, {days}) >= {days}" for column in columns[1:])]
+        )
 
     @cached_property
     def empty(self) -> str:
@@ -136,20 +138,18 @@ class _Builder:
 
     def node(self, name: str, shift: int) -> Node:
         measure = self.card.measures[name]
-        if measure.of is not None:
-            return self._comparison(name, measure, shift)
+        if measure.of is not None and measure.against is not None:
+            return self._comparison(name, measure, measure.of, measure.against, shift)
         over = self.node(measure.over, shift) if isinstance(measure.over, str) else None
         return Node(name, measure, shift, measure.window, self._own(measure), over=over)
 
-    def _comparison(self, name: str, measure: Measure, shift: int) -> Node:
-        assert measure.of is not None and measure.against is not None  # noqa: S101  (checked by the scorecard)
-        base, against = self.card.measures[measure.of], measure.against
-        now = self.node(measure.of, shift)
+    def _comparison(self, name: str, measure: Measure, of: str, against: Against, shift: int) -> Node:
+        base, now = self.card.measures[of], self.node(of, shift)
         if against.longer is not None:
             short = base.window or 0
             before = replace(now, shift=shift + short, window=against.longer - short)
         else:
-            before = self.node(measure.of, shift + (against.shift or base.window or 0))
+            before = self.node(of, shift + (against.shift or base.window or 0))
         return Node(name, measure, shift, None, (), now=now, before=before)
 
     def _own(self, measure: Measure) -> tuple[str, ...]:

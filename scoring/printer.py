@@ -1,4 +1,4 @@
-"""Prints SQL that people read: named steps, one thing a line or short things side by side, no line over 150."""
+"""Prints SQL that people read: named steps, one thing a line or short things side by side, no line over 160."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-WIDTH = 150
+WIDTH = 155
 PIECES = re.compile(r"(?:'(?:[^']|'')*'|[^\s'])+")
 
 
@@ -30,7 +30,8 @@ def number(value: float) -> str:
 
 def grid(sql: str) -> str:
     """`sql` rounded to a multiple of 2^-20, so that sums of such terms are exact in any order."""
-    return f"floor(({sql}) * 1048576 + 0.5) / 1048576"
+    whole = sql.isidentifier() or (sql.startswith("case ") and sql.endswith(" end"))
+    return f"floor({sql if whole else f'({sql})'} * 1048576 + 0.5) / 1048576"
 
 
 def on_grid(value: float) -> float:
@@ -70,14 +71,29 @@ def wrapped(sql: str, indent: int = 4) -> str:
     return ("\n" + " " * (indent + 2)).join([*lines, line])
 
 
+def nested(sql: str, name: str) -> str:
+    """A select as something to read from."""
+    return f"(\n{_indented(sql)}\n) {name}"
+
+
 def listed(items: Iterable[str], *, indent: int = 2) -> str:
     """Items separated by commas, one a line."""
     return (",\n" + " " * indent).join(wrapped(item, indent) for item in items)
 
 
 def filled(items: Iterable[str], *, indent: int = 2) -> str:
-    """Items separated by commas, as many a line as fit."""
-    return wrapped(", ".join(items), indent - 2 if indent > 2 else indent)
+    """Items separated by commas, as many a line as fit; one is broken only where it is longer than a line."""
+    lines: list[str] = []
+    for item in items:
+        if lines and len(lines[-1]) + 2 + len(item) <= WIDTH - indent and "\n" not in lines[-1]:
+            lines[-1] += f", {item}"
+        else:
+            lines.append(wrapped(item, indent + 2))
+    return (",\n" + " " * indent).join(lines)
+
+
+def times(weight: float, sql: str) -> str:
+    return sql if weight == 1 else f"{number(weight)} * {sql}"
 
 
 def select(columns: str, rest: str) -> str:

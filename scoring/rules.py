@@ -23,6 +23,7 @@ LONGEST, DEEPEST = 500, 20
 COMPARISONS: Mapping[type[exp.Expression], str] = {
     exp.EQ: "=", exp.NEQ: "<>", exp.GT: ">", exp.GTE: ">=", exp.LT: "<", exp.LTE: "<=",
 }  # fmt: skip
+JOINS: Mapping[type[exp.Expression], str] = {exp.And: "and", exp.Or: "or"}
 ARITHMETIC: Mapping[type[exp.Expression], str] = {exp.Add: "+", exp.Sub: "-", exp.Mul: "*", exp.Div: "/"}
 
 
@@ -117,7 +118,7 @@ def _listed(node: exp.In, inner: Callable[[exp.Expression], _Built]) -> _Built:
 
 
 def _two_sided(node: exp.Expression, inner: Callable[[exp.Expression], _Built]) -> _Built:
-    joined = {exp.And: "and", exp.Or: "or"}.get(type(node))
+    joined = JOINS.get(type(node))
     compared, reckoned = COMPARISONS.get(type(node)), ARITHMETIC.get(type(node))
     if not (joined or compared or reckoned):
         raise ValueError("may hold only comparisons, and/or/not, in (...), + - * / , numbers and words")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from scoring import patterns, rules
 from scoring.plan import Node, Plan
-from scoring.printer import Step, double, either, filled, grid, listed, of_source, quoted, select
+from scoring.printer import Step, double, either, filled, grid, listed, nested, of_source, quoted, select, wrapped
 
 SUMMED = ("count", "sum", "mean", "min", "max", "days_since", "days_between")
 DISTINCT = {
@@ -57,7 +57,7 @@ def _test(node: Node, names: Iterable[str] | None = None, among: Sequence[str] =
     """The test that an event counts for a number; `among` are the sources the step reads."""
     measure, first = node.measure, node.shift
     tests = [patterns.condition(names or measure.events or ())]
-    tests += [either(node.own, "source")] if len(node.own) < len(among) else []
+    tests += [either(node.own, "f.source")] if len(node.own) < len(among) else []
     tests += [f"age >= {first}"] if first else []
     tests += [f"age < {first + node.window}"] if node.window else []
     tests += [f"age <= {first + measure.max_age}"] if measure.max_age else []
@@ -83,11 +83,11 @@ def _facts(columns: Sequence[str], nodes: Sequence[Node], sources: Sequence[str]
     """The events these numbers need, with their age on their source's clock day; later ones are not seen."""
     wanted = ", ".join(f"e.{column}" for column in columns)
     names = patterns.condition(_names(nodes), "e.name")
-    return (
-        f"(\n  select {wanted}, c.as_of, datediff('day', e.day, c.clock) as age\n"
-        f"  from events e join clocks c on c.source = e.source\n"
-        f"  where {either(sources, 'e.source')} and e.day <= c.clock\n"
-        f"    and {names}\n) f"
+    where = wrapped(f"where {either(sources, 'e.source')} and e.day <= c.clock and {names}", 0)
+    return nested(
+        f"select {wanted}, c.as_of, datediff('day', e.day, c.clock) as age\n"
+        f"from events e join clocks c on c.source = e.source\n{where}",
+        "f",
     )
 
 
@@ -111,10 +111,14 @@ def _sums(out: Told, nodes: Sequence[Node], sources: Sequence[str]) -> None:
 def _summed_step(source: str, nodes: Sequence[Node]) -> Iterator[Step]:
     parts = [(f"{node.stem}__{part}", sql, how) for node in nodes for part, sql, how in _parts(node)]
     columns = ["account_key", "name", "day", "value", "label"]
-    keyed = listed(["account_key, as_of", *(f"{sql} as {column}" for column, sql, _ in parts)])
-    yield Step(of_source(source, "sums_by_key"), select(keyed, f"from {_facts(columns, nodes, (source,))}\ngroup by account_key, as_of"))
+    keyed = filled(["account_key", "as_of", *(f"{sql} as {column}" for column, sql, _ in parts)])
+    yield Step(
+        of_source(source, "sums_by_key"),
+        select(keyed, f"from {_facts(columns, nodes, (source,))}\ngroup by account_key, as_of"),
+    )
     merged = filled(["l.account", "k.as_of", *(f"{how}(k.{column}) as {column}" for column, _, how in parts)])
-    links = f"from {of_source(source, 'sums_by_key')} k join links l on l.source = {quoted(source)} and l.account_key = k.account_key"
+    keys = f"from {of_source(source, 'sums_by_key')} k"
+    links = f"{keys} join links l on l.source = {quoted(source)} and l.account_key = k.account_key"
     yield Step(of_source(source, "sums"), select(merged, f"{links}\ngroup by l.account, k.as_of"))
 
 
@@ -122,11 +126,10 @@ def _parts(node: Node) -> list[tuple[str, str, str]]:
     """What to sum of the events: (column, expression over rows, how results of several keys are merged)."""
     take, test = node.measure.take, _test(node)
     if take == "count":
-        return [("n", f"sum(case when {test} then {_fading(node)} end)", "sum")] if node.measure.half_life else [
-            ("n", f"count(case when {test} then 1 end)", "sum")
-        ]  # fmt: skip
+        how = f"sum(case when {test} then {_fading(node)} end)" if node.measure.half_life else f"count({_one(test)})"
+        return [("n", how, "sum")]
     if take in ("sum", "mean"):
-        return [("sum", f"sum(case when {test} then {_term(node)} end)", "sum")] + _mean_count(node, test)
+        return [("sum", f"sum(case when {test} then {_term(node)} end)", "sum"), *_mean_count(node, test)]
     if take == "days_since":
         return [("age", f"min(case when {test} then age end)", "min")]
     if take == "days_between":
@@ -136,6 +139,10 @@ def _parts(node: Node) -> list[tuple[str, str, str]]:
             ("to", f"min(case when {then} then day end)", "min"),
         ]
     return [(str(take), f"{take}(case when {test} then value end)", str(take))]
+
+
+def _one(test: str, then: str = "1") -> str:
+    return f"case when {test} then {then} end"
 
 
 def _mean_count(node: Node, test: str) -> list[tuple[str, str, str]]:
@@ -156,7 +163,7 @@ def _term(node: Node) -> str:
 
 def _power(node: Node) -> str:
     age = f"(age - {node.shift})" if node.shift else "age"
-    return f"power({double('0.5')}, {age} / {double(node.measure.half_life)})"
+    return f"power({double('0.5')}, {age} / {double(str(node.measure.half_life))})"
 
 
 def _merge(how: str, columns: Sequence[str]) -> str:
@@ -191,29 +198,26 @@ def _distinct(out: Told, take: str, nodes: Sequence[Node]) -> None:
     name, keys = DISTINCT[take]
     sources, key = _sources(nodes), ", ".join(keys)
     columns = ["source", "account_key", *dict.fromkeys([*keys, "name", "value", "label"])]
-    flags = [f"max(case when {_test(node, among=sources)} then 1 end) as {node.stem}" for node in nodes]
+    flags = [f"max(case when {_test(node, among=sources)} then 1 end) as {node.stem}__raw" for node in nodes]
     keyed = select(
-        listed([f"source, account_key, {key}, as_of", *flags]),
+        filled([f"source, account_key, {key}, as_of", *flags]),
         f"from {_facts(columns, nodes, sources)}\n"
         + ("where actor is not null\n" if "actor" in keys else "")
         + f"group by source, account_key, {key}, as_of",
     )
     linked = ", ".join(f"k.{column}" for column in keys)
+    merged = [f"max(k.{node.stem}__raw) as {node.stem}__raw" for node in nodes]
     inner = (
-        f"select {_wide(['l.account', 'k.as_of', linked, *(f'max(k.{n.stem}) as {n.stem}' for n in nodes)])}\n"
-        f"  from {name}__by_key k join links l on l.source = k.source and l.account_key = k.account_key\n"
-        f"  group by l.account, k.as_of, {linked}"
+        f"select {filled(['l.account', 'k.as_of', linked, *merged])}\n"
+        f"from {name}__by_key k join links l on l.source = k.source and l.account_key = k.account_key\n"
+        f"group by l.account, k.as_of, {linked}"
     )
-    counts = filled(["account", "as_of", *(f"count({node.stem}) as {node.stem}" for node in nodes)])
+    counts = filled(["account", "as_of", *(f"count({node.stem}__raw) as {node.stem}__raw" for node in nodes)])
     out.steps.append(Step(f"{name}__by_key", keyed))
-    out.steps.append(Step(name, select(counts, f"from (\n  {inner}\n) d\ngroup by account, as_of")))
+    out.steps.append(Step(name, select(counts, f"from {nested(inner, 'd')}\ngroup by account, as_of")))
     out.joins.append(name)
     for node in nodes:
-        out.results[node.stem] = f"coalesce({double(f'{name}.{node.stem}')}, 0)"
-
-
-def _wide(items: Sequence[str]) -> str:
-    return filled(items, indent=4)
+        out.results[node.stem] = f"coalesce({double(f'{name}.{node.stem}__raw')}, 0)"
 
 
 def _ranked(out: Told, name: str, nodes: Sequence[Node]) -> None:
@@ -224,22 +228,22 @@ def _ranked(out: Told, name: str, nodes: Sequence[Node]) -> None:
     columns = ["source", "account_key", "id", "name", "day", "occurred_at", "value", "label"]
     each = ", name" if name == "switches" else ""
     way = "" if name == "earliest" else " desc"
-    tests = "\n    ".join(f"when {quoted(n.stem)} then {_test(n, among=sources)}" for n in nodes)
+    tests = wrapped(" ".join(f"when {quoted(n.stem)} then {_test(n, among=sources)}" for n in nodes), 2)
     rows = (
         f"select l.account, f.as_of, f.name, f.day, f.age, f.value, f.label, m.measure,\n"
         f"  row_number() over (partition by l.account, f.as_of, m.measure{each.replace(' ', ' f.')}\n"
         f"    order by f.occurred_at{way}, f.source{way}, f.id{way}) as place\n"
         f"from {_facts(columns, nodes, sources)}\n"
         f"join links l on l.source = f.source and l.account_key = f.account_key\n"
-        f"cross join (values {_wide([f'({quoted(n.stem)})' for n in nodes])}) as m(measure)\n"
+        f"cross join (values {filled([f'({quoted(n.stem)})' for n in nodes])}) as m(measure)\n"
         f"where case m.measure\n    {tests} end"
     )
-    picked = listed(["account, as_of", *(column for node in nodes for column in _picked(node))])
+    picked = filled(["account", "as_of", *(column for node in nodes for column in _picked(node))])
     out.steps.append(Step(f"{name}__rows", rows))
     out.steps.append(Step(name, select(picked, f"from {name}__rows where place = 1\ngroup by account, as_of")))
     out.joins.append(name)
     for node in nodes:
-        out.results[node.stem] = double(f"{name}.{node.stem}")
+        out.results[node.stem] = double(f"{name}.{node.stem}__raw")
         if node.measure.map:
             out.labels[node.stem] = f"{name}.{node.stem}__word"
 
@@ -248,13 +252,13 @@ def _picked(node: Node) -> Iterator[str]:
     mine = f"measure = {quoted(node.stem)}"
     if node.measure.take == "names_on":
         # the sum is null where there is no row at all: nothing is known to be on or off
-        yield f"sum(case when {mine} then case when value <> 0 then 1 else 0 end end) as {node.stem}"
+        yield f"sum(case when {mine} then case when value <> 0 then 1 else 0 end end) as {node.stem}__raw"
         return
     value = "value"
     if node.measure.take == "days_until":
         back = f" - {node.shift}" if node.shift else ""
         value = f"value - (datediff('day', {EPOCH}, day) + age{back})"
-    yield f"max(case when {mine} then {value} end) as {node.stem}"
+    yield f"max(case when {mine} then {value} end) as {node.stem}__raw"
     if node.measure.map:
         yield f"max(case when {mine} then label end) as {node.stem}__word"
 
@@ -263,18 +267,17 @@ def _medians(out: Told, nodes: Sequence[Node]) -> None:
     if not nodes:
         return
     sources = _sources(nodes)
-    halves = [
-        f"percentile_cont(0.5) within group (order by case when {_test(node, among=sources)} then value end) as {node.stem}"
-        for node in nodes
-    ]
+    tests = [(node.stem, _test(node, among=sources)) for node in nodes]
+    half = "percentile_cont(0.5) within group"
+    halves = [f"{half} (order by case when {test} then value end) as {stem}__raw" for stem, test in tests]
+    facts = _facts(["source", "account_key", "name", "value", "label"], nodes, sources)
     rows = (
-        f"from (\n  select l.account, f.*\n  from {_facts(['source', 'account_key', 'name', 'value', 'label'], nodes, sources)}\n"
-        f"  join links l on l.source = f.source and l.account_key = f.account_key\n) f\ngroup by account, as_of"
+        f"from {facts}\njoin links l on l.source = f.source and l.account_key = f.account_key\ngroup by account, as_of"
     )
     out.steps.append(Step("medians", select(listed(["account, as_of", *halves]), rows)))
     out.joins.append("medians")
     for node in nodes:
-        out.results[node.stem] = double(f"medians.{node.stem}")
+        out.results[node.stem] = double(f"medians.{node.stem}__raw")
 
 
 def _open(out: Told, node: Node) -> None:
@@ -285,19 +288,19 @@ def _open(out: Told, node: Node) -> None:
     partition = "partition by source, split_part(id, '/', 1), as_of"
     rows = (
         f"select source, account_key, as_of, age, split_part(id, '/', 1) as subject, occurred_at,\n"
-        f"  {_wide([f'case when {opens} then 1 end as opens'])},\n"
-        f"  {_wide([f'max(case when {closes} then occurred_at end) over ({partition}) as closed_at'])}\n"
+        f"  {filled([f'case when {opens} then 1 end as opens'])},\n"
+        f"  {filled([f'max(case when {closes} then occurred_at end) over ({partition}) as closed_at'])}\n"
         f"from {_facts(columns, [node], node.own)}"
     )
     count = "count(distinct r.source || '/' || r.subject)"
     value = f"max(r.age) - {node.shift}" if node.measure.as_ == "oldest_days" else count
     still = (
-        f"select l.account, r.as_of, {value} as {node.stem}\n"
+        f"select l.account, r.as_of, {value} as {node.stem}__raw\n"
         f"from {node.stem}__opened r join links l on l.source = r.source and l.account_key = r.account_key\n"
         f"where r.opens = 1 and (r.closed_at is null or r.occurred_at > r.closed_at)\n"
         f"group by l.account, r.as_of"
     )
     step = f"{node.stem}__open"
-    out.steps += [Step(f"{node.stem}__opened", rows), Step(step, still)]
+    out.steps.extend([Step(f"{node.stem}__opened", rows), Step(step, still)])
     out.joins.append(step)
-    out.results[node.stem] = f"coalesce({double(f'{step}.{node.stem}')}, 0)"
+    out.results[node.stem] = f"coalesce({double(f'{step}.{node.stem}__raw')}, 0)"
