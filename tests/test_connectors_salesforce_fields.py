@@ -246,7 +246,8 @@ def test_attributes_are_looked_for(served, org, tmp_path):
 
 
 def test_importing_the_connector_does_not_import_the_sdk():
-    code = "import sys, connectors.salesforce, connectors.hubspot as _; print(*map(sys.modules.__contains__, sys.argv[1:]))"
+    imports = "import sys, connectors.salesforce, connectors.hubspot as _"
+    code = f"{imports}; print(*map(sys.modules.__contains__, sys.argv[1:]))"
     out = subprocess.run(
         [sys.executable, "-c", code, "simple_salesforce", "hubspot"], capture_output=True, text=True, check=True
     )

@@ -195,14 +195,8 @@ def test_what_was_confirmed_before_the_daily_limit_is_kept(org, crm):
     org.script["PATCH composite/sobjects"] = in_turn(first, DAILY)
     outcomes = []
     with pytest.raises(WaitUntil):
-        outcomes.extend(iter_into(outcomes, crm.write([Write(sf_id(n), {"score": 1.0}) for n in range(300)])))
+        outcomes.extend(crm.write([Write(sf_id(n), {"score": 1.0}) for n in range(300)]))
     assert len(outcomes) == 200
-
-
-def iter_into(kept, outcomes):
-    for outcome in outcomes:
-        kept.append(outcome)
-    return ()
 
 
 def test_a_number_that_is_not_finite_spoils_only_its_own_row(crm):

@@ -1,8 +1,8 @@
 """Calls to one HubSpot account, patient and counted, through the SDK's `ApiClient` with one kept connection a thread.
 
 The SDK's typed calls only know paths that end in 2027, so the dated paths go through `call_api`. Left alone it has no
-timeout, follows a redirect with the token still in the header (a POST as a GET, and calls the answer a success), and
-its exceptions hold headers and body; all that ends here. It is imported late because that is slow.
+timeout, follows a redirect (so that records reach another host, whose answer passes for a success), and its exceptions
+hold headers and body; all that ends here. It is imported late because that is slow.
 """
 
 from __future__ import annotations

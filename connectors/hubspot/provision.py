@@ -15,6 +15,7 @@ from connectors.hubspot.fields import BY_KEY, Described, Fields
 from connectors.hubspot.settings import Settings
 
 ALREADY = ("CONFLICT", "OBJECT_ALREADY_EXISTS", "PROPERTY_EXISTS")
+OPTION = ("label", "value", "displayOrder", "hidden", "description")
 INPUTS = {"number": "number", "enumeration": "select", "string": "text", "date": "date", "datetime": "date"}
 
 
@@ -61,7 +62,7 @@ class Provision:
 
     def _add_options(self, described: Described, lacking: list[str]) -> None:
         kept = [
-            {name: option.get(name) for name in ("label", "value", "displayOrder", "hidden", "description")}
+            {name: value for name, value in option.items() if name in OPTION and value is not None}
             for option in described.get("options") or ()
         ]
         body = {"options": kept + options(lacking, first=len(kept))}

@@ -1,7 +1,7 @@
 """One thread's line to Salesforce: simple-salesforce over a requests session that is kept on a short lead.
 
-The SDK writes https:// before every host, sets no timeout and follows redirects with the token still in the
-header; the session and the adapter here put that right. Its exceptions hold the address and the body, so they
+The SDK writes https:// before every host, sets no timeout and follows redirects (a PATCH as a GET, whose answer passes
+for a success); the session and the adapter here put that right. Its exceptions hold the address and the body, so they
 end here. Imported late: the SDK takes a fifth of a second and 40 MB.
 """
 

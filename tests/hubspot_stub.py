@@ -1,0 +1,99 @@
+"""A HubSpot account small enough to read: tests script single answers, the rest is as the real one says it."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from connectors.base import FIELDS, Tools
+from connectors.clock import SteppedClock
+from connectors.hubspot import HubSpot, Settings
+from connectors.hubspot.provision import definition
+from connectors.hubspot.settings import DEFAULT_NAMES
+from tests.loopback import Answer, Asked, Loopback
+
+TOKEN = "pat-very-secret"
+OBJECTS = "/crm/objects/2026-03/companies"
+PROPERTIES = "/crm/properties/2026-03/companies"
+TIERS = {tier: tier for tier in ("green", "yellow", "red")}
+
+
+def defined(**changes: dict | None) -> list[dict]:
+    """Property definitions. `changes` by our field name; None leaves the property out."""
+    kinds = {"lifecyclestage": "enumeration", "plan": "string", "seats": "number", "renewal": "date", "vip": "bool"}
+    found = [{"name": name, "type": kind} for name, kind in kinds.items()]
+    for field in FIELDS:
+        change = changes.get(field.key, {})
+        if change is not None:
+            found.append({"name": DEFAULT_NAMES[field.key], **definition(field, TIERS)} | change)
+    return found
+
+
+def limited(policy: str, **headers: str) -> Answer:
+    body = {"status": "error", "message": "limit", "errorType": "RATE_LIMIT", "policyName": policy}
+    return Answer(429, body, headers)
+
+
+def invalid(code: str, name: str) -> dict:
+    """An error about a property's value, its details as JSON in the message."""
+    detail = json.dumps([{"isValid": False, "message": "secret 82.4", "error": code, "name": name}])
+    message = f"Property values were not valid: {detail}"
+    return {"status": "error", "category": "VALIDATION_ERROR", "message": message, "correlationId": "x"}
+
+
+class Portal:
+    """Routes requests: `script` ("POST batch/update") before what an account would say by itself."""
+
+    def __init__(self) -> None:
+        self.script: dict[str, Callable[[Asked], Answer]] = {}
+        self.properties = defined()
+        self.made: list[tuple[str, dict]] = []
+
+    def __call__(self, asked: Asked) -> Answer:
+        path = asked.path.removeprefix(OBJECTS).replace(PROPERTIES, "properties").lstrip("/")
+        key = f"{asked.method} {path or 'companies'}"
+        if key in self.script:
+            return self.script[key](asked)
+        if key == "GET properties":
+            return Answer(body={"results": self.properties})
+        if key == "GET properties/groups":
+            return Answer(body={"results": [{"name": "companyinformation"}]})
+        if key.startswith(("POST properties", "PATCH properties")):
+            return self.make(path, asked.json)
+        if key == "POST batch/update":
+            results = [{"id": one["id"], "properties": one["properties"]} for one in asked.json["inputs"]]
+            return Answer(body={"status": "COMPLETE", "results": results})
+        if key == "POST search":
+            return Answer(body={"total": 3, "results": []})
+        if key == "GET companies":
+            return Answer(body={"results": []})
+        return Answer(404, "not found")
+
+    def make(self, path: str, body: dict) -> Answer:
+        self.made.append((path, body))
+        if path == "properties":
+            self.properties.append(body)
+        if path.startswith("properties/health"):
+            (found,) = [one for one in self.properties if one["name"] == path.rsplit("/", 1)[1]]
+            found |= body
+        return Answer(200, body)
+
+
+def tools(root: Path) -> Tools:
+    clock = SteppedClock(datetime(2026, 11, 20, tzinfo=UTC))
+    return Tools(clock, threading.Event(), lambda user: user, ZoneInfo("UTC"), root, root)
+
+
+def hubspot(served: Loopback, root: Path, *, handed: Tools | None = None, **settings: object) -> HubSpot:
+    given = {"base_url": served.url, "access_token": TOKEN, **settings}
+    return HubSpot("hubspot", Settings.model_validate(given), handed or tools(root))
+
+
+def in_turn(*answers: Answer) -> Callable[[Asked], Answer]:
+    """Says these one after another; the last for ever."""
+    left = list(answers)
+    return lambda asked: left.pop(0) if len(left) > 1 else left[0]
