@@ -10,7 +10,9 @@ clock is set back, so "newest" is never in doubt.
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -18,6 +20,7 @@ from zoneinfo import ZoneInfo
 
 import duckdb
 from deltalake import DeltaTable, Field, Schema, write_deltalake
+from deltalake.exceptions import CommitFailedError
 from deltalake.schema import PrimitiveType
 
 from connectors.base import Page, Rejected
@@ -26,6 +29,7 @@ from sync import delta, intake
 from sync.delta import DataFile
 from sync.settling import Settled, settle
 
+TAIL_FILES = 32  # small files of one month and source before they are merged
 PARTITIONS = ("source", "month", "settled")
 SCHEMA = Schema(
     [
@@ -184,6 +188,7 @@ select {delta.text(source)} as source, id, account_key, actor, name, occurred_at
        timestamptz '{seen.isoformat()}' as seen_at, month, false as settled
 from changes order by month, account_key, day, id""")
         write_deltalake(table, rows, mode="append")
+        _gather(table, source)
 
     def _next_seen(self, connection: duckdb.DuckDBPyConnection, table: DeltaTable) -> datetime:
         """A moment after every row of the tail, whoever wrote it: the tail is where "newest" decides."""
@@ -194,6 +199,18 @@ from changes order by month, account_key, day, id""")
         (last_us,) = delta.one_row(connection, f"select epoch_us(max(seen_at)) from {tail}")
         last = intake.EPOCH + timedelta(microseconds=last_us)
         return max(now, last + timedelta(microseconds=1))
+
+
+def _gather(table: DeltaTable, source: str) -> None:
+    """Merge the small files of the tail where a long backfill left many: every page has to look at them all."""
+    tail = [file.partition for file in delta.data_files(table) if file.partition["settled"] == "false"]
+    months = Counter(partition["month"] for partition in tail if partition["source"] == source)
+    for month, files in months.items():
+        if files > TAIL_FILES:
+            where = [("source", "=", source), ("month", "=", month), ("settled", "=", "false")]
+            # a settling that is faster has already taken them away
+            with suppress(CommitFailedError):
+                table.optimize.compact(partition_filters=where)
 
 
 def _events(settled: str | None, tail: str | None) -> str:
