@@ -121,9 +121,7 @@ def field_names(
     """Our field -> its name there, those set to None left out. Raises `ValueError` in plain words."""
     unknown = sorted(set(names) - {field.key for field in FIELDS})
     if unknown:
-        raise ValueError(
-            f"there is no field {unknown[0][:40]!r} (there are: {', '.join(f.key for f in FIELDS)})"
-        )
+        raise ValueError(f"there is no field {unknown[0][:40]!r} (there are: {', '.join(f.key for f in FIELDS)})")
     chosen = {key: name for key, name in {**defaults, **names}.items() if name is not None}
     for key, name in chosen.items():
         if not valid(name):

@@ -10,7 +10,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from connectors.base import FIELDS, Tools
-from connectors.clock import SteppedClock
+from connectors.clock import Clock, SteppedClock
 from connectors.hubspot import HubSpot, Settings
 from connectors.hubspot.provision import definition
 from connectors.hubspot.settings import DEFAULT_NAMES
@@ -83,8 +83,8 @@ class Portal:
         return Answer(200, body)
 
 
-def tools(root: Path) -> Tools:
-    clock = SteppedClock(datetime(2026, 11, 20, tzinfo=UTC))
+def tools(root: Path, clock: Clock | None = None) -> Tools:
+    clock = clock or SteppedClock(datetime(2026, 11, 20, tzinfo=UTC))
     return Tools(clock, threading.Event(), lambda user: user, ZoneInfo("UTC"), root, root)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from connectors.base import FIELDS, Tools
-from connectors.clock import SteppedClock
+from connectors.clock import Clock, SteppedClock
 from connectors.salesforce import Salesforce, Settings
 from connectors.salesforce.settings import DEFAULT_NAMES
 from tests.loopback import Answer, Asked, Loopback
@@ -72,8 +72,8 @@ class Org:
         return Answer(body=body)
 
 
-def tools(root: Path) -> Tools:
-    clock = SteppedClock(datetime(2026, 11, 20, tzinfo=UTC))
+def tools(root: Path, clock: Clock | None = None) -> Tools:
+    clock = clock or SteppedClock(datetime(2026, 11, 20, tzinfo=UTC))
     return Tools(clock, threading.Event(), lambda user: user, ZoneInfo("UTC"), root, root)
 
 

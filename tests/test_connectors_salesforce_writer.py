@@ -239,9 +239,7 @@ class Job:
         id = "7500000000000001AA"
         self.patched = []
         org.script |= {
-            "POST jobs/ingest": lambda asked: Answer(
-                body={"id": id, "state": "Open", "contentUrl": "https://evil.test/x"}
-            ),
+            "POST jobs/ingest": self.open,
             f"PUT jobs/ingest/{id}/batches": self.upload,
             f"PATCH jobs/ingest/{id}": self.patch,
             f"GET jobs/ingest/{id}": self.look,
@@ -249,6 +247,11 @@ class Job:
             f"GET jobs/ingest/{id}/failedResults": lambda asked: self.results("failed"),
             f"GET jobs/ingest/{id}/unprocessedrecords": lambda asked: self.results(None),
         }
+
+    def open(self, asked):
+        self.state = "Open"
+        body = {"id": "7500000000000001AA", "state": "Open", "contentUrl": "https://evil.test/x"}
+        return Answer(body=body)
 
     def upload(self, asked):
         self.text = asked.body.decode()
@@ -357,6 +360,16 @@ def test_a_job_is_dropped_when_the_worker_is_asked_to_stop(org, served, tmp_path
         list(crm.write([Write(sf_id(n), {"score": 1.0}) for n in range(3)]))
     assert job.patched == ["UploadComplete", "Aborted"]
     crm.close()
+
+
+def test_an_upload_without_an_answer_is_made_again_in_another_job(org, bulk):
+    job = Job(org, lambda id: "OK")
+    org.script["PUT jobs/ingest/7500000000000001AA/batches"] = lambda asked: (
+        Answer(hang_up=True) if not job.patched else job.upload(asked)
+    )
+    outcomes = list(bulk.write([Write(sf_id(n), {"score": 1.0}) for n in range(3)]))
+    assert len(outcomes) == 3
+    assert job.patched == ["Aborted", "UploadComplete"]
 
 
 def test_the_address_in_a_job_is_never_used(org, bulk, served):

@@ -14,13 +14,14 @@ from typing import Any
 
 from connectors.base import FieldValue, Outcome
 from connectors.errors import AgainNow, ConnectorError, SettingsWrong, Stopped
-from connectors.rest import pause
+from connectors.rest import patiently, pause
 from connectors.salesforce.client import Client
 from connectors.salesforce.remedies import bulk_verdict
 
 LARGEST = 50_000  # rows a job: about 30 MB of our fields, where 100 MB are allowed
 FIRST_WAIT, LONGEST_WAIT = 2.0, 30.0  # seconds between two looks at a job
 PATIENCE = 3600.0  # seconds until a job is given up
+UPLOADS = 3  # jobs opened before an upload is given up
 ENDED = ("JobComplete", "Failed", "Aborted")
 CLEARED = "#N/A"
 _JOB_ID = re.compile(r"[A-Za-z0-9]{15,18}")
@@ -33,16 +34,8 @@ def update(client: Client, records: Records, *, confirmed: Records) -> Iterator[
     """Update the accounts `records` (id -> Salesforce field -> value); one outcome each. `confirmed` is what
     a success confirms, by our field names.
     """
-    job = _opened(client)
+    job = _uploaded(client, as_csv(records))
     try:
-        client.text(
-            f"{job}/batches",
-            method="PUT",
-            label="write",
-            attempts=1,  # data can be uploaded once; whether it was is not to be guessed
-            data=as_csv(records),
-            headers=_CSV,
-        )
         _wait(client, job)
     except Stopped:
         _abort(client, job)
@@ -50,6 +43,23 @@ def update(client: Client, records: Records, *, confirmed: Records) -> Iterator[
     except AgainNow:
         _abort(client, job)
     yield from _results(client, job, records, confirmed)
+
+
+def _uploaded(client: Client, data: bytes) -> str:
+    """A job with its data, not yet closed. Data can be uploaded once, and whether an upload without an answer
+    arrived is not to be guessed: that job is dropped and another one opened.
+    """
+
+    def attempt() -> str:
+        job = _opened(client)
+        try:
+            client.text(f"{job}/batches", method="PUT", label="write", attempts=1, data=data, headers=_CSV)
+        except (AgainNow, Stopped):
+            _abort(client, job)
+            raise
+        return job
+
+    return patiently(attempt, tools=client.tools, place=client.place, attempts=UPLOADS)
 
 
 def as_csv(records: Records) -> bytes:

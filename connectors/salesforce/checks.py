@@ -45,19 +45,18 @@ class Checks:
         unseen = [name for name in names.values() if name.lower() not in seen]
         existing = self._existing() if unseen else set()
         for key, name in names.items():
-            problem, remedy = self._problem(key, seen.get(name.lower()), name.lower() in existing)
+            described = seen.get(name.lower())
+            problem, remedy = self._problem(key, described) if described else _unseen(name, existing)
             yield self._finding(f"fields.{key}", not problem, f"{name} {problem or 'can be written'}", remedy)
 
-    def _existing(self) -> set[str]:
-        """Fields that exist though hidden; none when the user may not look at the org's setup."""
+    def _existing(self) -> set[str] | None:
+        """Fields that exist though hidden; None when the user may not look at the org's setup."""
         try:
             return self._provision.existing()
         except ConnectorError:
-            return set()
+            return None
 
-    def _problem(self, key: str, described: Described | None, exists: bool) -> tuple[str, str]:
-        if described is None:
-            return ("is hidden", HIDDEN) if exists else ("is missing, or hidden", PROVISION)
+    def _problem(self, key: str, described: Described) -> tuple[str, str]:
         kind = BY_KEY[key].kind
         if described.get("type") not in TYPES[kind]:
             wanted = TYPES[kind][0]
@@ -112,3 +111,10 @@ class Checks:
 
     def _finding(self, what: str, ok: bool, message: str, remedy: str = "") -> Finding:
         return Finding(f"{self._place}.{what}", ok, message, remedy)
+
+
+def _unseen(name: str, existing: set[str] | None) -> tuple[str, str]:
+    """What is wrong with a field that describe does not list."""
+    if existing is None:
+        return "is missing, or hidden", PROVISION
+    return ("is hidden", HIDDEN) if name.lower() in existing else ("is missing", PROVISION)
