@@ -34,6 +34,16 @@ class Moment(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
+class Plain(TypeDecorator[str]):
+    """Text; what no database can hold (a NUL, half a surrogate pair) is left out: one odd name must not stop a page."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        return value and value.replace("\0", "").encode("utf-8", "ignore").decode()
+
+
 class Words(TypeDecorator[tuple[str, ...]]):
     """An ordered list of words, kept as JSON."""
 
@@ -69,15 +79,15 @@ class Json(TypeDecorator[Any]):
 
 class MetaTable(SQLModel, table=True):
     __tablename__: ClassVar[Any] = "meta"
-    key: str = Field(primary_key=True, sa_type=Text)
+    key: str = Field(primary_key=True, sa_type=Plain)
     value: Any = Field(sa_type=Json, nullable=True)
 
 
 class AccountTable(SQLModel, table=True):
     __tablename__: ClassVar[Any] = "accounts"
-    id: str = Field(primary_key=True, sa_type=Text)
-    name: str = Field(sa_type=Text)
-    owner: str | None = Field(sa_type=Text)
+    id: str = Field(primary_key=True, sa_type=Plain)
+    name: str = Field(sa_type=Plain)
+    owner: str | None = Field(sa_type=Plain)
     domains: tuple[str, ...] = Field(sa_type=Words)
     refs: dict[str, str] = Field(sa_type=Json)
     since: datetime | None = Field(sa_type=Moment)
@@ -88,9 +98,9 @@ class AccountTable(SQLModel, table=True):
 
 class KeyTable(SQLModel, table=True):
     __tablename__: ClassVar[Any] = "keys"
-    source: str = Field(primary_key=True, sa_type=Text)
-    key: str = Field(primary_key=True, sa_type=Text)
-    name: str | None = Field(sa_type=Text)
+    source: str = Field(primary_key=True, sa_type=Plain)
+    key: str = Field(primary_key=True, sa_type=Plain)
+    name: str | None = Field(sa_type=Plain)
     domains: tuple[str, ...] = Field(sa_type=Words)
     refs: dict[str, str] = Field(sa_type=Json)
     seen_at: datetime = Field(sa_type=Moment)
@@ -98,7 +108,7 @@ class KeyTable(SQLModel, table=True):
 
 class ReadingTable(SQLModel, table=True):
     __tablename__: ClassVar[Any] = "readings"
-    source: str = Field(primary_key=True, sa_type=Text)
+    source: str = Field(primary_key=True, sa_type=Plain)
     cursor: dict[str, Any] | None = Field(sa_type=Json)
     since: datetime | None = Field(sa_type=Moment)
     through: datetime | None = Field(sa_type=Moment)
@@ -109,9 +119,9 @@ class RunTable(SQLModel, table=True):
     __tablename__: ClassVar[Any] = "runs"
     __table_args__ = (UniqueConstraint("kind", "slot", name="runs_kind_slot"),)
     id: int | None = Field(primary_key=True)
-    kind: str = Field(sa_type=Text)
-    slot: str = Field(sa_type=Text)
-    status: str = Field(sa_type=Text)
+    kind: str = Field(sa_type=Plain)
+    slot: str = Field(sa_type=Plain)
+    status: str = Field(sa_type=Plain)
     started_at: datetime = Field(sa_type=Moment)
     finished_at: datetime | None = Field(sa_type=Moment)
     report: dict[str, Any] = Field(sa_type=Json)
@@ -119,30 +129,30 @@ class RunTable(SQLModel, table=True):
 
 class TotalTable(SQLModel, table=True):
     __tablename__: ClassVar[Any] = "totals"
-    account: str = Field(primary_key=True, sa_type=Text)
+    account: str = Field(primary_key=True, sa_type=Plain)
     score: float | None
-    tier: str = Field(sa_type=Text)
+    tier: str = Field(sa_type=Plain)
     tier_since: date | None
     coverage: float
     scored_at: datetime | None = Field(sa_type=Moment)
     causes: tuple[str, ...] = Field(sa_type=Words)
-    version: str = Field(sa_type=Text)
-    next_action: str = Field(sa_type=Text)
+    version: str = Field(sa_type=Plain)
+    next_action: str = Field(sa_type=Plain)
 
 
 class DeliveryTable(SQLModel, table=True):
     __tablename__: ClassVar[Any] = "deliveries"
-    destination: str = Field(primary_key=True, sa_type=Text)
-    record_id: str = Field(primary_key=True, sa_type=Text)
-    account: str = Field(sa_type=Text)
+    destination: str = Field(primary_key=True, sa_type=Plain)
+    record_id: str = Field(primary_key=True, sa_type=Plain)
+    account: str = Field(sa_type=Plain)
     wanted: dict[str, Any] | None = Field(sa_type=Json)
     confirmed: dict[str, Any] | None = Field(sa_type=Json)
-    deciding: str = Field(sa_type=Text)
-    status: str = Field(sa_type=Text)
+    deciding: str = Field(sa_type=Plain)
+    status: str = Field(sa_type=Plain)
     attempts: int
-    code: str = Field(sa_type=Text)
-    message: str = Field(sa_type=Text)
-    remedy: str = Field(sa_type=Text)
+    code: str = Field(sa_type=Plain)
+    message: str = Field(sa_type=Plain)
+    remedy: str = Field(sa_type=Plain)
     next_try_at: datetime | None = Field(sa_type=Moment)
     confirmed_at: datetime | None = Field(sa_type=Moment)
     refresh_on: date | None
@@ -152,8 +162,8 @@ class LeaseTable(SQLModel, table=True):
     """One row: who may write. `epoch` grows with every taking, so a lost lease is told from a kept one."""
 
     __tablename__: ClassVar[Any] = "lease"
-    name: str = Field(primary_key=True, sa_type=Text)
-    holder: str | None = Field(sa_type=Text)
+    name: str = Field(primary_key=True, sa_type=Plain)
+    holder: str | None = Field(sa_type=Plain)
     epoch: int
     expires_at: datetime | None = Field(sa_type=Moment)
 

@@ -211,6 +211,12 @@ def test_keys_are_kept_by_source(state: State) -> None:
     assert [key.source for key in state.keys(None)] == ["mixpanel", "zendesk"]
 
 
+def test_a_name_no_database_can_hold_loses_only_the_odd_characters(state: State) -> None:
+    odd = Key("zendesk", "1", "N\0a\ud800me ☃", ("one.test",), {"external_id": "a\0b"})
+    state.save_keys([odd, Key("zendesk", "2", "fine")], now=NOW)
+    assert [key.name for key in state.keys("zendesk")] == ["Name ☃", "fine"]
+
+
 def test_the_same_key_twice_in_one_batch_is_saved_once(state: State) -> None:
     state.save_keys([Key("zendesk", "1", "first"), Key("zendesk", "1", "second")], now=NOW)
     assert [key.name for key in state.keys("zendesk")] == ["second"]
