@@ -1,0 +1,139 @@
+"""The objects of the simulated Salesforce org and their columns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from connectors.sandbox.crm import Record
+from connectors.sandbox.salesforce_fields import Column
+
+
+@dataclass(frozen=True)
+class Table:
+    """An object as the integration user sees it: columns by lower-case name, rows by id."""
+
+    name: str
+    columns: dict[str, Column]
+    rows: dict[str, Record]
+
+
+def columns_of(*columns: Column) -> dict[str, Column]:
+    return {column.name.lower(): column for column in columns}
+
+
+def _id(label: str) -> Column:
+    return Column("Id", label, "id", length=18, writable=False)
+
+
+def _link(name: str, relation: str, table: str, *, writable: bool = True, required: bool = False) -> Column:
+    return Column(
+        name,
+        relation,
+        "reference",
+        length=18,
+        relation=(relation, table),
+        writable=writable,
+        required=required,
+    )
+
+
+def _text(name: str, label: str, length: int = 255, *, kind: str = "string", required: bool = False) -> Column:
+    return Column(name, label, kind, length=length, required=required)
+
+
+def _when(name: str, label: str) -> Column:
+    return Column(name, label, "datetime", writable=False, required=True)
+
+
+def _flag(name: str, label: str, *, writable: bool = True) -> Column:
+    return Column(name, label, "boolean", writable=writable)
+
+
+def _values(*names: str) -> tuple[tuple[str, str], ...]:
+    return tuple((name, name.capitalize()) for name in names)
+
+
+ACCOUNT = (
+    _id("Account ID"),
+    _flag("IsDeleted", "Deleted", writable=False),
+    _link("MasterRecordId", "MasterRecord", "Account", writable=False),
+    _text("Name", "Account Name", required=True),
+    Column("Type", "Account Type", "picklist", length=255, values=_values("Prospect", "Customer", "Other")),
+    _text("Phone", "Account Phone", 40, kind="phone"),
+    _text("Website", "Website", kind="url"),
+    _text("Industry", "Industry"),
+    Column("AnnualRevenue", "Annual Revenue", "currency", precision=18),
+    Column("NumberOfEmployees", "Employees", "int", precision=8),
+    _text("Description", "Account Description", 32_000, kind="textarea"),
+    _link("OwnerId", "Owner", "User", required=True),
+    _when("CreatedDate", "Created Date"),
+    _link("CreatedById", "CreatedBy", "User", writable=False, required=True),
+    _when("LastModifiedDate", "Last Modified Date"),
+    _link("LastModifiedById", "LastModifiedBy", "User", writable=False, required=True),
+    _when("SystemModstamp", "System Modstamp"),
+    Column("External_Id__c", "External Id", "string", length=64, external_id=True, unique=True),
+    Column("Seats__c", "Seats", "double", precision=18),
+    Column(
+        "Plan__c",
+        "Plan",
+        "picklist",
+        length=255,
+        restricted=True,
+        values=_values("free", "pro", "enterprise"),
+    ),
+    Column("ARR__c", "ARR", "currency", precision=18, scale=2),
+    Column("Renewal_Date__c", "Renewal Date", "date"),
+)
+USER = (
+    _id("User ID"),
+    _text("Username", "Username", 80),
+    _text("Name", "Full Name", 121),
+    _text("FirstName", "First Name", 40),
+    _text("LastName", "Last Name", 80),
+    _text("Email", "Email", 128, kind="email"),
+    _flag("IsActive", "Active"),
+    _link("ProfileId", "Profile", "Profile"),
+    _when("SystemModstamp", "System Modstamp"),
+)
+ORGANIZATION = (
+    _id("Organization ID"),
+    _text("Name", "Name", 80),
+    _text("OrganizationType", "Edition", 40),
+    _text("InstanceName", "Instance Name", 5),
+    _flag("IsSandbox", "Is Sandbox"),
+    _text("TimeZoneSidKey", "Time Zone", 40),
+)
+PERMISSION_SET = (
+    _id("PermissionSet ID"),
+    _text("Name", "API Name", 80, required=True),
+    _text("Label", "Label", 80, required=True),
+    _text("Description", "Description"),
+    _flag("IsOwnedByProfile", "Is Owned By Profile", writable=False),
+    _link("ProfileId", "Profile", "Profile", writable=False),
+)
+ASSIGNMENT = (
+    _id("PermissionSetAssignment ID"),
+    _link("AssigneeId", "Assignee", "User"),
+    _link("PermissionSetId", "PermissionSet", "PermissionSet"),
+)
+FIELD_PERMISSIONS = (
+    _id("FieldPermissions ID"),
+    _link("ParentId", "Parent", "PermissionSet"),
+    _text("SobjectType", "Sobject Type", 40, required=True),
+    _text("Field", "Field Name", 240, required=True),
+    _flag("PermissionsRead", "Read"),
+    _flag("PermissionsEdit", "Edit"),
+)
+CUSTOM_FIELD = (
+    _id("Custom Field Definition ID"),
+    _text("DeveloperName", "Name", 80),
+    _text("TableEnumOrId", "Object", 40),
+    _text("NamespacePrefix", "Namespace", 15),
+    _text("FullName", "Full Name"),
+)
+PROFILE_COLUMNS = (_id("Profile ID"), _text("Name", "Name"), _text("UserType", "User Type", 40))
+
+
+def table(name: str, columns: tuple[Column, ...], *rows: Record) -> Table:
+    """The object with the rows it begins with."""
+    return Table(name, columns_of(*columns), {row["Id"]: row for row in rows})
