@@ -203,6 +203,7 @@ def test_fields_left_out_of_the_settings_are_not_written(served, tmp_path):
     assert served.asked[0].json["inputs"][0]["properties"] == {"health_tier": "amber"}
     (outcome,) = crm.write([Write("1", {"coverage": 90.0})])
     assert (outcome.ok, outcome.confirmed, len(served.asked)) == (True, {}, 1)
+    assert crm.canonical("coverage", 90.0) is None
     crm.close()
 
 

@@ -70,6 +70,12 @@ def test_the_condition_stands_in_brackets_as_it_was_written(org, crm, served):
     assert soql(served).endswith("FROM Account WHERE (Type = 'A' OR Type = 'B') ORDER BY Id LIMIT 5")
 
 
+def test_without_a_condition_all_accounts_are_read(org, crm, served):
+    org.script["GET query"] = in_turn(page())
+    list(crm.accounts(where="", attributes={}))
+    assert soql(served).endswith("FROM Account ORDER BY Id")
+
+
 def test_pages_are_followed_to_the_end(org, crm, served):
     org.script["GET query"] = in_turn(page(record(1), record(2), total=3, more=f"{BASE}query/01g0-2"))
     org.script["GET query/01g0-2"] = in_turn(page(record(3), total=3))

@@ -191,6 +191,16 @@ def test_a_page_of_html_in_place_of_json_is_not_taken_for_an_answer(org, crm):
         list(crm.write(WRITE))
 
 
+@pytest.mark.parametrize("body", [{}, "3", "null", ["x"]])
+def test_an_answer_of_another_shape_is_a_passing_fault(org, crm, body):
+    org.script["GET query"] = in_turn(Answer(body=body))
+    org.script["PATCH composite/sobjects"] = in_turn(Answer(body={"unexpected": True}))
+    with pytest.raises(AgainNow):
+        list(crm.accounts(where="", attributes={}))
+    with pytest.raises(AgainNow, match="no list"):
+        list(crm.write(WRITE))
+
+
 def test_stops_between_two_attempts(org, served, tmp_path):
     handed = tools(tmp_path)
     crm = salesforce(served, tmp_path, handed=handed)

@@ -106,6 +106,7 @@ def test_fields_left_out_of_the_settings_are_not_written(served, tmp_path):
     (outcome,) = crm.write([Write(sf_id(1), {"coverage": 90.0})])
     assert (outcome.ok, outcome.confirmed) == (True, {})
     assert len(patches(served)) == 1
+    assert crm.canonical("coverage", 90.0) is None
     crm.close()
 
 

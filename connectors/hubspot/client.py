@@ -75,7 +75,7 @@ class Client:
         query: Mapping[str, Any] | None = None,
         body: Mapping[str, Any] | None = None,
     ) -> Mapping[str, Any]:
-        from urllib3.exceptions import HTTPError
+        from urllib3.exceptions import HTTPError, SSLError
 
         with self._lock:
             self.calls[label] += 1
@@ -93,7 +93,11 @@ class Client:
         except _sdk().ApiException as error:
             raise self._sorted(error) from None
         except HTTPError as error:
-            words = f"no answer from HubSpot ({type(error).__name__})"
+            reason = getattr(error, "reason", None) or error
+            if isinstance(reason, SSLError):
+                words = "the certificate of this host is not valid; check base_url"
+                raise SettingsWrong(words, place=self.place) from None
+            words = f"no answer from HubSpot ({type(reason).__name__})"
             raise AgainNow(words, place=self.place, unanswered=True) from None
         except ValueError:  # bytes that are not text, from something between HubSpot and us
             answer = None

@@ -44,7 +44,8 @@ class Fields:
             return self._described
 
     def canonical(self, key: str, value: FieldValue) -> FieldValue:
-        return canonical(BY_KEY[key], value, tiers=self.tiers)
+        """`value` as a company holds it; None for a field that the settings leave out."""
+        return canonical(BY_KEY[key], value, tiers=self.tiers) if key in self.names else None
 
     def record(self, values: Mapping[str, FieldValue]) -> dict[str, FieldValue]:
         """Canonical values of our fields, those that are left out of the settings dropped."""

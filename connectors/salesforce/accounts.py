@@ -45,7 +45,8 @@ class Accounts:
         wanted = [*_ALWAYS, *external, *attributes.values(), *ours.values()]
         columns = ", ".join({name.lower(): name for name in wanted}.values())  # a field named twice is refused
         tail = f" LIMIT {limit}" if limit is not None else ""
-        return f"SELECT {columns} FROM Account WHERE ({where}) ORDER BY Id{tail}"
+        condition = f" WHERE ({where})" if where.strip() else ""
+        return f"SELECT {columns} FROM Account{condition} ORDER BY Id{tail}"
 
     def _account(self, record: Mapping[str, Any], attributes: Mapping[str, str], ours: Mapping[str, str]) -> Account:
         domain = host_of(_at(record, "Website"))

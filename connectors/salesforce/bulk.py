@@ -10,7 +10,6 @@ import csv
 import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 from connectors.base import FieldValue, Outcome
 from connectors.errors import AgainNow, ConnectorError, SettingsWrong, Stopped
@@ -82,7 +81,7 @@ def _cell(record: Mapping[str, FieldValue], name: str) -> str:
 
 def _opened(client: Client) -> str:
     body = {"object": "Account", "operation": "update", "contentType": "CSV", "lineEnding": "LF"}
-    id = str(client.call("jobs/ingest", method="POST", label="write", json=body)["id"])
+    id = str(client.document("jobs/ingest", method="POST", label="write", json=body).get("id"))
     if not _JOB_ID.fullmatch(id):
         raise SettingsWrong("Salesforce opened a bulk job without an id", place=client.place)
     return f"jobs/ingest/{id}"
@@ -92,7 +91,7 @@ def _wait(client: Client, job: str) -> None:
     """Until the job has ended. The upload is closed here: seen still open, closing it again does no harm."""
     seconds, waited = FIRST_WAIT, 0.0
     while True:
-        state = _look(client, job).get("state")
+        state = client.document(job, label="write").get("state")
         if state in ENDED:
             return
         if state == "Open":
@@ -102,11 +101,6 @@ def _wait(client: Client, job: str) -> None:
         pause(seconds, tools=client.tools, place=client.place)
         waited += seconds
         seconds = min(seconds * 1.5, LONGEST_WAIT)
-
-
-def _look(client: Client, job: str) -> Mapping[str, Any]:
-    answer: Mapping[str, Any] = client.call(job, label="write")
-    return answer
 
 
 def _abort(client: Client, job: str) -> None:

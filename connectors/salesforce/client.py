@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from connectors.address import same_origin
 from connectors.base import Tools
-from connectors.errors import SettingsWrong, SignInAgain
+from connectors.errors import AgainNow, SettingsWrong, SignInAgain
 from connectors.rest import patiently
 from connectors.salesforce.settings import Settings
 from connectors.salesforce.signin import Session, SignIn
@@ -37,6 +37,20 @@ class Client:
         """The parsed answer of a call below /services/data/vNN.0/. `options`: params, json, headers."""
         return self._patiently(lambda session: self._line().restful(session, path, method, **options), label, attempts)
 
+    def document(self, path: str, *, method: str = "GET", label: str, **options: Any) -> Mapping[str, Any]:
+        """A call whose answer must be an object."""
+        answer = self.call(path, method=method, label=label, **options)
+        if not isinstance(answer, Mapping):
+            raise AgainNow("Salesforce answered something that is no object", place=self.place, unanswered=True)
+        return answer
+
+    def listed(self, path: str, *, method: str, label: str, **options: Any) -> list[Any]:
+        """A call whose answer must be a list."""
+        answer = self.call(path, method=method, label=label, **options)
+        if answer is not None and not isinstance(answer, list):
+            raise AgainNow("Salesforce answered something that is no list", place=self.place, unanswered=True)
+        return answer or []
+
     def parting(self, path: str, *, method: str, label: str, **options: Any) -> None:
         """One call, tried once, that is made even when the worker has been asked to stop."""
         self._signed_in(lambda session: self._line().restful(session, path, method, **options), label)
@@ -61,17 +75,17 @@ class Client:
     def query(self, soql: str, *, label: str, tooling: bool = False) -> Iterator[list[Mapping[str, Any]]]:
         """The records of a query, page by page."""
         path = "tooling/query" if tooling else "query"
-        answer = self.call(path, label=label, params={"q": soql})
+        answer = self.document(path, label=label, params={"q": soql})
         while True:
             yield list(answer.get("records") or ())
             if answer.get("done", True) or not answer.get("nextRecordsUrl"):
                 return
-            answer = self.call(self._next(str(answer["nextRecordsUrl"])), label=label)
+            answer = self.document(self._next(str(answer["nextRecordsUrl"])), label=label)
 
     def count(self, where: str) -> int:
         soql = f"SELECT COUNT() FROM Account WHERE ({where})"
-        answer = self.call("query", label="read", params={"q": soql})
-        return int(answer["totalSize"])
+        answer = self.document("query", label="read", params={"q": soql})
+        return int(answer.get("totalSize") or 0)
 
     @property
     def user_id(self) -> str | None:

@@ -39,8 +39,8 @@ class Fields:
         """What the integration user can see of Account, by field name in lower case."""
         with self._lock:
             if self._described is None or refresh:
-                answer = self._client.call("sobjects/Account/describe", label="read")
-                self._described = {str(field["name"]).lower(): field for field in answer["fields"]}
+                answer = self._client.document("sobjects/Account/describe", label="read")
+                self._described = {str(field["name"]).lower(): field for field in answer.get("fields") or ()}
             return self._described
 
     def visible(self, *, refresh: bool = False) -> dict[str, str]:
@@ -49,9 +49,14 @@ class Fields:
         return {key: name for key, name in self.names.items() if name.lower() in seen}
 
     def canonical(self, key: str, value: FieldValue) -> FieldValue:
-        """`value` in the form the org's own field holds: its scale, length and kind of date."""
-        name = self.names.get(key, "").lower()
-        return canonical(_as_described(BY_KEY[key], self.described().get(name)), value, tiers=self.tiers)
+        """`value` in the form the org's own field holds: its scale, length and kind of date.
+
+        None for a field that the settings leave out: a record holds nothing of it.
+        """
+        name = self.names.get(key)
+        if name is None:
+            return None
+        return canonical(_as_described(BY_KEY[key], self.described().get(name.lower())), value, tiers=self.tiers)
 
     def record(self, values: Mapping[str, FieldValue]) -> dict[str, FieldValue]:
         """Canonical values of our fields, those that are left out of the settings dropped."""

@@ -65,7 +65,11 @@ class Line:
     def restful(self, session: Session, path: str, method: str, **options: Any) -> Any:
         """The parsed JSON of a call below /services/data/vNN.0/; None when there is none."""
         sdk = self._signed(session)
-        return self._guarded(lambda: sdk.restful(path, method=method, **options))
+        try:
+            return self._guarded(lambda: sdk.restful(path, method=method, **options))
+        except TypeError:  # the SDK takes the length of whatever JSON there is
+            words = "Salesforce answered something that is neither object nor list"
+            raise AgainNow(words, place=self._place, unanswered=True) from None
 
     def text(self, session: Session, path: str, method: str, *, data: bytes | None, headers: Mapping[str, str]) -> str:
         """The body of a call that speaks CSV, which the SDK's `restful` cannot read."""

@@ -92,8 +92,7 @@ class Writer:
             for row in rows
         ]
         body = {"allOrNone": False, "records": records}
-        answer = self._client.call("composite/sobjects", method="PATCH", label="write", json=body, headers=HEADERS)
-        return answer or ()
+        return self._client.listed("composite/sobjects", method="PATCH", label="write", json=body, headers=HEADERS)
 
     def read(self, ids: Sequence[str]) -> dict[str, dict[str, FieldValue]]:
         """Canonical present values of our visible fields; a record that is not there is left out."""
@@ -107,8 +106,7 @@ class Writer:
 
     def _retrieve(self, ids: Sequence[str], *, names: Sequence[str]) -> Sequence[Mapping[str, Any] | None]:
         body = {"ids": list(ids), "fields": list(names)}
-        answer = self._client.call("composite/sobjects/Account", method="POST", label="read", json=body)
-        return answer or ()
+        return self._client.listed("composite/sobjects/Account", method="POST", label="read", json=body)
 
 
 def _present(
