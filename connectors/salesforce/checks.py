@@ -26,13 +26,13 @@ class Checks:
         try:
             _ = self._client.user_id
         except ConnectorError as error:
-            yield self._finding("credential", False, str(error), "correct the sign-in settings")
+            yield self._finding("credential", False, _words(error), "correct the sign-in settings")
             return
         yield self._finding("credential", True, "signed in")
         try:
             seen = self._fields.described(refresh=True)
         except ConnectorError as error:
-            yield self._finding("api_version", False, str(error), "check api_version and access to Account")
+            yield self._finding("api_version", False, _words(error), "check api_version and access to Account")
             return
         yield self._finding("api_version", True, f"the data API {self._settings.api_version} answers")
         yield from self._our_fields(seen)
@@ -97,14 +97,14 @@ class Checks:
             soql = f"SELECT {path} FROM Account LIMIT 1"
             self._client.call("query", label="read", params={"q": soql})
         except ConnectorError as error:
-            return str(error)
+            return _words(error)
         return ""
 
     def _members(self, where: str) -> Finding:
         try:
             count = self._client.count(where)
         except ConnectorError as error:
-            return Finding("accounts.where", False, str(error), "correct the condition")
+            return Finding("accounts.where", False, _words(error), "correct the condition")
         words = f"{count} account{'' if count == 1 else 's'} in Salesforce meet{'s' if count == 1 else ''} it"
         remedy = "" if count else "correct the condition, or give the integration user access to the accounts"
         return Finding("accounts.where", count > 0, words, remedy)
@@ -118,3 +118,8 @@ def _unseen(name: str, existing: set[str] | None) -> tuple[str, str]:
     if existing is None:
         return "is missing, or hidden", PROVISION
     return ("is hidden", HIDDEN) if name.lower() in existing else ("is missing", PROVISION)
+
+
+def _words(error: ConnectorError) -> str:
+    """The error's message without its place, which the finding names itself."""
+    return str(error).removeprefix(f"{error.place}: ")
