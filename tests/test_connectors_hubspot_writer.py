@@ -148,6 +148,7 @@ def test_a_batch_refused_whole_is_halved_until_the_bad_rows_are_alone(portal, cr
     assert len(outcomes) == 100
     assert {one.id for one in outcomes if not one.ok} == bad
     assert {one.remedy for one in outcomes if not one.ok} == {"settings"}
+    assert {one.message for one in outcomes if not one.ok} == {"the property lacks a tier value (health_tier)"}
 
 
 def test_a_success_that_did_nothing_is_not_believed(portal, crm):

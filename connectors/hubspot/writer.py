@@ -62,7 +62,8 @@ class Writer:
     def _batch(self, rows: Sequence[Row]) -> Iterator[Outcome]:
         for batch, answer in halved(rows, self._update):
             if isinstance(answer, RowWrong):
-                yield _failed(batch[0].id, *verdict({"category": answer.code}))
+                words = str(answer).removeprefix(f"{answer.place}: ")
+                yield _failed(batch[0].id, answer.code, words, verdict({"category": answer.code}).remedy)
                 continue
             yield from answer.outcomes
             yield from self._silent(answer, alone=len(batch) == 1)
