@@ -9,6 +9,7 @@ from typing import Any
 
 from connectors.base import Account, Event, Page
 from connectors.errors import SettingsWrong
+from sync.scores import midnight
 from sync.worker import Worker, as_key
 
 BLANK = "none"  # the label of an attribute that was emptied: a fact of its own, not a retraction of the past
@@ -35,7 +36,7 @@ def read_home(worker: Worker, *, now: datetime, due_only: bool) -> dict[str, int
     worker.state.save_reading(
         home.name,
         cursor=None,
-        since=last.since if last and last.since else now,
+        since=last.since if last and last.since else _today(worker, now),
         through=now + timedelta(microseconds=1),
         names=frozenset(rules.attributes),
     )
@@ -46,6 +47,12 @@ def read_companies(worker: Worker, name: str, *, now: datetime) -> None:
     """Read another destination's companies as keys, to be linked to accounts by the same rules as any source's."""
     for companies in worker.destinations[name].accounts(where="", attributes={}):
         worker.state.save_keys([as_key(name, company) for company in companies], now=now)
+
+
+def _today(worker: Worker, now: datetime) -> datetime:
+    """The day's beginning: a level seen in the course of a day is that day's level."""
+    zone = worker.settings.timezone
+    return midnight(now.astimezone(zone).date(), zone)
 
 
 def _changed(worker: Worker, home: str, accounts: Sequence[Account], now: datetime) -> list[Event]:

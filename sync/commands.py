@@ -390,13 +390,19 @@ def _status(worker: Worker) -> dict[str, Any]:
     }
 
 
+def _words() -> structlog.dev.ConsoleRenderer:
+    """Tracebacks without the values of variables: secrets and customers' data stand among them."""
+    plain = structlog.dev.plain_traceback
+    return structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)
+
+
 def _log_in_words() -> None:
     """Warnings and worse, in words, to standard error."""
     level = logging.getLevelNamesMapping().get(os.environ.get("BELLWETHER_LOG", "warning").upper(), logging.WARNING)
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
-            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
+            _words(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),

@@ -5,7 +5,6 @@ A crash between the two costs one page read again, which changes nothing.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -31,7 +30,7 @@ class Pulled:
     unchanged: int = 0
     rejected: int = 0
     reasons: list[str] = field(default_factory=list)
-    counts: Counter[str] = field(default_factory=Counter)
+    counts: dict[str, int] = field(default_factory=dict)
     complete: bool = False
 
 
@@ -83,9 +82,10 @@ def _keep(
     result.retracted += appended.retracted
     result.unchanged += appended.unchanged
     rejected = [*page.rejected, *appended.rejected]
-    result.rejected += len(rejected)
+    result.rejected += len(page.rejected) + appended.refused
     result.reasons += [f"{row.place}: {row.reason}" for row in rejected[: FEW - len(result.reasons)]]
-    result.counts.update(page.counts)
+    for what, count in page.counts.items():
+        result.counts[what] = result.counts.get(what, 0) + count
     worker.state.save_reading(
         source.name,
         cursor=page.cursor if page.cursor is not None else reading.cursor if reading else None,

@@ -24,19 +24,16 @@ from connectors.errors import ConnectorError, Stopped
 from sync.accounts import read_companies, read_home
 from sync.deliveries import Delivered, Round, clearing, deliver, plan, rehearse, selected
 from sync.errors import Busy, LeaseLost, StateError
+from sync.evaluate import evaluate, unrecorded
 from sync.progress import Progress, Quiet
 from sync.pull import Pulled, pull
-from sync.report import Moved, Problem, Report
-from sync.rows import Total
-from sync.scores import fetch, last_day, scored
-from sync.verdicts import Before, Verdict, verdict
+from sync.report import Problem, Report
+from sync.verdicts import Verdict
 from sync.worker import Worker
 
 Step = Literal["pull", "score"]
 
 LEASE = timedelta(minutes=10)
-TREND = timedelta(days=30)
-LONGEST_GAP = 31  # days the worker was off that one pass scores afterwards
 log = structlog.get_logger("bellwether.run")
 
 
@@ -99,7 +96,7 @@ def _steps(this: Pass, beat: Callable[[], None]) -> None:
         _pull_all(this, beat)
     if this.worker.stop.is_set() or this.only == "pull":
         return
-    if not this.dry_run and _unrecorded(this):
+    if not this.dry_run and unrecorded(this.worker, this.today):
         _try(this, "log", lambda: _settle(this))
     verdicts: dict[str, Verdict] = {}
     _try(this, "scoring", lambda: verdicts.update(_score(this)))
@@ -181,80 +178,9 @@ def _settle(this: Pass) -> None:
 
 
 def _score(this: Pass) -> Mapping[str, Verdict]:
-    worker = this.worker
-    accounts = worker.state.accounts()
-    if not accounts:
-        this.report.problems.append(Problem("scoring", "there are no accounts yet; see `bellwether check`"))
-        return {}
-    this.progress.start("scoring", len(accounts))
-    links = worker.links(accounts)
-    basis = worker.basis(accounts, links)
-    baseline = this.today - TREND
-    final = () if this.dry_run else _unrecorded(this)
-    wanted = {this.today, *final} | ({baseline} if baseline not in worker.history.days() else set())
-    last = worker.state.totals()
-    names = {row.id: row.name for row in accounts}
-    with scored(worker.log, basis, sorted(wanted), spill=worker.spill) as connection:
-        if not this.dry_run:
-            card = worker.settings.scorecard
-            kept = [*final, *({baseline} & wanted)]
-            worker.history.record(connection, kept, scorecard=card.name, version=card.version, final=True)
-        earlier = (
-            {
-                row.account: Before(row.score, {part.measure: part for part in row.parts})
-                for row in fetch(connection, baseline)
-            }
-            if baseline in wanted
-            else _remembered(worker, baseline)
-        )
-        verdicts = {}
-        for row in fetch(connection, this.today):
-            said = verdict(
-                row,
-                scorecard=worker.settings.scorecard,
-                before=earlier.get(row.account),
-                last=last.get(row.account),
-                now=this.now,
-                today=this.today,
-            )
-            verdicts[row.account] = said
-            _note_tier(this, said, last.get(row.account), names)
-            this.progress.advance("scoring")
-    if not this.dry_run:
-        worker.state.save_totals([item.total for item in verdicts.values()])
-    this.progress.finish("scoring")
-    return verdicts
-
-
-def _remembered(worker: Worker, day: date) -> dict[str, Before]:
-    parts = worker.history.parts_on(day)
-    return {
-        account: Before(score, {part.measure: part for part in parts.get(account, ())})
-        for account, (score, _tier, _version) in worker.history.scores_on(day).items()
-    }
-
-
-def _note_tier(this: Pass, said: Verdict, last: Total | None, names: Mapping[str, str]) -> None:
-    tier = said.total.tier
-    this.report.scored[tier] = this.report.scored.get(tier, 0) + 1
-    if last is not None and last.tier != tier:
-        this.report.moved.append(
-            Moved(said.account, names[said.account], last.tier, tier, said.total.score, said.reason)
-        )
-
-
-def _unrecorded(this: Pass) -> tuple[date, ...]:
-    """Days that are final and not yet in the history, the first pass's own last one included.
-
-    A day is final once it has ended and every source has been read through it, at the latest a day later.
-    """
-    zone = this.worker.settings.timezone
-    through = [last_day(r.through, zone) for r in this.worker.state.readings() if r.through]
-    newest = min([this.today - timedelta(days=1), *through])
-    newest = max(newest, this.today - timedelta(days=2))
-    recorded = [day for day in this.worker.history.days() if day > this.today - timedelta(days=LONGEST_GAP)]
-    first = max(recorded) + timedelta(days=1) if recorded else newest
-    return tuple(first + timedelta(days=n) for n in range((newest - first).days + 1))
+    found = evaluate(this.worker, now=this.now, keep=not this.dry_run, progress=this.progress)
+    this.report.scored, this.report.moved = found.counts, found.moved
+    return found.verdicts
 
 
 def _deliver(this: Pass, name: str, verdicts: Mapping[str, Verdict]) -> None:

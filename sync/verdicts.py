@@ -14,10 +14,14 @@ from sync.scores import Scored
 
 
 class Before(NamedTuple):
-    """The score and parts an account had at the start of the window that its change is told over."""
+    """The score and parts an account had at the start of the window that its change is told over.
+
+    `replayed`: worked out afterwards from facts that had no past yet, not kept on the day itself.
+    """
 
     score: float | None
     parts: Mapping[str, Part]
+    replayed: bool
 
 
 class Verdict(NamedTuple):
@@ -47,7 +51,7 @@ def verdict(
     if scored.tier == "unscored" or scored.score is None:
         return _unscored(scored, scorecard, last)
     since = last.tier_since if last and last.tier == scored.tier and last.tier_since else today
-    change = None if before is None or before.score is None else scored.score - before.score
+    change = _change(scored, before)
     total = Total(
         account=scored.account,
         score=scored.score,
@@ -72,6 +76,16 @@ def verdict(
     }
     deciding = _text(tier=scored.tier, causes=said.causes, next_action=said.next_action)
     return Verdict(scored.account, total, fields, deciding, said.text)
+
+
+def _change(scored: Scored, before: Before | None) -> float | None:
+    """Points since `before`; nothing where a replayed day lacks a measure that today has: that would be no change."""
+    if before is None or before.score is None or scored.score is None:
+        return None
+    told = {part.measure for part in scored.parts if part.points is not None}
+    if before.replayed and told != {name for name, part in before.parts.items() if part.points is not None}:
+        return None
+    return scored.score - before.score
 
 
 def _unscored(scored: Scored, scorecard: Scorecard, last: Total | None) -> Verdict:

@@ -81,6 +81,7 @@ def opened(settings: Settings, *, clock: Clock | None = None, stop: threading.Ev
         sources = {name: _build(entry, tools, made) for name, entry in settings.sources.items()}
         destinations = {name: _build(entry, tools, made) for name, entry in settings.destinations.items()}
         log = Log(settings.data / "log", timezone=settings.timezone, clock=clock)
+        made.append(log)
         history = History(settings.data / "history")
         yield Worker(settings, clock, stop, state, log, history, sources, destinations)
     finally:

@@ -1,0 +1,105 @@
+"""Scoring every account: today's verdicts, and the days that have become final into the history.
+
+A day is final once it has ended and every source has been read through it, at the latest a day later. Today is
+provisional: it is told and delivered, and kept only once it is final.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from connectors.errors import SettingsWrong
+from scoring import Part
+from sync.progress import Progress
+from sync.report import Moved
+from sync.rows import Total
+from sync.scores import fetch, last_day, scored
+from sync.verdicts import Before, Verdict, verdict
+from sync.worker import Worker
+
+if TYPE_CHECKING:
+    import duckdb
+
+TREND = timedelta(days=30)
+LONGEST_GAP = 31  # days the worker was off that one pass scores afterwards
+
+
+@dataclass
+class Evaluation:
+    """Verdicts by account, how many accounts are in which tier, and which came into another one."""
+
+    verdicts: dict[str, Verdict] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+    moved: list[Moved] = field(default_factory=list)
+
+
+def evaluate(worker: Worker, *, now: datetime, keep: bool, progress: Progress) -> Evaluation:
+    """Score all accounts as of now. `keep`: record final days and today's totals; a rehearsal does neither."""
+    accounts = worker.state.accounts()
+    if not accounts:
+        raise SettingsWrong("there are no accounts yet; `bellwether check` says how many records meet accounts.where")
+    progress.start("scoring", len(accounts))
+    today = now.astimezone(worker.settings.timezone).date()
+    baseline = today - TREND
+    final = unrecorded(worker, today) if keep else ()
+    replay = () if baseline in worker.history.days() else (baseline,)
+    basis = worker.basis(accounts, worker.links(accounts))
+    found = Evaluation()
+    with scored(worker.log, basis, [today, *final, *replay], spill=worker.spill) as connection:
+        if keep:
+            _record(worker, connection, final, final=True)
+            _record(worker, connection, replay, final=False)
+        earlier = _replayed(connection, baseline) if replay else _remembered(worker, baseline)
+        last, names = worker.state.totals(), {row.id: row.name for row in accounts}
+        for row in fetch(connection, today):
+            card, before = worker.settings.scorecard, earlier.get(row.account)
+            said = verdict(row, scorecard=card, before=before, last=last.get(row.account), now=now, today=today)
+            _note(found, said, last.get(row.account), names[row.account])
+            progress.advance("scoring")
+    if keep:
+        worker.state.save_totals([said.total for said in found.verdicts.values()])
+    progress.finish("scoring")
+    return found
+
+
+def unrecorded(worker: Worker, today: date) -> tuple[date, ...]:
+    """Days that are final and not yet in the history; before the first, only the newest."""
+    zone = worker.settings.timezone
+    through = [last_day(reading.through, zone) for reading in worker.state.readings() if reading.through]
+    newest = max(min([today - timedelta(days=1), *through]), today - timedelta(days=2))
+    recorded = [day for day in worker.history.days(final_only=True) if day > today - timedelta(days=LONGEST_GAP)]
+    first = max(recorded) + timedelta(days=1) if recorded else newest
+    return tuple(first + timedelta(days=n) for n in range((newest - first).days + 1))
+
+
+def _record(worker: Worker, connection: duckdb.DuckDBPyConnection, days: Sequence[date], *, final: bool) -> None:
+    card = worker.settings.scorecard
+    worker.history.record(connection, days, scorecard=card.name, version=card.version, final=final)
+
+
+def _replayed(connection: duckdb.DuckDBPyConnection, day: date) -> dict[str, Before]:
+    return {row.account: Before(row.score, _by_measure(row.parts), replayed=True) for row in fetch(connection, day)}
+
+
+def _remembered(worker: Worker, day: date) -> dict[str, Before]:
+    parts = worker.history.parts_on(day)
+    replayed = day not in worker.history.days(final_only=True)
+    return {
+        account: Before(score, _by_measure(parts.get(account, ())), replayed)
+        for account, (score, _tier, _version) in worker.history.scores_on(day).items()
+    }
+
+
+def _by_measure(parts: Sequence[Part]) -> Mapping[str, Part]:
+    return {part.measure: part for part in parts}
+
+
+def _note(found: Evaluation, said: Verdict, last: Total | None, name: str) -> None:
+    tier, score = said.total.tier, said.total.score
+    found.verdicts[said.account] = said
+    found.counts[tier] = found.counts.get(tier, 0) + 1
+    if last is not None and last.tier != tier:
+        found.moved.append(Moved(said.account, name, last.tier, tier, score, said.reason))
