@@ -13,23 +13,17 @@ from datetime import date
 from pathlib import Path
 
 import duckdb
-from arro3.core import Array, DataType, Table
 
 from connectors.errors import AgainNow, SettingsWrong
+from connectors.table import MEMORY, Config, Stream, hash_people, named, quoted
 
-MEMORY = "200MB"
 LARGEST_LINE = 4 * 1024 * 1024  # the vendor takes no event over 1 MB; escapes can double it
-HASHED_AT_ONCE = 50_000
 HOT, HOT_EVENT, HOT_PERSON = "$hotshard_events", "mp_original_event_name", "mp_original_distinct_id"
-
-Config = dict[str, str | bool | int | float | list[str]]
 
 
 @dataclass(frozen=True)
 class Rule:
-    """The vendor's `events` make the facts called `name`; `value`: a numeric property summed, or None to
-    count.
-    """
+    """The vendor's `events` make the facts called `name`; `value`: a numeric property summed, None to count."""
 
     name: str
     events: tuple[str, ...]
@@ -52,23 +46,10 @@ class Plan:
     occurred: Mapping[date, str]
 
 
-class Folded:
-    """The folded facts as an Arrow stream, which can be asked for as long as the fold is open.
-
-    Every stream has a cursor of its own: a reader may look at the schema with one and read with another.
-    """
-
-    def __init__(self, connection: duckdb.DuckDBPyConnection, query: str) -> None:
-        self._connection, self._query = connection, query
-
-    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
-        return self._connection.cursor().sql(self._query).__arrow_c_stream__(requested_schema)
-
-
 @contextmanager
 def fold(
     spooled: Path, plan: Plan, *, actor: Callable[[str], str], place: str
-) -> Iterator[tuple[Folded, Mapping[str, int]]]:
+) -> Iterator[tuple[Stream, Mapping[str, int]]]:
     """The facts of a spooled export, and counts of the events that made none.
 
     Raises `AgainNow` when the export is not whole: a line that is no JSON object, or a compressed file that
@@ -85,20 +66,8 @@ def fold(
             raise SettingsWrong(words, place=place) from None
         except (duckdb.InvalidInputException, duckdb.IOException):
             raise AgainNow("the export broke off before its end (or the disk is full)", place=place) from None
-        _hash(connection, actor)
-        yield Folded(connection, _facts(plan.occurred)), _counts(connection)
-
-
-def _hash(connection: duckdb.DuckDBPyConnection, actor: Callable[[str], str]) -> None:
-    """Fill `actors`: only the distinct users leave the database, a batch at a time."""
-    connection.execute("create table actors (person varchar, actor varchar)")
-    people = connection.cursor().execute("select distinct person from folded where person is not null")
-    while batch := [person for (person,) in people.fetchmany(HASHED_AT_ONCE)]:
-        columns = {"person": batch, "actor": [actor(person) for person in batch]}
-        table = Table.from_pydict({name: Array(rows, type=DataType.utf8()) for name, rows in columns.items()})
-        connection.register("hashed", table)
-        connection.execute("insert into actors select person, actor from hashed")
-        connection.unregister("hashed")
+        hash_people(connection, "folded", actor)
+        yield Stream(connection, _facts(plan.occurred)), _counts(connection)
 
 
 def _counts(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
@@ -113,17 +82,19 @@ def _counts(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
 def _facts(occurred: Mapping[date, str]) -> str:
     moments = ", ".join(f"(date '{day}', timestamp '{at}')" for day, at in occurred.items())
     return f"""
-select account || '/' || coalesce(actor, '-') || '/' || day || '/' || name as id, account as account_key,
-actor, name, occurred_at, floor(amount * 1024 + 0.5) / 1024 as value, null::varchar as label from folded
-join (values {moments}) as moments (day, occurred_at) using (day) left join actors using (person) where
-account is not null"""
+select account || '/' || coalesce(actor, '-') || '/' || day || '/' || name as id, account as account_key, actor,
+       name, occurred_at, floor(amount * 1024 + 0.5) / 1024 as value, null::varchar as label
+from folded
+join (values {moments}) as moments (day, occurred_at) using (day)
+left join actors using (person)
+where account is not null"""
 
 
 def _folding(spooled: Path, plan: Plan) -> str:
     values = sorted({rule.value for rule in plan.rules if rule.value})
     amounts = "".join(f", arg_max({_number(value)}, processed) as amount_{n}" for n, value in enumerate(values))
     rules = ", ".join(
-        f"({_text(event)}, {_text(rule.name)}, {values.index(rule.value) if rule.value else 'null'})"
+        f"({quoted(event)}, {quoted(rule.name)}, {values.index(rule.value) if rule.value else 'null'})"
         for rule in plan.rules
         for event in rule.events
     )
@@ -132,28 +103,34 @@ def _folding(spooled: Path, plan: Plan) -> str:
     return f"""
 create table folded as
 with lines as (
-  select coalesce(properties.{_name(HOT_EVENT)}, event) as event, try_cast(properties.time as double) as
-  at_second, nullif(coalesce(properties.{_name(HOT_PERSON)}, properties.{_name(plan.person)}), '') as
-  person, properties."$insert_id" as insert_id, nullif(trim(properties.{_name(plan.account)}), '') as
-  account, coalesce(try_cast(properties.mp_processing_time_ms as bigint), 0) as processed, properties from
-  {_source(spooled, plan, values)}), single as ( select event, at_second, person, insert_id,
-  account{amounts} from lines where event in (select event from (values {rules}) as r (event, name, amount))
-  and (at_second is null or {_within(plan)}) group by event, at_second, person, insert_id, account), placed
-  as (select *, {_day(plan)} as day from single) select account, person, day, r.name as name, count(*) as
-  events, case when r.amount is null then count(*) else coalesce(sum(floor({amount} * 1024 + 0.5) / 1024),
-  0) end ::double as amount from placed p join (values {rules}) as r (event, name, amount) on p.event =
-  r.event group by account, person, day, r.name, r.amount"""
+  select coalesce(properties.{named(HOT_EVENT)}, event) as event, try_cast(properties.time as double) as at_second,
+         nullif(coalesce(properties.{named(HOT_PERSON)}, properties.{named(plan.person)}), '') as person,
+         properties."$insert_id" as insert_id, nullif(trim(properties.{named(plan.account)}), '') as account,
+         coalesce(try_cast(properties.mp_processing_time_ms as bigint), 0) as processed, properties
+  from {_source(spooled, plan, values)}),
+single as (
+  select event, at_second, person, insert_id, account{amounts}
+  from lines
+  where event in (select event from (values {rules}) as r (event, name, amount))
+    and (at_second is null or {_within(plan)})
+  group by event, at_second, person, insert_id, account),
+placed as (select *, {_day(plan)} as day from single)
+select account, person, day, r.name as name, count(*) as events,
+       (case when r.amount is null then count(*)
+             else coalesce(sum(floor({amount} * 1024 + 0.5) / 1024), 0) end)::double as amount
+from placed p join (values {rules}) as r (event, name, amount) on p.event = r.event
+group by account, person, day, r.name, r.amount"""
 
 
 def _source(spooled: Path, plan: Plan, values: Sequence[str]) -> str:
     wanted = ["time", "$insert_id", "mp_processing_time_ms", HOT_EVENT, HOT_PERSON, plan.account, plan.person, *values]
     distinct = {name.lower(): name for name in reversed(wanted)}  # DuckDB tells no upper from lower case
-    fields = ", ".join(f"{_name(name)} varchar" for name in distinct.values())
+    fields = ", ".join(f"{named(name)} varchar" for name in distinct.values())
     packed = "gzip" if spooled.suffix == ".gz" else "none"
     return (
-        f"read_json({_text(str(spooled))}, format = 'newline_delimited', compression = '{packed}',"
+        f"read_json({quoted(str(spooled))}, format = 'newline_delimited', compression = '{packed}',"
         f" maximum_object_size = {LARGEST_LINE},"
-        f" columns = {{event: 'varchar', properties: {_text(f'struct({fields})')}}})"
+        f" columns = {{event: 'varchar', properties: {quoted(f'struct({fields})')}}})"
     )
 
 
@@ -167,13 +144,5 @@ def _day(plan: Plan) -> str:
 
 
 def _number(property_name: str) -> str:
-    value = f"try_cast(properties.{_name(property_name)} as double)"
+    value = f"try_cast(properties.{named(property_name)} as double)"
     return f"case when isfinite({value}) then {value} end"
-
-
-def _name(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-def _text(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"

@@ -22,9 +22,10 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from connectors.base import Cursor, Finding, KeyIs, Page, Tools
 from connectors.errors import ConnectorError
-from connectors.fold import HOT, Folded, Plan, Rule, fold
+from connectors.fold import HOT, Plan, Rule, fold
 from connectors.rest import Rest, patiently
 from connectors.signin import Basic
+from connectors.table import Stream
 
 HOSTS = {"us": "data.mixpanel.com", "eu": "data-eu.mixpanel.com", "in": "data-in.mixpanel.com"}
 GRACE = timedelta(minutes=10)  # events take a moment to arrive
@@ -185,7 +186,7 @@ class Mixpanel:
                 counts=counts,
             )
 
-    def _open(self, first: date, last: date) -> tuple[ExitStack, Folded, Mapping[str, int]]:
+    def _open(self, first: date, last: date) -> tuple[ExitStack, Stream, Mapping[str, int]]:
         days = [first + timedelta(days=n) for n in range((last - first).days + 2)]
         stamps = [self._stamp(self._start(day)) for day in days]
         plan = Plan(

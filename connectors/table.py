@@ -1,0 +1,173 @@
+"""Reads a CSV or Parquet file of the user's, safely: under one root, no symlinks, bounded, row by row.
+
+Everything arrives as text; what a column means is the connector's business. A row that cannot be taken apart is
+reported with its line and left out; a file that is not UTF-8 is refused as a whole, because what is lost would be
+whole names.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import stat
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+from arro3.core import Array, DataType, Table
+
+from connectors.base import Rejected
+from connectors.errors import SettingsWrong
+
+Config = dict[str, str | bool | int | float | list[str]]
+
+MEMORY = "200MB"
+LARGEST = 4 * 1024**3
+HASHED_AT_ONCE = 50_000
+SHOWN = 100  # rejected rows told one by one; the rest is counted
+MOST_HEADER = 1024 * 1024
+SEPARATORS = (",", ";", "\t", "|")
+NOT_UTF8 = "is not UTF-8 text; save it as CSV UTF-8"
+
+
+def safe_path(root: Path, name: str, place: str) -> Path:
+    """`name` under `root`; `SettingsWrong` when it leads elsewhere or passes a symlink. It need not exist."""
+    root = root.resolve()
+    path = Path(os.path.normpath(root / name))
+    if not path.is_relative_to(root) or path == root or "\0" in name:
+        raise SettingsWrong(f"{name!r} is not a file under {root}", place=place)
+    for part in (path, *path.parents):
+        if part == root:
+            return path
+        if part.is_symlink():
+            raise SettingsWrong(f"{name!r} passes a symlink, which is not followed", place=place)
+    return path
+
+
+def readable(path: Path, place: str) -> os.stat_result:
+    """The file's status; `SettingsWrong` when it is not there, no plain file, or too large."""
+    try:
+        found = path.stat(follow_symlinks=False)
+    except OSError:
+        raise SettingsWrong(f"{path.name} is not there (looked in {path.parent})", place=place) from None
+    if not stat.S_ISREG(found.st_mode):
+        raise SettingsWrong(f"{path.name} is not a plain file", place=place)
+    if found.st_size > LARGEST:
+        raise SettingsWrong(f"{path.name} is larger than {LARGEST // 1024**3} GB", place=place)
+    return found
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What is in the table `rows`: its columns, how many rows were left out, and why the first of them were."""
+
+    columns: tuple[str, ...]
+    rejected: tuple[Rejected, ...] = ()
+    refused: int = 0
+
+    def require(self, wanted: Iterable[str], *, file: str, place: str) -> None:
+        """`SettingsWrong` naming the columns that the file does not have."""
+        missing = sorted(set(wanted) - set(self.columns))
+        if missing:
+            there = ", ".join(self.columns[:20])
+            raise SettingsWrong(f"{file} has no column {', '.join(missing)} (there are: {there})", place=place)
+
+
+@contextmanager
+def opened(path: Path, *, spill: Path, timezone: str, place: str) -> Iterator[tuple[duckdb.DuckDBPyConnection, Rows]]:
+    """A database with the file as table `rows`: its columns as text, and `__line`, where it stands (line breaks in cells not counted).
+
+    One thread and a small memory limit; what does not fit goes to `spill`. Afterwards it can read nothing else.
+    """
+    readable(path, place)
+    config: Config = {"threads": 1, "memory_limit": MEMORY, "temp_directory": str(spill)}
+    with closing(duckdb.connect(config=config)) as connection:
+        connection.execute(f"set TimeZone = {quoted(timezone)}")
+        try:
+            rows = _parquet(connection, path) if path.suffix == ".parquet" else _csv(connection, path, place)
+        except (duckdb.Error, csv.Error) as error:
+            words = f"{path.name} cannot be read as CSV or Parquet ({type(error).__name__})"
+            raise SettingsWrong(words, place=place) from None
+        connection.execute("set enable_external_access = false")
+        yield connection, rows
+
+
+def _parquet(connection: duckdb.DuckDBPyConnection, path: Path) -> Rows:
+    relation = f"read_parquet({quoted(str(path))})"
+    names = [name for name, *_ in connection.execute(f"describe select * from {relation}").fetchall()]
+    columns = ", ".join(f"{named(name)}::varchar as {named(name)}" for name in names)
+    connection.execute(f"create table rows as select row_number() over () as __line, {columns} from {relation}")
+    return Rows(tuple(names))
+
+
+def _csv(connection: duckdb.DuckDBPyConnection, path: Path, place: str) -> Rows:
+    names, separator = _header(path, place)
+    columns = ", ".join(f"{quoted(name)}: 'varchar'" for name in names)
+    connection.execute(
+        f"create table rows as select row_number() over () + 1 as __line, * from read_csv({quoted(str(path))},"
+        f" auto_detect = false, columns = {{{columns}}}, header = true, delim = {quoted(separator)}, quote = '\"',"
+        " escape = '\"', nullstr = '', store_rejects = true)"
+    )
+    bad = connection.execute("select line, lower(error_type) from reject_errors order by line").fetchall()
+    for line, kind in bad:
+        if "encoding" in kind:
+            raise SettingsWrong(f"{path.name} {NOT_UTF8} (line {line})", place=place)
+    lines = dict(bad)
+    for line in list(lines)[:SHOWN]:  # the rows after one that was left out stand a line further down
+        connection.execute("update rows set __line = __line + 1 where __line >= ?", [line])
+    told = [Rejected(f"{path.name}:{line}", kind) for line, kind in list(lines.items())[:SHOWN]]
+    return Rows(tuple(names), tuple(told), len(lines))
+
+
+def _header(path: Path, place: str) -> tuple[list[str], str]:
+    """The column names, and the separator that divides them."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            first = file.readline(MOST_HEADER)
+    except UnicodeDecodeError:
+        raise SettingsWrong(f"{path.name} {NOT_UTF8}", place=place) from None
+    separator = max(SEPARATORS, key=first.count)
+    names = [name.strip() for name in next(csv.reader([first], delimiter=separator), [])]
+    known = {name.lower() for name in names}
+    if not all(names) or not names or len(known) < len(names):
+        words = f"the first line of {path.name} does not name every column once"
+        raise SettingsWrong(words, place=place)
+    return names, separator
+
+
+def hash_people(connection: duckdb.DuckDBPyConnection, table: str, actor: Callable[[str], str]) -> None:
+    """Fill `actors(person, actor)` for the column `person` of `table`: only distinct users leave the database."""
+    connection.execute("create table actors (person varchar, actor varchar)")
+    query = f"select distinct person from {table} where person is not null"
+    people = connection.cursor().execute(query)
+    while batch := [person for (person,) in people.fetchmany(HASHED_AT_ONCE)]:
+        columns = {"person": batch, "actor": [actor(person) for person in batch]}
+        batched = Table.from_pydict({name: Array(rows, type=DataType.utf8()) for name, rows in columns.items()})
+        connection.register("hashed", batched)
+        connection.execute("insert into actors select person, actor from hashed")
+        connection.unregister("hashed")
+
+
+class Stream:
+    """A query's result as Arrow data, for as long as the connection is open.
+
+    Every reading has a cursor of its own: a reader may look at the schema with one and read with another.
+    """
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, query: str) -> None:
+        self._connection, self._query = connection, query
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        return self._connection.cursor().sql(self._query).__arrow_c_stream__(requested_schema)
+
+
+def named(name: str) -> str:
+    """A name as SQL writes it."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def quoted(text: str) -> str:
+    """A text as SQL writes it."""
+    return "'" + text.replace("'", "''") + "'"

@@ -1,0 +1,390 @@
+"""Files: events read as a whole when they change, accounts read, scores written in one step."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import os
+import threading
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import duckdb
+import pytest
+from hypothesis import given
+from hypothesis import settings as settings_
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from connectors.base import Account, FieldValue, Page, Tools, Write
+from connectors.clock import SteppedClock
+from connectors.errors import SettingsWrong
+from connectors.file import DestinationSettings, FileDestination, FileSource, SourceSettings
+
+NOW = datetime(2100, 1, 1, tzinfo=UTC)
+NPS: dict[str, Any] = {
+    "path": "nps.csv",
+    "columns": {"account": "account_id", "at": "date", "value": "score"},
+    "event": "nps.response",
+}
+
+
+@pytest.fixture
+def tools(tmp_path: Path) -> Tools:
+    return make_tools(tmp_path)
+
+
+def make_tools(folder: Path, timezone: str = "UTC") -> Tools:
+    return Tools(
+        clock=SteppedClock(NOW),
+        stop=threading.Event(),
+        actor=lambda user: hashlib.sha256(user.encode()).hexdigest()[:16],
+        timezone=ZoneInfo(timezone),
+        spool=folder / "spool",
+        root=folder,
+    )
+
+
+def source(tools: Tools, **more: Any) -> FileSource:
+    return FileSource("surveys", SourceSettings.model_validate(NPS | more), tools)
+
+
+def rows(page: Page) -> list[tuple[Any, ...]]:
+    class Stream:
+        def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+            return page.events.__arrow_c_stream__(requested_schema)  # type: ignore[union-attr]
+
+    with duckdb.connect() as connection:
+        connection.register("arrived", Stream())
+        query = "select id, account_key, actor, name, occurred_at::varchar, value, label from arrived order by all"
+        return connection.execute(query).fetchall()
+
+
+def pulled(one: FileSource, cursor: dict[str, Any] | None = None) -> tuple[Page, list[tuple[Any, ...]]]:
+    [(page, facts)] = [(page, rows(page)) for page in one.pull(cursor, start=NOW, now=NOW)]
+    return page, facts
+
+
+def test_reads_facts_from_a_file(tools: Tools, tmp_path: Path) -> None:
+    (tmp_path / "nps.csv").write_text("account_id,date,score\nA1,2026-03-01,9\nA2,2026-03-02T10:00:00+02:00,3.5\n")
+    os.utime(tmp_path / "nps.csv", (1_800_000_000, 1_800_000_000))
+
+    page, facts = pulled(source(tools))
+
+    assert [fact[1:] for fact in sorted(facts, key=lambda fact: fact[1])] == [
+        ("A1", None, "nps.response", "2026-03-01 00:00:00", 9.0, None),
+        ("A2", None, "nps.response", "2026-03-02 08:00:00", 3.5, None),
+    ]
+    assert page.through == datetime.fromtimestamp(1_800_000_000, UTC)
+    assert page.since == datetime(2026, 3, 1, tzinfo=UTC)
+    assert page.replaces == (date(2026, 3, 1), date(2026, 3, 2))
+
+
+def test_every_column_can_be_named(tools: Tools, tmp_path: Path) -> None:
+    (tmp_path / "log.csv").write_text("who;what;when;how;kind;person;key\nA1;login;2026-03-01;2;web;u1;k1\n")
+    columns = {"account": "who", "event": "what", "at": "when", "value": "how"}
+    columns |= {"label": "kind", "user": "person", "id": "key"}
+
+    page, facts = pulled(source(tools, path="log.csv", columns=columns, event=None))
+
+    hashed = hashlib.sha256(b"u1").hexdigest()[:16]
+    assert facts == [("k1", "A1", hashed, "login", "2026-03-01 00:00:00", 2.0, "web")]
+    assert not page.rejected
+
+
+def test_a_parquet_file_reads_like_the_same_rows_in_csv(tools: Tools, tmp_path: Path) -> None:
+    (tmp_path / "nps.csv").write_text("account_id,date,score\nA1,2026-03-01,9\nA2,2026-03-02,3.5\n")
+    with duckdb.connect() as connection:
+        connection.execute(f"copy (from read_csv('{tmp_path}/nps.csv')) to '{tmp_path}/nps.parquet'")
+
+    _, from_csv = pulled(source(tools))
+    _, from_parquet = pulled(source(tools, path="nps.parquet"))
+
+    assert [fact[1:] for fact in from_parquet] == [fact[1:] for fact in from_csv]
+
+
+def test_a_date_without_timezone_is_one_of_ours(tmp_path: Path) -> None:
+    (tmp_path / "nps.csv").write_text("account_id,date,score\nA1,2026-03-01,9\n")
+
+    page, facts = pulled(source(make_tools(tmp_path, "Asia/Tokyo")))
+
+    assert facts[0][4] == "2026-02-28 15:00:00"
+    assert page.replaces == (date(2026, 3, 1), date(2026, 3, 1))
+    assert page.since == datetime(2026, 2, 28, 15, tzinfo=UTC)
+
+
+def test_bad_rows_are_named_with_their_line_and_the_rest_goes_on(tools: Tools, tmp_path: Path) -> None:
+    lines = [
+        "account_id,date,score",
+        "A1,2026-03-01,9",
+        "A2,2026-03-01",
+        "A3,soon,9",
+        "A4,2026-03-01,NaN",
+        "A5,2026-03-01,inf",
+        "A6,2026-03-01,1e300",
+        "A7,2026-03-01,many",
+        ",2026-03-01,9",
+        "A8,2026-03-01,",
+        "A9,infinity,1",
+        'A10,2026-03-01,"7"',
+    ]
+    (tmp_path / "nps.csv").write_text("\n".join(lines) + "\n")
+
+    page, facts = pulled(source(tools))
+
+    assert sorted(fact[1] for fact in facts) == ["A1", "A10"]
+    assert page.counts == {"refused_rows": 9}
+    assert len(page.rejected) == 9
+    assert page.rejected[0] == ("nps.csv:3", "missing columns")
+    assert ("nps.csv:4", "its date cannot be read; write 2026-03-01") in page.rejected
+
+
+def test_labels_and_event_names_have_a_form(tools: Tools, tmp_path: Path) -> None:
+    (tmp_path / "log.csv").write_text(
+        f"a,e,d,l\nA1,csm.pulse,2026-03-01,{'x' * 64}\nA2,csm.pulse,2026-03-01,{'x' * 65}\nA3,no name,2026-03-01,x\n"
+    )
+    columns = {"account": "a", "event": "e", "at": "d", "label": "l"}
+
+    page, facts = pulled(source(tools, path="log.csv", columns=columns, event=None))
+
+    assert [fact[1] for fact in facts] == ["A1"]
+    assert [row.place for row in page.rejected] == ["log.csv:3", "log.csv:4"]
+
+
+def test_an_unchanged_file_is_not_read_again_and_a_changed_one_replaces_its_days(tools: Tools, tmp_path: Path) -> None:
+    file = tmp_path / "nps.csv"
+    file.write_text("account_id,date,score\nA1,2026-03-01,9\nA2,2026-03-05,3\n")
+    first, _ = pulled(source(tools))
+    assert list(source(tools).pull(first.cursor, start=NOW, now=NOW)) == []
+
+    file.write_text("account_id,date,score\nA1,2026-03-03,10\n")
+    second, facts = pulled(source(tools), first.cursor)
+
+    assert second.replaces == (date(2026, 3, 1), date(2026, 3, 5))
+    assert [fact[1] for fact in facts] == ["A1"]
+
+
+def test_the_same_row_twice_is_two_facts_and_the_order_of_rows_does_not_matter(tools: Tools, tmp_path: Path) -> None:
+    lines = ["A1,2026-03-01,9", "A2,2026-03-01,9", "A1,2026-03-01,9"]
+    (tmp_path / "nps.csv").write_text("account_id,date,score\n" + "\n".join(lines))
+    _, facts = pulled(source(tools))
+    (tmp_path / "nps.csv").write_text("account_id,date,score\n" + "\n".join(reversed(lines)))
+    _, again = pulled(source(tools))
+
+    assert len({fact[0] for fact in facts}) == 3
+    assert facts == again
+
+
+@settings_(max_examples=20, deadline=None)
+@given(st.lists(st.text(alphabet=st.characters(codec="utf-8", exclude_characters="\0"), max_size=12), max_size=8))
+def test_whatever_a_cell_holds_every_row_is_a_fact_or_is_refused(
+    tmp_path_factory: pytest.TempPathFactory, cells: list[str]
+) -> None:
+    folder = tmp_path_factory.mktemp("cells")
+    with (folder / "nps.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["account_id", "date", "score"])
+        writer.writerows(["A1", "2026-03-01", cell] for cell in cells)
+
+    page, facts = pulled(source(make_tools(folder)))
+
+    assert len(facts) + page.counts.get("refused_rows", 0) == len(cells)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("account_id,date,score\nA1,2026-03-01,9\nCaf\xe9,2026-03-01,9\n".encode("latin-1"), "UTF-8"),
+        ("account_id,date,score\n".encode("utf-16"), "UTF-8"),
+        (b"account,date,score\nA1,2026-03-01,9\n", "no column account_id"),
+        (b"", "does not name every column"),
+        (b"account_id,date,score,date\n", "does not name every column"),
+    ],
+    ids=["latin-1", "utf-16", "column missing", "empty", "column twice"],
+)
+def test_a_file_that_cannot_be_read_gets_one_clear_line(
+    tools: Tools, tmp_path: Path, content: bytes, words: str
+) -> None:
+    (tmp_path / "nps.csv").write_bytes(content)
+
+    with pytest.raises(SettingsWrong, match=words) as caught:
+        pulled(source(tools))
+    [finding] = source(tools).check()
+
+    assert "\n" not in str(caught.value)
+    assert not finding.ok
+
+
+@pytest.mark.parametrize("path", ["../outside.csv", "/etc/passwd", "sub/../../outside.csv", ".", "nul\0.csv"])
+def test_a_path_outside_the_folder_is_refused(tmp_path: Path, path: str) -> None:
+    (tmp_path / "inside").mkdir()
+    (tmp_path / "outside.csv").write_text("account_id,date,score\n")
+
+    with pytest.raises(SettingsWrong):
+        source(make_tools(tmp_path / "inside"), path=path)
+
+
+def test_a_symlink_is_not_followed(tools: Tools, tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "nps.csv").write_text("account_id,date,score\n")
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    (tmp_path / "nps.csv").symlink_to(tmp_path / "real" / "nps.csv")
+
+    for path in ("nps.csv", "link/nps.csv"):
+        with pytest.raises(SettingsWrong, match="symlink"):
+            source(tools, path=path)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"surprise": 1},
+        {"event": None},
+        {"event": "no name"},
+        {"columns": {"account": "a"}},
+        {"account_key": {"is": "x"}},
+    ],
+)
+def test_wrong_settings_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        SourceSettings.model_validate(NPS | wrong)
+
+
+# --- accounts and scores
+
+
+def destination(tools: Tools, text: str | None = None, **more: Any) -> FileDestination:
+    if text is not None:
+        (tools.root / "accounts.csv").write_text(text)
+    return FileDestination(
+        "customers", DestinationSettings(accounts="accounts.csv", scores="scores.csv", **more), tools
+    )
+
+
+ACCOUNTS = """id,name,domain,seats,plan,renewal
+A1,Acme,https://www.acme.com/about; acme.de,50,pro,2026-06-01
+A2,Birch,birch.io,,free,
+A3,Cedar,,7,,2026-07-01
+"""
+
+
+def test_reads_accounts_with_their_attributes(tools: Tools) -> None:
+    attributes = {"seats": "seats", "account.plan": "plan", "renewal_date": "renewal"}
+
+    [accounts] = destination(tools, ACCOUNTS).accounts(where="", attributes=attributes)
+
+    assert accounts[0] == Account(
+        id="A1",
+        name="Acme",
+        domains=("acme.com", "acme.de"),
+        attributes={"seats": 50.0, "account.plan": "pro", "renewal_date": 20605.0},
+    )
+    assert accounts[1].attributes == {"seats": None, "account.plan": "free", "renewal_date": None}
+    assert [account.id for account in accounts] == ["A1", "A2", "A3"]
+
+
+def test_where_and_limit_choose_accounts(tools: Tools) -> None:
+    one = destination(tools, ACCOUNTS)
+
+    [chosen] = one.accounts(where="plan = 'pro' or seats::int < 10", attributes={})
+    [first] = one.accounts(where="", attributes={}, limit=1)
+
+    assert [account.id for account in chosen] == ["A1", "A3"]
+    assert [account.id for account in first] == ["A1"]
+
+
+@pytest.mark.parametrize(
+    "where", ["nonsense", "plan = ", "read_text('/etc/passwd') is null", "1); drop table rows; --"]
+)
+def test_a_where_that_is_no_condition_is_refused(tools: Tools, where: str) -> None:
+    with pytest.raises(SettingsWrong, match="accounts"):
+        list(destination(tools, ACCOUNTS).accounts(where=where, attributes={}))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("id,name\nA1,Acme\nA1,Again\n", "accounts.csv:2"),
+        ("id,name\n,Acme\n", "accounts.csv:2"),
+        ("id,name\nA1,Acme\nA2\n", "accounts.csv:3"),
+        ("key,name\nA1,Acme\n", "no column id"),
+    ],
+)
+def test_a_bad_row_refuses_the_accounts_file_as_a_whole(tools: Tools, text: str, words: str) -> None:
+    with pytest.raises(SettingsWrong, match=words):
+        list(destination(tools, text).accounts(where="", attributes={}))
+
+
+def test_writes_scores_that_it_reads_back_as_they_are(tools: Tools) -> None:
+    one = destination(tools, ACCOUNTS)
+    fields: dict[str, FieldValue] = {
+        "score": 79.04,
+        "tier": "green",
+        "reason": 'Weekly "active" users 41% of seats,\ndown 22 pts',
+        "tier_since": date(2026, 3, 1),
+        "scored_at": datetime(2026, 3, 2, 4, 5, 6, 789, tzinfo=UTC),
+        "coverage": 87.6,
+    }
+
+    [done, gone] = one.write([Write("A1", fields), Write("A9", {"score": 1.0})])
+
+    present = one.read(["A1", "A2", "A9"])
+    assert done.ok
+    assert done.confirmed == {
+        "score": 79.0,
+        "tier": "green",
+        "reason": 'Weekly "active" users 41% of seats, down 22 pts',
+        "tier_since": date(2026, 3, 1),
+        "scored_at": datetime(2026, 3, 2, 4, 5, 6, tzinfo=UTC),
+        "coverage": 88.0,
+    }
+    assert (gone.ok, gone.remedy) == (False, "gone")
+    assert set(present) == {"A1", "A2"}
+    assert {key: present["A1"][key] for key in fields} == done.confirmed
+    assert set(present["A2"].values()) == {None}
+    assert sorted(path.name for path in tools.root.iterdir()) == ["accounts.csv", "scores.csv"]
+
+
+def test_a_later_write_keeps_what_it_does_not_name(tools: Tools) -> None:
+    one = destination(tools, ACCOUNTS)
+    one.write([Write("A1", {"score": 10.0, "tier": "red"}), Write("A2", {"score": 20.0})])
+    one.write([Write("A1", {"score": None})])
+
+    present = one.read(["A1", "A2"])
+    [accounts] = one.accounts(where="", attributes={})
+
+    assert (present["A1"]["score"], present["A1"]["tier"], present["A2"]["score"]) == (None, "red", 20.0)
+    assert accounts[0].present["tier"] == "red"
+    assert one.calls["write"] == 2
+
+
+def test_a_file_of_somebody_elses_is_never_written_over(tools: Tools) -> None:
+    (tools.root / "scores.csv").write_text("customer,revenue\nA1,100\n")
+
+    with pytest.raises(SettingsWrong, match="something else"):
+        destination(tools, ACCOUNTS).write([Write("A1", {"score": 1.0})])
+
+    assert (tools.root / "scores.csv").read_text() == "customer,revenue\nA1,100\n"
+
+
+@given(st.floats(min_value=0, max_value=100), st.text(max_size=400))
+def test_canonical_is_stable(number: float, text: str) -> None:
+    one = FileDestination("x", DestinationSettings(accounts="a.csv", scores="s.csv"), make_tools(Path("/tmp")))
+    for field, value in (("score", number), ("reason", text)):
+        once = one.canonical(field, value)
+
+        assert one.canonical(field, once) == once
+        assert not isinstance(once, str) or 0 < len(once) <= 255
+
+
+def test_check_says_how_many_accounts_there_are(tools: Tools) -> None:
+    good = list(destination(tools, ACCOUNTS).check(where="plan = 'pro'", attributes={}))
+    bad = list(destination(tools).check(where="plan = 'gold'", attributes={}))
+
+    assert [(finding.ok, finding.message) for finding in good] == [
+        (True, "1 accounts"),
+        (True, "scores can be written"),
+    ]
+    assert not bad[0].ok
