@@ -66,10 +66,13 @@ class Accounts:
 def _at(record: Mapping[str, Any], path: str) -> Any:
     """The value at a dotted path, by names in any case, as SOQL does; None where a relation is empty."""
     value: Any = record
-    for name in path.lower().split("."):
+    for name in path.split("."):
         if not isinstance(value, Mapping):
             return None
-        value = next((found for key, found in value.items() if key.lower() == name), None)
+        if name in value:
+            value = value[name]
+        else:  # Salesforce answers in its own spelling of a name
+            value = next((found for key, found in value.items() if key.lower() == name.lower()), None)
     return value
 
 
