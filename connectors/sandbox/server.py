@@ -59,9 +59,9 @@ class Sandbox:
         self.world = World(accounts=accounts, seed=seed, start=clock.now() - timedelta(days=history_days))
         self.crm: dict[str, Any] = {}
         self._connections: dict[tuple[str, int], asyncio.Transport] = {}
+        self._doors = {vendor: self._door(vendor) for vendor in vendors}
         self._sockets = _listen(host, ports or [0] * len(vendors))
         self.urls = {vendor: _url(listener) for vendor, listener in zip(vendors, self._sockets, strict=True)}
-        self._doors = {vendor: self._door(vendor) for vendor in vendors}
         self._servers = [self._server(vendor) for vendor in vendors]
         self._thread = threading.Thread(target=self._serve, name="sandbox", daemon=True)
         self._thread.start()
@@ -170,7 +170,9 @@ def _listen(host: str, ports: Sequence[int]) -> list[socket.socket]:
     listeners: list[socket.socket] = []
     try:
         for port in ports:
-            listener = socket.socket(family, socket.SOCK_STREAM)
+            # the protocol by name: asyncio sets TCP_NODELAY only on sockets that say it, and without it each call
+            # waits 40 ms for a delayed acknowledgement
+            listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
             listeners.append(listener)
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind((host, port))
