@@ -243,13 +243,19 @@ def _rounded(wanted: Plan) -> str:
             for name, weight, _ in groups
         ]
         columns.append(f"{grid('(' + ' + '.join(means) + f') / {kind}_weight')} as {kind}_score")
-    for kind, column in (("coverage", "live_weight"), ("low", "live_points")):
-        terms = [
-            f"coalesce({times(weight, f'{name}__{column}')}, 0) / {number(sum(item.weight for item in items))}"
-            for name, weight, items in groups
-        ]
-        columns.append(f"{grid('(' + ' + '.join(terms) + f') / {whole}')} as {kind}")
+    weight, points = (_static(groups, column) for column in ("live_weight", "live_points"))
+    columns.append(f"{grid(f'({weight}) / {whole}')} as coverage")
+    columns.append(f"{grid(f'({points}) / {whole}')} as low")
+    columns.append(f"{grid(f'({points} + 100 * ({whole} - ({weight}))) / {whole}')} as high")
     return select(listed(["*", *columns]), "from totals")
+
+
+def _static(groups: Iterable[tuple[str, float, list[Scored]]], column: str) -> str:
+    """What dimensions have of something, each by its share of the whole scorecard's weight."""
+    return " + ".join(
+        f"coalesce({times(weight, f'{name}__{column}')}, 0) / {number(sum(item.weight for item in items))}"
+        for name, weight, items in groups
+    )
 
 
 def _scored(wanted: Plan) -> str:
@@ -266,7 +272,7 @@ def _scored(wanted: Plan) -> str:
     kept += [f"{name}__live_weight" for name, _, _ in _groups(wanted)]
     kept += [of_source(source, "behind") for source in wanted.sources]
     parts = [f"{grid(f'{_share(wanted, item)} * {item.name}__live')} as {item.name}__part" for item in items]
-    top = ["account, as_of, live_score, live_weight, coverage, low", tier, f"case {last} end as last_part"]
+    top = ["account, as_of, live_score, live_weight, coverage, low, high", tier, f"case {last} end as last_part"]
     return select(f"{listed(top)},\n  {filled(kept)},\n  {listed(parts)}", "from rounded")
 
 
@@ -283,12 +289,9 @@ def _scores(wanted: Plan) -> str:
         "tier, coverage",
         "case when live_score < low then live_score else low end as low",
         "case when live_score > high then live_score else high end as high",
-        "held",
+        f"{' or '.join(behind)} as held",
     ]
-    inner = select(
-        listed(["*", f"{grid('low + 100 * (1 - coverage)')} as high", f"{' or '.join(behind)} as held"]), "from scored"
-    )
-    return select(listed(columns), f"from {nested(inner, 's')}\norder by account, as_of")
+    return select(listed(columns), "from scored\norder by account, as_of")
 
 
 def _parts(wanted: Plan) -> str:

@@ -77,7 +77,9 @@ Patterns = Annotated[tuple[Pattern, ...], BeforeValidator(_listed), Field(min_le
 Number = Annotated[float, Field(ge=-1e12, le=1e12, allow_inf_nan=False)]
 Points = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
 Weight = Annotated[float, Field(gt=0, le=1_000_000, allow_inf_nan=False)]
-Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^\r\n]*$")]
+Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^\r\n]*$")]
+Label = Annotated[Line, StringConstraints(max_length=120)]
+Unit = Annotated[Line, StringConstraints(max_length=60)]
 
 
 class _Part(BaseModel):
@@ -118,9 +120,9 @@ class Measure(_Part):
     from_: Patterns | None = Field(default=None, alias="from")
     to: Patterns | None = None
     points: Annotated[dict[Number, Points], AfterValidator(_rising)] | None = None
-    label: Text | None = None
-    unit: Text | None = None
-    action: Text | None = None
+    label: Label | None = None
+    unit: Unit | None = None
+    action: Line | None = None
 
     @model_validator(mode="after")
     def _words_fit(self) -> Self:

@@ -8,6 +8,7 @@ from datetime import date, datetime, time, timedelta
 from typing import Any, NamedTuple
 
 import duckdb
+
 from scoring import Compiled, Part, Scorecard, compile
 
 TODAY = date(2026, 11, 20)
