@@ -128,7 +128,7 @@ class Vendor:
         return list(answer.json())
 
     def grant(self, name: str, *, edit: bool = True) -> None:
-        row = {"ParentId": PROFILE_SET, "SobjectType": "Account", "Field": f"Account.{name}"}
+        row: dict[str, object] = {"ParentId": PROFILE_SET, "SobjectType": "Account", "Field": f"Account.{name}"}
         row |= {"PermissionsRead": True, "PermissionsEdit": edit}
         assert self.http.post("sobjects/FieldPermissions", json=row).status_code == 201
 
@@ -266,11 +266,8 @@ def test_the_daily_allowance_ends_and_comes_back_a_day_later(vendor: Vendor) -> 
     vendor.org.calls_left = 2
     assert client.restful("limits")["DailyApiRequests"] == {"Max": 100_000, "Remaining": 1}
     client.restful("limits")
-    with pytest.raises(SalesforceRefusedRequest) as refusal:
+    with pytest.raises(SalesforceRefusedRequest, match=r"TotalRequests Limit exceeded.*REQUEST_LIMIT_EXCEEDED"):
         client.restful("limits")
-    assert refusal.value.content == [
-        {"message": "TotalRequests Limit exceeded.", "errorCode": "REQUEST_LIMIT_EXCEEDED"}
-    ]
     vendor.clock.sleep(24 * 3600 + 1, threading.Event())
     vendor.http.headers["Authorization"] = f"Bearer {vendor.token().json()['access_token']}"
     assert vendor.http.get("limits").status_code == 200

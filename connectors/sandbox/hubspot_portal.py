@@ -1,0 +1,207 @@
+"""The simulated HubSpot account: its companies, their properties and owners, and what a company looks like."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from connectors.clock import Clock
+from connectors.sandbox.crm import Allowance, Record, Store, Written, salesforce_id, today, within
+from connectors.sandbox.faults import Profile
+from connectors.sandbox.hubspot_properties import Property, held, stamped
+from connectors.sandbox.world import Company, World
+
+PORTAL = 147_000_001
+TIME_ZONE = ZoneInfo("America/New_York")
+DAILY_CALLS, TEN_SECONDS_CALLS, SEARCHES = 650_000, 190, 5
+FIRST_ID = 40_000_000_000
+APP_ID, APP_USER, HUMAN_USER = "18221010", 88_000_001, 88_000_002
+DEFAULTS = ("createdate", "domain", "hs_lastmodifieddate", "hs_object_id", "name")
+ALWAYS = ("createdate", "hs_lastmodifieddate", "hs_object_id")
+SOURCES = {"api": ("INTEGRATION", APP_ID, APP_USER), "human": ("CRM_UI", f"userId:{HUMAN_USER}", HUMAN_USER)}
+IMPORTED = ("IMPORT", "1", HUMAN_USER)
+LINKED = 10, 7  # seven companies of ten carry the id of their Salesforce account
+
+
+def _stages() -> tuple[dict[str, Any], ...]:
+    names = "subscriber lead marketingqualifiedlead salesqualifiedlead opportunity customer evangelist other".split()
+    return tuple(option(name, name.capitalize(), place) for place, name in enumerate(names))
+
+
+def option(value: str, label: str, order: int) -> dict[str, Any]:
+    return {"label": label, "value": value, "displayOrder": order, "hidden": False}
+
+
+def _plans() -> tuple[dict[str, Any], ...]:
+    return tuple(option(name, name.capitalize(), place) for place, name in enumerate(("free", "pro", "enterprise")))
+
+
+BUILT_IN = (
+    Property("name", "Company name", "string", "text"),
+    Property("domain", "Company Domain Name", "string", "text"),
+    Property("website", "Website URL", "string", "text"),
+    Property("description", "Description", "string", "textarea"),
+    Property("city", "City", "string", "text"),
+    Property("annualrevenue", "Annual Revenue", "number", "number"),
+    Property("lifecyclestage", "Lifecycle Stage", "enumeration", "radio", options=_stages(), external=True),
+    Property("hubspot_owner_id", "Company owner", "enumeration", "select", group="sales_properties", external=True),
+    Property("createdate", "Create Date", "datetime", "date", read_only=True),
+    Property("hs_lastmodifieddate", "Last Modified Date", "datetime", "date", group="company_activity", read_only=True),
+    Property("hs_object_id", "Record ID", "number", "number", read_only=True),
+    Property("hs_merged_object_ids", "Merged Company IDs", "enumeration", "checkbox", read_only=True, external=True),
+)
+OWN = (
+    Property("external_id", "External id", "string", "text", unique=True, built_in=False),
+    Property("salesforceaccountid", "Salesforce Account ID", "string", "text", group="salesforceinformation"),
+    Property("seats", "Seats", "number", "number", built_in=False),
+    Property("plan", "Plan", "enumeration", "select", options=_plans(), built_in=False),
+    Property("arr", "ARR", "number", "number", built_in=False),
+    Property("renewal_date", "Renewal date", "date", "date", built_in=False),
+)
+GROUPS = {
+    "companyinformation": "Company information",
+    "company_activity": "Company activity",
+    "sales_properties": "Sales properties",
+    "salesforceinformation": "Salesforce information",
+}
+
+
+class Portal(Store):
+    """The account as a private app finds it. Companies are kept in the order of their ids."""
+
+    def __init__(self, world: World, clock: Clock, faults: Profile) -> None:
+        super().__init__(clock, faults, daily=Allowance(DAILY_CALLS, today(TIME_ZONE)))
+        self.rolling = Allowance(TEN_SECONDS_CALLS, within(timedelta(seconds=10)))
+        self.searching = Allowance(SEARCHES, within(timedelta(seconds=1)))
+        self.tokens = {"sandbox-hubspot"}
+        self.expired: set[str] = set()
+        self.properties = {one.name: one for one in (*BUILT_IN, *OWN)}
+        self.archived_properties: set[str] = set()
+        self.groups = dict(GROUPS)
+        people = dict.fromkeys(company.owner for company in world.companies)
+        self.owners = {str(71_000_000 + number): owner for number, owner in enumerate(people)}
+        self.unique: dict[str, dict[str, str]] = {}
+        self.order: list[str] = []
+        self.search_lag = timedelta(seconds=0)
+        self.batches = 0
+        owner_ids = {owner: number for number, owner in self.owners.items()}
+        for company in world.companies:
+            fields = _company(company, owner_ids)
+            self.add(fields["hs_object_id"], fields, created=company.created)
+
+    def add(self, record: str, fields: Record, *, created: datetime) -> str:
+        super().add(record, fields, created=created)
+        for name, value in fields.items():
+            self._index(record, name, value)
+        self.order.insert(bisect_right(self.order, int(record), key=int), record)
+        return record
+
+    def after(self, record: int, most: int, *, archived: bool = False) -> list[str]:
+        """The next ids beyond this one, at most so many."""
+        found: list[str] = []
+        for at in range(bisect_right(self.order, record, key=int), len(self.order)):
+            one = self.order[at]
+            if (one in self.deleted and one not in self.merged) if archived else self.here(one):
+                found.append(one)
+                if len(found) == most:
+                    break
+        return found
+
+    def found(self, given: str, id_property: str | None) -> str | None:
+        """The company of this id, or of this value of a unique property."""
+        record = self.unique.get(id_property, {}).get(given) if id_property else given
+        return record if record is not None and self.here(record) else None
+
+    def write(self, record: str, fields: Any, *, by: str, call: int = 0) -> None:
+        for name, value in fields.items():
+            self._unindex(record, name)
+            self._index(record, name, value)
+        super().write(record, fields, by=by, call=call)
+
+    def _index(self, record: str, name: str, value: Any) -> None:
+        if name in self.properties and self.properties[name].unique and value:
+            self.unique.setdefault(name, {})[value] = record
+
+    def _unindex(self, record: str, name: str) -> None:
+        held_by = self.unique.get(name, {})
+        value = self.records[record].get(name)
+        if value is not None and held_by.get(value) == record:
+            del held_by[value]
+
+    def coerced(self, field: str, value: Any) -> str:
+        return held(self.properties[field], value)
+
+    def stamp(self, record: str, written: Written) -> None:
+        self.records[record]["hs_lastmodifieddate"] = stamped(written.at)
+
+    def merge(self, loser: str, winner: str) -> None:
+        super().merge(loser, winner)
+        merged = [one for one in self.records[winner].get("hs_merged_object_ids", "").split(";") if one]
+        self.records[winner]["hs_merged_object_ids"] = ";".join([*merged, loser])
+
+    def value(self, record: str, name: str) -> str | None:
+        """The property's value; None when it is unset, or no property."""
+        if name not in self.properties:
+            return None
+        return self.records[record].get(name) or None
+
+    def shown(
+        self, record: str, names: Iterable[str], *, histories: Sequence[str] = (), extra: Record | None = None
+    ) -> dict[str, Any]:
+        """A company as the API writes it: the named properties and those that always come along."""
+        wanted = dict.fromkeys([*names, *histories, *ALWAYS])
+        values = {name: self.value(record, name) for name in wanted if name in self.properties}
+        body: dict[str, Any] = {
+            "id": record,
+            "properties": dict(sorted((values | (extra or {})).items())),
+            "createdAt": stamped(self.created[record]),
+            "updatedAt": stamped(self.modified[record]),
+            "archived": record in self.deleted,
+            "url": f"https://app.hubspot.com/contacts/{PORTAL}/record/0-2/{record}",
+        }
+        if histories:
+            known = (name for name in histories if name in self.properties)
+            body["propertiesWithHistory"] = {name: self._history(record, name) for name in known}
+        if record in self.deleted:
+            body["archivedAt"] = stamped(self.modified[record])
+        return body
+
+    def _history(self, record: str, name: str) -> list[dict[str, Any]]:
+        """Every value the property had, the newest first, and who wrote it."""
+        return [_past(name, written) for written in reversed(self.history.get((record, name), ()))]
+
+
+def _past(name: str, written: Written) -> dict[str, Any]:
+    source, source_id, user = SOURCES.get(written.by, IMPORTED)
+    return {
+        "value": written.fields[name],
+        "timestamp": stamped(written.at),
+        "sourceType": source,
+        "sourceId": source_id,
+        "updatedByUserId": user,
+    }
+
+
+def _company(company: Company, owners: dict[str, str]) -> Record:
+    created = stamped(company.created)
+    fields = {
+        "hs_object_id": str(FIRST_ID + company.number * 7919),
+        "name": company.name,
+        "domain": company.domain,
+        "website": company.domain,
+        "lifecyclestage": "customer" if company.customer else "lead",
+        "createdate": created,
+        "hs_lastmodifieddate": created,
+        "hubspot_owner_id": owners[company.owner],
+        "external_id": company.external_id,
+        "seats": str(company.seats),
+        "plan": company.plan,
+        "arr": f"{company.arr:.2f}",
+        "renewal_date": company.renewal.isoformat(),
+    }
+    if company.number % LINKED[0] < LINKED[1]:
+        fields["salesforceaccountid"] = salesforce_id("001", company.number)
+    return fields
