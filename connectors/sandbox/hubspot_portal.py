@@ -51,7 +51,7 @@ BUILT_IN = (
     Property("createdate", "Create Date", "datetime", "date", read_only=True),
     Property("hs_lastmodifieddate", "Last Modified Date", "datetime", "date", group="company_activity", read_only=True),
     Property("hs_object_id", "Record ID", "number", "number", read_only=True),
-    Property("hs_merged_object_ids", "Merged Company IDs", "enumeration", "checkbox", read_only=True, external=True),
+    Property("hs_merged_object_ids", "Merged Company IDs", "enumeration", "checkbox", read_only=True),
 )
 OWN = (
     Property("external_id", "External id", "string", "text", unique=True, built_in=False),
