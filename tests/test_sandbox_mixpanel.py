@@ -35,7 +35,7 @@ def sandbox(clock: SteppedClock) -> Iterator[Sandbox]:
 
 @pytest.fixture
 def client(sandbox: Sandbox) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=sandbox.urls["mixpanel"], auth=MIXPANEL_ACCOUNT) as opened:
+    with httpx.Client(base_url=sandbox.urls["mixpanel"], auth=MIXPANEL_ACCOUNT, verify=False) as opened:
         yield opened
 
 
