@@ -54,26 +54,24 @@ def _shadowed() -> Iterator[Finding]:
 
 def _unfed(worker: Worker) -> Iterator[Finding]:
     """Measures whose events no source can yield: they will always be missing."""
-    accounts = worker.state.accounts()
-    names = worker.basis(accounts, worker.links(accounts)).names
-    yield from unfed(worker.settings.scorecard, {pattern for patterns in names.values() for pattern in patterns})
+    card = worker.settings.scorecard
+    named = f"{card.name} {card.version}"
+    names = worker.basis((), worker.links(())).names
+    if not all(names[source] for source in worker.sources):
+        yield Finding("scorecard", True, f"{named}: which measures have a source is known after the first run")
+        return
+    lacking = unfed(card, {pattern for patterns in names.values() for pattern in patterns})
+    told = f"no source yields the events of {', '.join(lacking)}; they stay missing and their weight is shared out"
+    yield Finding("scorecard", True, f"{named}: {told if lacking else 'every measure has a source'}")
 
 
-def unfed(scorecard: Scorecard, patterns: set[str]) -> Iterator[Finding]:
-    """One finding for a scorecard: all its measures are fed, or which are not."""
-    missing = [
+def unfed(scorecard: Scorecard, patterns: set[str]) -> list[str]:
+    """The measures whose own events meet none of these names and patterns."""
+    return [
         name
         for name, measure in scorecard.measures.items()
-        for wanted in (measure.events, measure.opens, measure.closes, measure.from_, measure.to)
-        if wanted and not any_overlap(wanted, patterns)
-    ]
-    if missing:
-        named = ", ".join(dict.fromkeys(missing))
-        yield Finding(
-            "scorecard",
-            True,
-            f"no source yields the events of {named}: these stay missing and their weight is shared out",
-            "add a source or an attribute for them, or take them out of the scorecard",
+        if any(
+            wanted and not any_overlap(wanted, patterns)
+            for wanted in (measure.events, measure.opens, measure.closes, measure.from_, measure.to)
         )
-    else:
-        yield Finding("scorecard", True, f"{scorecard.name} {scorecard.version}: every measure has a source")
+    ]

@@ -49,7 +49,7 @@ def check(path: Path, *, as_json: bool) -> int:
             found.append(finding)
             if not as_json:
                 mark, style = ("ok  ", "") if finding.ok else ("FIX ", "red")
-                remedy = f" -> {finding.remedy}" if finding.remedy else ""
+                remedy = f" -> {finding.remedy}" if finding.remedy and not finding.ok else ""
                 say(f"{mark} {finding.place}: {finding.message}{remedy}", style)
     if as_json:
         put_json({"ok": all(item.ok for item in found), "findings": [item._asdict() for item in found]})

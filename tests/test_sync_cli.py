@@ -1,0 +1,207 @@
+"""The command line: two files and no CRM from start to end, exit codes, and one line for what is wrong."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sync import cli
+
+SETTINGS = """\
+home: customers
+accounts: {attributes: {seats: seats}}
+sources:
+  product: {kind: file, path: events.csv, columns: {account: account, user: user, event: event, at: at}}
+destinations:
+  customers: {kind: file, accounts: accounts.csv, scores: scores.csv}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bellwether.yaml").write_text(SETTINGS)
+    (tmp_path / "accounts.csv").write_text("id,name,domain,seats\na1,Alder,alder.example,4\nb2,Bi\u202erch,,10\n")
+    today = datetime.now(UTC).date()
+    rows = [
+        f"a1,u{user},{name},{today - timedelta(days=day)}T08:00:00Z"
+        for day in range(1, 80)
+        for user in range(3)
+        for name in ("login", "feature.export", "feature.api", "ticket.created")
+    ]
+    (tmp_path / "events.csv").write_text("\n".join(["account,user,event,at", *rows]) + "\n")
+    return tmp_path
+
+
+def _call(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
+    """Run a command in this process: its exit code, standard output and standard error."""
+    code = 0
+    argv, sys.argv = sys.argv, ["bellwether", *words]
+    try:
+        cli.main()
+    except SystemExit as left:
+        code = int(left.code or 0)
+    finally:
+        sys.argv = argv
+    said = capsys.readouterr()
+    return code, said.out, said.err
+
+
+def _json(capsys: pytest.CaptureFixture[str], *words: str) -> Any:
+    code, out, err = _call(capsys, *words, "--json")
+    assert code == 0, err
+    return json.loads(out)
+
+
+def test_two_files_become_scores_on_the_screen_and_in_a_file(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = _call(capsys, "run")
+    assert code == 0, err
+    assert "customers: 2 written" in out
+    code, out, _ = _call(capsys, "scores")
+    assert "Alder" in out
+    assert "\u202e" not in out  # a name from outside cannot turn the line around
+    lines = (folder / "scores.csv").read_text().splitlines()
+    assert lines[0].startswith("account,score,tier")
+    assert len(lines) == 3
+
+
+def test_contributions_sum_to_the_score_in_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _call(capsys, "run")
+    documents = _json(capsys, "scores")
+    assert [document["account"] for document in documents] == ["a1", "b2"]
+    for document in documents:
+        assert set(document) >= {
+            "account",
+            "name",
+            "scorecard",
+            "version",
+            "as_of",
+            "score",
+            "tier",
+            "coverage",
+            "parts",
+        }
+        parts = [part["contribution"] for part in document["parts"] if part["contribution"] is not None]
+        assert sum(parts) == document["score"]
+
+
+def test_scores_of_one_account_and_of_a_day_write_nothing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _call(capsys, "run")
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.parquet")}
+    day = (datetime.now(UTC).date() - timedelta(days=20)).isoformat()
+    (document,) = _json(capsys, "scores", "--account", "a1", "--as-of", day)
+    assert document["as_of"] == day
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*.parquet")} == before
+
+
+def test_explain_names_the_parts_the_links_and_the_records(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _call(capsys, "run")
+    document = _json(capsys, "explain", "alder")
+    assert document["account"] == "a1"
+    assert document["links"] == [{"source": "product", "key": "a1", "how": "crm_id"}]
+    assert document["deliveries"][0]["status"] == "confirmed"
+    assert document["reason"]
+    code, out, _ = _call(capsys, "explain", "a1")
+    assert code == 0
+    assert "weekly_active" in out
+
+
+def test_status_tells_of_passes_sources_and_matching(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _call(capsys, "run")
+    document = _json(capsys, "status")
+    assert document["runs"][0]["status"] == "done"
+    assert document["deliveries"] == [{"destination": "customers", "status": "confirmed", "records": 2}]
+    assert document["matching"]["accounts"] == 2
+    assert document["failed"] == []
+
+
+def test_the_printed_sql_is_what_is_run(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _call(capsys, "run")
+    code, out, _ = _call(capsys, "scores", "--sql")
+    assert code == 0
+    assert "weekly_active" in out
+    assert "scored as" in out
+
+
+def test_a_dry_run_writes_no_scores(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    report = _json(capsys, "run", "--dry-run")
+    assert {d["field"] for d in report["differences"]} >= {"score", "tier", "reason"}
+    assert not (folder / "scores.csv").exists()
+
+
+def test_only_pull_and_only_score_deliver_nothing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _json(capsys, "run", "--only", "pull")["scored"] == {}
+    report = _json(capsys, "run", "--only", "score")
+    assert sum(report["scored"].values()) == 2
+    assert report["delivered"] == {}
+    assert not (folder / "scores.csv").exists()
+
+
+def test_init_writes_once_and_check_says_what_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert _call(capsys, "init")[0] == 0
+    assert (tmp_path / ".env.example").exists()
+    code, _, err = _call(capsys, "init")
+    assert (code, "--force writes over it" in err) == (2, True)
+    code, _, err = _call(capsys, "check")
+    assert code == 2
+    assert "needs the environment variable BELLWETHER_SALT" in err
+
+
+def test_check_says_a_line_for_each_thing_it_looked_at(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    document = _json(capsys, "check")
+    assert document["ok"]
+    (folder / "events.csv").unlink()
+    code, out, _ = _call(capsys, "check")
+    assert code == 1
+    assert "FIX  sources.product" in out
+
+
+def test_a_file_that_went_away_is_one_line_and_exit_code_1(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "events.csv").unlink()
+    code, out, err = _call(capsys, "run")
+    assert code == 1
+    assert "events.csv" in err
+    assert "Traceback" not in out + err
+    assert "customers: 2 written" in out or "unscored" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["run", "--config", "nowhere.yaml"], "nowhere.yaml is not there; `bellwether init` writes"),
+        (["scores", "--as-of", "yesterday"], "is not a day; write it as 2026-01-31"),
+        (["explain", "nobody"], "no account has the id or name"),
+        (["run", "--only", "everything"], "Invalid value"),
+        (["fly"], "No such command"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_exit_code_2(
+    folder: Path, capsys: pytest.CaptureFixture[str], words: list[str], complaint: str
+) -> None:
+    code, _, err = _call(capsys, *words)
+    assert code == 2
+    assert complaint in " ".join(err.split())
+
+
+def test_the_installed_command_takes_its_settings_from_the_environment(folder: Path) -> None:
+    command = Path(sys.executable).parent / "bellwether"
+    done = subprocess.run(
+        [command, "run", "--only", "pull", "--json"],
+        cwd="/",
+        env={"BELLWETHER_CONFIG": str(folder / "bellwether.yaml"), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["pulled"]["product"]["written"] > 0
