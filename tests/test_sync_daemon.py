@@ -1,0 +1,166 @@
+"""The daemon as a real process beside the sandbox: it works, answers, ends in time, and starts again where it was."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+import pytest
+
+from connectors.clock import FastClock
+from connectors.sandbox import Sandbox
+from sync.rehearsal import settings_for
+from sync.settings import load
+from sync.worker import opened
+
+START = datetime(2026, 11, 2, 6, tzinfo=UTC)
+SPEED = 3600.0  # an hour a second
+ACCOUNTS = 12
+
+
+class Daemon:
+    """A running `bellwether daemon` and the port it answers on."""
+
+    def __init__(self, folder: Path) -> None:
+        command = [Path(sys.executable).parent / "bellwether", "daemon"]
+        self._log = (folder / "daemon.log").open("ab")
+        self._at = self._log.tell()
+        self._path = folder / "daemon.log"
+        self.process = subprocess.Popen(command, cwd=folder, stderr=self._log, stdout=subprocess.DEVNULL)
+        self.port = int(self._wait_for("daemon started")["port"])
+
+    def lines(self) -> list[dict[str, object]]:
+        text = self._path.read_bytes()[self._at :].decode()
+        return [json.loads(line) for line in text.splitlines() if line.endswith("}")]
+
+    def _wait_for(self, event: str) -> dict[str, object]:
+        for _ in range(600):
+            found = [line for line in self.lines() if line["event"] == event]
+            if found:
+                return found[0]
+            assert self.process.poll() is None, self._path.read_text()
+            time.sleep(0.05)
+        raise AssertionError(f"no {event!r} in {self._path.read_text()}")
+
+    def get(self, path: str) -> httpx.Response:
+        return httpx.get(f"http://127.0.0.1:{self.port}{path}", timeout=5)
+
+    def wait_until_ready(self) -> None:
+        for _ in range(600):
+            if self.get("/readyz").status_code == 200:
+                return
+            time.sleep(0.1)
+        raise AssertionError(self._path.read_text())
+
+    def end(self, number: signal.Signals) -> int:
+        self.process.send_signal(number)
+        try:
+            return self.process.wait(timeout=30)
+        finally:
+            self._log.close()
+
+
+@contextmanager
+def _company(folder: Path) -> Iterator[Sandbox]:
+    """A sandbox whose fields are there, and settings in `folder` that share its clock."""
+    epoch = time.time()
+    clock = FastClock(START, SPEED, epoch)
+    with Sandbox(accounts=ACCOUNTS, seed=3, clock=clock, history_days=60) as box:
+        (folder / "bellwether.yaml").write_text(
+            settings_for(box.urls)
+            + f"clock: {{start: {START.isoformat()}, speed: {SPEED}, epoch: {epoch!r}}}\n"
+            + "daemon: {port: 0, every: 15m}\n"
+        )
+        with opened(load(folder / "bellwether.yaml")) as worker:
+            for destination in worker.destinations.values():
+                for change in destination.plan():
+                    change.apply()
+        yield box
+
+
+def _tiers(folder: Path) -> dict[str, dict[str, object]]:
+    """What the two CRMs hold, by destination and record."""
+    with opened(load(folder / "bellwether.yaml")) as worker:
+        known = {name: worker.state.deliveries(name) for name in worker.destinations}
+        return {
+            name: {record: values.get("tier") for record, values in part.read(list(known[name])).items()}
+            for name, part in worker.destinations.items()
+        }
+
+
+@pytest.fixture
+def daemon(tmp_path: Path) -> Iterator[tuple[Path, Sandbox]]:
+    with _company(tmp_path) as box:
+        yield tmp_path, box
+
+
+def test_works_answers_and_ends_on_sigterm(daemon: tuple[Path, Sandbox]) -> None:
+    folder, _box = daemon
+    running = Daemon(folder)
+    try:
+        running.wait_until_ready()
+        assert running.get("/healthz").text == "alive\n"
+        metrics = running.get("/metrics").text
+    finally:
+        code = running.end(signal.SIGTERM)
+    assert code == 0
+    assert 'bellwether_accounts{tier="green"}' in metrics
+    with opened(load(folder / "bellwether.yaml")) as worker:
+        accounts = worker.state.accounts()
+        written = re.search(r'bellwether_rows_total{destination="salesforce",outcome="written"} (\d+)', metrics)
+        assert written
+        assert int(written[1]) >= len(accounts) > 0
+        for row in accounts:
+            assert row.id not in metrics
+            assert row.name not in metrics
+    tiers = _tiers(folder)
+    assert len(tiers["salesforce"]) == len(accounts)
+    assert set(tiers["salesforce"].values()) <= {"green", "yellow", "red"}
+
+
+def test_killed_at_any_moment_it_starts_again_and_neither_loses_nor_doubles(daemon: tuple[Path, Sandbox]) -> None:
+    folder, _box = daemon
+    for wait in (0.2, 0.7, 1.3):
+        running = Daemon(folder)
+        time.sleep(wait)
+        running.end(signal.SIGKILL)
+    # the lease of the dead worker runs out in simulated minutes, which are fractions of a second
+    running = Daemon(folder)
+    try:
+        running.wait_until_ready()
+    finally:
+        assert running.end(signal.SIGTERM) == 0
+    with opened(load(folder / "bellwether.yaml")) as worker:
+        with worker.log.connect(spill=worker.spill) as connection:
+            doubled = connection.execute(
+                "select count(*) - count(distinct (source, id)), count(*) > 0 from events"
+            ).fetchall()
+        assert doubled == [(0, True)]
+        for name in worker.destinations:
+            assert {item.status for item in worker.state.deliveries(name).values()} == {"confirmed"}
+        assert set(worker.state.deliveries("salesforce")) == {row.id for row in worker.state.accounts()}
+
+
+def test_a_person_at_the_terminal_waits_for_the_daemon(daemon: tuple[Path, Sandbox]) -> None:
+    folder, _box = daemon
+    with opened(load(folder / "bellwether.yaml")) as worker:
+        assert worker.state.take_lease("the daemon", now=worker.clock.now(), seconds=10_000_000)
+        done = subprocess.run(
+            [Path(sys.executable).parent / "bellwether", "run"],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert "another worker is at work on this state" in done.stderr
