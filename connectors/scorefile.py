@@ -136,7 +136,8 @@ class FileDestination:
             rows.require([key, *attributes], file=file, place=place)
             for bad in rows.rejected:
                 raise SettingsWrong(f"{bad.place} cannot be read: {bad.reason}", place=place)
-            odd = f"select min(__line) from rows group by {named(key)} having count(*) > 1 or {named(key)} is null limit 1"
+            twice = f"count(*) > 1 or {named(key)} is null"
+            odd = f"select min(__line) from rows group by {named(key)} having {twice} limit 1"
             for (line,) in connection.execute(odd).fetchall():
                 raise SettingsWrong(f"{file}:{line} has an id that is blank or not its own", place=place)
             yield connection, rows

@@ -77,9 +77,10 @@ class Rows:
 
 @contextmanager
 def opened(path: Path, *, spill: Path, timezone: str, place: str) -> Iterator[tuple[duckdb.DuckDBPyConnection, Rows]]:
-    """A database with the file as table `rows`: its columns as text, and `__line`, where it stands (line breaks in cells not counted).
+    """A database with the file as table `rows`: its columns as text, and `__line`, where each row stands.
 
-    One thread and a small memory limit; what does not fit goes to `spill`. Afterwards it can read nothing else.
+    Line breaks inside cells are not counted. One thread and a small memory limit; what does not fit goes to `spill`.
+    Afterwards it can read nothing else.
     """
     readable(path, place)
     config: Config = {"threads": 1, "memory_limit": MEMORY, "temp_directory": str(spill)}

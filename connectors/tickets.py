@@ -1,9 +1,9 @@
 """What a Zendesk ticket says, as dated facts; pure.
 
-A ticket export row is the ticket of *today*. What its own dates vouch for (created, solved, first reply) is
-dated by them. The rest (priority, reopens, escalation, rating) has no date; it was already true when the
-row was last updated, so the change is dated then, and never moved: `Mark` remembers what of a ticket has
-been told.
+A ticket export row is the ticket of *today*. What its own dates vouch for (created, solved, first reply) is dated by
+them. The rest (priority, reopens, escalation, rating) has no date; but it was already true when the row was last
+updated, so it is dated then, which is never too early. It is told once and never moved: `Mark` remembers what of a
+ticket has been told.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ class Escalation(NamedTuple):
 
     tags: frozenset[str]
     priorities: frozenset[str]
-    groups: frozenset[int]
+    groups: frozenset[str]
 
     def holds(self, row: Row) -> bool:
         return (
             row.get("priority") in self.priorities
-            or row.get("group_id") in self.groups
+            or str(row.get("group_id")) in self.groups
             or not self.tags.isdisjoint(row.get("tags") or ())
         )
 
@@ -189,31 +189,32 @@ class Reader:
     def read(self, rows: Iterable[Row], users: Iterable[Row], marks: dict[str, Any], seen: int | None) -> Page:
         """The facts of these rows; `marks` is brought up to date.
 
-        A deleted ticket's facts are all retracted: most deletions are spam, duplicates and tests, and what
-        is left of such a ticket is a husk without words or dates. A ticket that comes twice counts as it
-        came last.
+        A deleted ticket's facts are all retracted (unless this is the first reading, which told none): most deletions
+        are spam, duplicates and tests, and what is left is a husk. A ticket that comes twice counts as it came last.
         """
-        known = {user.get("id"): user for user in users}
-        latest = {str(row["id"]): row for row in rows}
+        known = {user["id"]: user for user in users if "id" in user}
+        latest = {str(row["id"]): row for row in rows if "id" in row}
         events: list[Event] = []
+        gone: list[str] = []
         rejected: list[Rejected] = []
         counts: Counter[str] = Counter()
         for number, row in latest.items():
             key = account_key(row, known, self.ignored)
             if row.get("status") == "deleted":
-                marks.pop(number, None)
+                if marks.pop(number, None) or seen is not None:
+                    gone.append(number)
             elif key is None:
                 counts["tickets_without_customer"] += 1
             else:
                 try:
                     events += self._facts(row, key, marks, seen, counts)
                 except (AttributeError, KeyError, TypeError, ValueError) as error:
-                    rejected.append(Rejected(f"ticket {number}", f"a field is missing or odd ({error!r:.80})"))
+                    rejected.append(Rejected(f"ticket {number}", odd(error)))
         keys = sorted({event.account_key for event in events if event.account_key.startswith("domain:")})
         return Page(
             events=events,
             keys=[domain_key(self.source, key) for key in keys],
-            retracts=[number for number, row in latest.items() if row.get("status") == "deleted"],
+            retracts=gone,
             rejected=rejected,
             counts=counts,
         )
@@ -223,8 +224,7 @@ class Reader:
         told = Mark(*marks[number]) if number in marks else None
         found = mark(row, key, self.escalation)
         events = list(dated(self.source, row, key, found.reopens))
-        # A closed ticket is forgotten, and comes again when the vendor touches it: what it had to tell is
-        # told.
+        # A closed ticket is forgotten, and comes again when the vendor touches it: what it had to tell is told.
         if told or not closed or seen is None or events[0].occurred_at.timestamp() > seen:
             events += undated(self.source, row, told, found, history=self.history)
         if self.score and (told is None or told.account_key != key):
@@ -241,6 +241,11 @@ class Reader:
             yield Event(self.source, f"{row['id']}/sentiment", key, None, "ticket.sentiment", at, value)
         elif words:
             counts["unscored_texts"] += 1
+
+
+def odd(error: Exception) -> str:
+    """Why a row was refused, without what is in it."""
+    return f"a field is missing or not what it should be ({type(error).__name__})"
 
 
 def domain_key(source: str, key: str) -> Key:

@@ -79,7 +79,9 @@ class Zendesk:
         self.names = _names(settings)
         self._reader = tickets.Reader(
             source=name,
-            escalation=tickets.Escalation(**settings.escalated.model_dump()),
+            escalation=tickets.Escalation(
+                settings.escalated.tags, settings.escalated.priorities, frozenset(map(str, settings.escalated.groups))
+            ),
             ignored=frozenset(domain.lower() for domain in settings.ignore_domains),
             history=settings.history,
             score=sentiment if settings.sentiment else None,
@@ -148,9 +150,10 @@ class Zendesk:
 
     def _export(self, path: str, params: Mapping[str, Any], rows: str) -> dict[str, Any]:
         body = self._rest.get_json(f"/api/v2/incremental/{path}.json", params=params, label=rows)
-        if not isinstance(body, dict) or not isinstance(body.get(rows), list):
+        found = body.get(rows) if isinstance(body, dict) else None
+        if not isinstance(found, list) or not all(isinstance(row, dict) for row in found):
             raise AgainNow(f"the export answered without {rows}", place=self._rest.place)
-        return body
+        return dict(body)
 
     def _timed(self, rows: str, at: Cursor, first: int, now: datetime) -> Iterator[dict[str, Any]]:
         """The pages of a time-based export; `at` holds the second in which the next one begins.
@@ -161,22 +164,23 @@ class Zendesk:
         while True:
             body = self._export(rows, {"start_time": start}, rows)
             end = int(body.get("end_time") or 0)
-            last = _ended(body) or end <= start
-            start = at[rows] = max(start, end)
+            # A second is never split between pages, so one that fills a page has been read whole.
+            start = at[rows] = max(end, start if _ended(body) else start + 1)
             yield body
-            if last:
+            if _ended(body) or not body[rows]:
                 return
 
-    def _streamed(self, rows: str, at: Cursor, first: int, include: str) -> Iterator[dict[str, Any]]:
+    def _streamed(self, rows: str, at: Cursor, first: int, **more: str) -> Iterator[dict[str, Any]]:
         """The pages of a cursor-based export; `at` holds the cursor, which outlives the end of the stream."""
         while True:
             place = {"cursor": at[rows]} if rows in at else {"start_time": first}
-            body = self._export(f"{rows}/cursor", {**place, "include": include}, rows)
+            body = self._export(f"{rows}/cursor", {**place, **more}, rows)
             after = body.get("after_cursor")
-            last = _ended(body) or not after or after == at.get(rows)
-            at[rows] = after or at.get(rows)
+            stuck = not after or after == at.get(rows)
+            if after:
+                at[rows] = after
             yield body
-            if last:
+            if _ended(body) or stuck:
                 return
 
     def _organizations(self, at: Cursor, now: datetime) -> Iterator[Page]:
@@ -195,7 +199,7 @@ class Zendesk:
         return Key(self.name, str(row["id"]), row.get("name"), domains, held)
 
     def _users(self, at: Cursor) -> Iterator[Page]:
-        for body in self._streamed("users", at, 1, ""):
+        for body in self._streamed("users", at, 1):
             alone = (row for row in body["users"] if row.get("organization_id") is None)
             found = {tickets.domain_of(row, self._reader.ignored) for row in alone}
             keys = [tickets.domain_key(self.name, f"domain:{domain}") for domain in found if domain]
@@ -203,7 +207,7 @@ class Zendesk:
 
     def _tickets(self, at: Cursor, start: datetime, now: datetime) -> Iterator[Page]:
         first = int(min(start, now - NEWEST_START).timestamp())
-        for body in self._streamed("tickets", at, first, "metric_sets,users"):
+        for body in self._streamed("tickets", at, first, include="metric_sets,users"):
             marks = dict(at.get("marks", {}))
             page = self._reader.read(body["tickets"], body.get("users") or (), marks, at.get("seen"))
             at["marks"] = dict(list(marks.items())[-MOST_MARKS:])
@@ -225,7 +229,7 @@ class Zendesk:
             try:
                 found += tickets.changes(self.name, audit, str(audit["ticket_id"]), reader.escalation)
             except (AttributeError, KeyError, TypeError, ValueError) as error:
-                rejected.append(Rejected(f"ticket event {audit.get('id')}", f"a field is odd ({error!r:.80})"))
+                rejected.append(Rejected(f"ticket event {audit.get('id')}", tickets.odd(error)))
         keys = self._account_keys(sorted({event.account_key for event in found}))
         events = [event._replace(account_key=keys[event.account_key]) for event in found if event.account_key in keys]
         return Page(events=events, rejected=rejected)
