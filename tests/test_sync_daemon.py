@@ -115,16 +115,16 @@ def test_works_answers_and_ends_on_sigterm(daemon: tuple[Path, Sandbox]) -> None
     assert code == 0
     assert 'bellwether_accounts{tier="green"}' in metrics
     with opened(load(folder / "bellwether.yaml")) as worker:
-        accounts = worker.state.accounts()
+        accounts, totals = worker.state.accounts(), worker.state.totals()
         written = re.search(r'bellwether_rows_total{destination="salesforce",outcome="written"} (\d+)', metrics)
         assert written
         assert int(written[1]) >= len(accounts) > 0
         for row in accounts:
             assert row.id not in metrics
             assert row.name not in metrics
-    tiers = _tiers(folder)
-    assert len(tiers["salesforce"]) == len(accounts)
-    assert set(tiers["salesforce"].values()) <= {"green", "yellow", "red"}
+    told = {account: total.tier for account, total in totals.items() if total.tier != "unscored"}
+    assert told.items() <= _tiers(folder)["salesforce"].items()
+    assert len(told) > len(accounts) / 2
 
 
 def test_killed_at_any_moment_it_starts_again_and_neither_loses_nor_doubles(daemon: tuple[Path, Sandbox]) -> None:
