@@ -7,7 +7,7 @@ takes the allowance away, and says afterwards what was written by whom.
 from __future__ import annotations
 
 import threading
-from collections import Counter, defaultdict, deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -28,7 +28,10 @@ _ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
 
 
 class Written(NamedTuple):
-    """One row written. `by`: "api", "human" or "seed". `call` numbers the writing API calls (0: none)."""
+    """One row written. `by`: "api", "human", or "seed" for what was there from the start.
+
+    `call` numbers the API calls that write (0: none).
+    """
 
     at: datetime
     by: str
@@ -119,7 +122,6 @@ class Store:
         self.fail_rows: dict[str, str] = {}
         self.lock_rows: dict[str, int] = {}
         self.missing_scopes: set[str] = set()
-        self.history: dict[tuple[str, str], list[Written]] = defaultdict(list)
         self._tries: Counter[str] = Counter()
 
     @property
@@ -150,8 +152,7 @@ class Store:
     def add(self, record: str, fields: Record, *, created: datetime) -> str:
         with self.lock:
             self.created[record] = self.modified[record] = created
-            self.records[record] = {}
-            self._put(record, fields, Written(created, "seed", record, fields, 0))
+            self.records[record] = fields
         return record
 
     def set_field(self, record: str, field: str, value: Any, by: str = "human") -> None:
@@ -174,13 +175,8 @@ class Store:
         written = Written(self.clock.now(), by, record, dict(fields), call)
         self.writes.append(written)
         self.modified[record] = written.at
-        self._put(record, fields, written)
-        self.stamp(record, written)
-
-    def _put(self, record: str, fields: Mapping[str, Any], written: Written) -> None:
+        self.note(record, written)
         self.records[record].update(fields)
-        for field in fields:
-            self.history[record, field].append(written)
 
     def trouble(self, record: str) -> str | None:
         """Why this row may not be written just now: the code a test asked for, or a lock that passes."""
@@ -196,8 +192,8 @@ class Store:
         """The value as this CRM holds it."""
         return value
 
-    def stamp(self, record: str, written: Written) -> None:
-        """Set what the CRM itself notes down at a write."""
+    def note(self, record: str, written: Written) -> None:
+        """What the CRM itself notes down at a write, while the record still is as it was."""
 
 
 def answer(status: int, body: object, headers: Mapping[str, str] | None = None) -> Response:

@@ -85,6 +85,7 @@ class Portal(Store):
         self.owners = {str(71_000_000 + number): owner for number, owner in enumerate(people)}
         self.unique: dict[str, dict[str, str]] = {}
         self.order: list[str] = []
+        self._changes: dict[tuple[str, str], list[Written]] = {}
         self.search_lag = timedelta(seconds=0)
         self.batches = 0
         owner_ids = {owner: number for number, owner in self.owners.items()}
@@ -134,8 +135,17 @@ class Portal(Store):
     def coerced(self, field: str, value: Any) -> str:
         return held(self.properties[field], value)
 
-    def stamp(self, record: str, written: Written) -> None:
+    def note(self, record: str, written: Written) -> None:
         self.records[record]["hs_lastmodifieddate"] = stamped(written.at)
+        for name in written.fields:
+            self._changes.setdefault((record, name), self.past(record, name)).append(written)
+
+    def past(self, record: str, name: str) -> list[Written]:
+        """Every write of the property that is known, the oldest first."""
+        if (record, name) in self._changes:
+            return self._changes[record, name]
+        value = self.value(record, name)
+        return [] if value is None else [Written(self.created[record], "seed", record, {name: value}, 0)]
 
     def merge(self, loser: str, winner: str) -> None:
         super().merge(loser, winner)
@@ -171,7 +181,7 @@ class Portal(Store):
 
     def _history(self, record: str, name: str) -> list[dict[str, Any]]:
         """Every value the property had, the newest first, and who wrote it."""
-        return [_past(name, written) for written in reversed(self.history.get((record, name), ()))]
+        return [_past(name, written) for written in reversed(self.past(record, name))]
 
 
 def _past(name: str, written: Written) -> dict[str, Any]:

@@ -88,7 +88,7 @@ def _indexed(portal: Portal, record: str, name: str, now: datetime) -> str | Non
     known = now - portal.search_lag
     if portal.modified[record] <= known:
         return portal.value(record, name)
-    past = [written for written in portal.history.get((record, name), ()) if written.at <= known]
+    past = [written for written in portal.past(record, name) if written.at <= known]
     return (past[-1].fields[name] or None) if past else None
 
 

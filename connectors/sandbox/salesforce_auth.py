@@ -17,7 +17,6 @@ from connectors.sandbox.salesforce_org import INTEGRATION_USER, ORG, USERNAME, O
 
 CLIENT_ID = "sandbox"
 CLIENT_SECRET = "sandbox-salesforce"  # noqa: S105  fixed and public: it opens nothing but this sandbox
-JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 LOGIN_HOSTS = ("https://login.salesforce.com", "https://test.salesforce.com")
 LATEST_EXPIRY = timedelta(minutes=3, seconds=30)  # three minutes, and clocks that differ
 

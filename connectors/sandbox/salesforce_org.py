@@ -110,7 +110,7 @@ class Org(Store):
     def coerced(self, field: str, value: Any) -> Any:
         return held(self.columns[field.lower()], value)
 
-    def stamp(self, record: str, written: Written) -> None:
+    def note(self, record: str, written: Written) -> None:
         row, when = self.records[record], stamped(written.at)
         row["LastModifiedDate"] = row["SystemModstamp"] = when
         row["LastModifiedById"] = INTEGRATION_USER if written.by == "api" else HUMAN_USER
