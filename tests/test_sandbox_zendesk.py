@@ -237,6 +237,21 @@ def test_escalations_reopenings_and_ratings_come_about(desk: Desk) -> None:
     assert {None, "low", "normal", "high", "urgent"} == {ticket["priority"] for ticket in tickets}
 
 
+def test_tickets_are_shown_by_id_and_the_deleted_are_not(desk: Desk) -> None:
+    tickets = desk.all(TICKETS, "tickets", start_time=start())
+    gone = next(ticket["id"] for ticket in tickets if ticket["status"] == "deleted")
+    asked = [ticket["id"] for ticket in tickets[:20] if ticket["status"] != "deleted"]
+    numbers = ",".join(map(str, [*asked, gone, 1]))
+    page = desk.get("/api/v2/tickets/show_many.json", ids=numbers, include="users").json()
+    assert sorted(ticket["id"] for ticket in page["tickets"]) == sorted(asked)
+    assert {user["id"] for user in page["users"]} == {ticket["requester_id"] for ticket in page["tickets"]}
+
+
+@pytest.mark.parametrize("ids", ["", "one", ",".join(map(str, range(101)))])
+def test_a_hundred_ids_are_the_most_that_can_be_shown(desk: Desk, ids: str) -> None:
+    assert desk.get("/api/v2/tickets/show_many.json", ids=ids).status_code == 400
+
+
 # organizations and events by time
 
 

@@ -24,8 +24,10 @@ from connectors.sandbox.tickets import AGENTS, Ticket, opened_on
 from connectors.sandbox.world import World
 from connectors.sandbox.zendesk_directory import Record
 from connectors.sandbox.zendesk_events import event_record, events_of
-from connectors.sandbox.zendesk_export import Item, by_cursor, by_time
+from connectors.sandbox.zendesk_export import Item, Refused, by_cursor, by_time
 from connectors.sandbox.zendesk_gate import Answer, Gate
+
+MOST_SHOWN = 100  # tickets a call of show_many
 
 
 def app(world: World, clock: Clock, faults: Profile) -> Starlette:
@@ -38,7 +40,11 @@ def app(world: World, clock: Clock, faults: Profile) -> Starlette:
         "incremental/organizations": desk.organizations,
         "incremental/ticket_events": desk.ticket_events,
     }
-    others: dict[str, Answer] = {"users/me": desk.me, "organizations/count": desk.organizations_count}
+    others: dict[str, Answer] = {
+        "tickets/show_many": desk.show_many,
+        "users/me": desk.me,
+        "organizations/count": desk.organizations_count,
+    }
     routes = [Route("/oauth/tokens", gate.sign_in, methods=["POST"])]
     for path, answer in (exports | others).items():
         handler = gate.guarded(answer, export=path in exports)
@@ -61,13 +67,26 @@ class _Desk:
         self._next_day = 0
 
     def tickets(self, request: Request, now: datetime) -> dict[str, Any]:
-        base, moment = str(request.base_url), now.timestamp()
         sheet = by_cursor(request, self._generated(now), now)
-        told = [records.ticket_record(ticket, moment, base) for _, _, ticket in sheet.items]
+        return self._told(request, [ticket for _, _, ticket in sheet.items], now.timestamp()) | sheet.around
+
+    def show_many(self, request: Request, now: datetime) -> dict[str, Any]:
+        """The tickets of these ids; the deleted and the unknown are left out without a word."""
+        wanted = _ids(request)
+        there = [ticket for _, number, ticket in self._generated(now) if number in wanted]
+        moment = now.timestamp()
+        shown = [ticket for ticket in there if records.so_far(ticket, moment)[-1].kind != "deleted"]
+        around = {"next_page": None, "previous_page": None, "count": len(shown)}
+        return self._told(request, shown, moment) | around
+
+    def _told(self, request: Request, tickets: list[Ticket], moment: float) -> dict[str, Any]:
+        """The tickets' records, and beside them what was asked to be included."""
+        base = str(request.base_url)
+        told = [records.ticket_record(ticket, moment, base) for ticket in tickets]
         included = request.query_params.get("include", "").split(",")
-        body: dict[str, Any] = {"tickets": told, **sheet.around, **self._beside(told, included, base)}
+        body: dict[str, Any] = {"tickets": told, **self._beside(told, included, base)}
         if "metric_sets" in included:  # as recorded: on every ticket, and once more beside them
-            sets = [records.metric_set(ticket, moment, base) for _, _, ticket in sheet.items]
+            sets = [records.metric_set(ticket, moment, base) for ticket in tickets]
             for record, metrics in zip(told, sets, strict=True):
                 record["metric_set"] = metrics
             body["metric_sets"] = sets
@@ -125,3 +144,10 @@ class _Desk:
         while self._next_day <= self._world.day_of(now):
             self._tickets.extend(opened_on(self._world, self._next_day))
             self._next_day += 1
+
+
+def _ids(request: Request) -> frozenset[int]:
+    asked = request.query_params.get("ids", "").split(",")
+    if len(asked) > MOST_SHOWN or not all(number.isdigit() for number in asked):
+        raise Refused(400, "InvalidValue", f"ids is not a list of 1 to {MOST_SHOWN} numbers")
+    return frozenset(map(int, asked))
