@@ -160,10 +160,12 @@ class Door:
         await asyncio.sleep(0)  # the loop tells the server that the connection is gone before we return
 
     async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            await self._app(scope, receive, send)
-        finally:
-            self.calls[_label(scope)] += 1
+        async def counted(message: Message) -> None:
+            if message["type"] == "http.response.start":  # routed by now, and not yet seen by the caller
+                self.calls[_label(scope)] += 1
+            await send(message)
+
+        await self._app(scope, receive, counted)
 
 
 class _Cut:
