@@ -78,7 +78,7 @@ def _company(folder: Path) -> Iterator[Sandbox]:
         (folder / "bellwether.yaml").write_text(
             settings_for(box.urls)
             + f"clock: {{start: {START.isoformat()}, speed: {SPEED}, epoch: {epoch!r}}}\n"
-            + "daemon: {port: 0, every: 15m}\n"
+            + "daemon: {port: 0, every: 15m, pull_budget: 5d}\n"
         )
         with opened(load(folder / "bellwether.yaml")) as worker:
             for destination in worker.destinations.values():
