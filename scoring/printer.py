@@ -85,7 +85,7 @@ def filled(items: Iterable[str], *, indent: int = 2) -> str:
     """Items separated by commas, as many a line as fit; one is broken only where it is longer than a line."""
     lines: list[str] = []
     for item in items:
-        if lines and len(lines[-1]) + 2 + len(item) <= WIDTH - indent and "\n" not in lines[-1]:
+        if lines and len(lines[-1]) + 3 + len(item) <= WIDTH - indent and "\n" not in lines[-1]:
             lines[-1] += f", {item}"
         else:
             lines.append(wrapped(item, indent + 2))

@@ -22,6 +22,7 @@ DISTINCT = {
     "distinct_names": ("names", ("name",)),
 }
 RANKED = {"last": "latest", "days_until": "latest", "first": "earliest", "names_on": "switches"}
+LINKED = "join links l on l.source = f.source and l.account_key = f.account_key"
 EPOCH = "date '1970-01-01'"
 
 
@@ -83,10 +84,12 @@ def _facts(columns: Sequence[str], nodes: Sequence[Node], sources: Sequence[str]
     """The events these numbers need, with their age on their source's clock day; later ones are not seen."""
     wanted = ", ".join(f"e.{column}" for column in columns)
     names = patterns.condition(_names(nodes), "e.name")
-    where = wrapped(f"where {either(sources, 'e.source')} and e.day <= c.clock and {names}", 0)
+    age = "datediff('day', e.day, c.clock)"
+    reach = [node.shift + node.window for node in nodes if node.window]
+    recent = f" and {age} < {max(reach)}" if len(reach) == len(nodes) else ""
+    where = wrapped(f"where {either(sources, 'e.source')} and e.day <= c.clock{recent} and {names}", 0)
     return nested(
-        f"select {wanted}, c.as_of, datediff('day', e.day, c.clock) as age\n"
-        f"from events e join clocks c on c.source = e.source\n{where}",
+        f"select {wanted}, c.as_of, {age} as age\nfrom events e join clocks c on c.source = e.source\n{where}",
         "f",
     )
 
@@ -193,28 +196,18 @@ def _result(node: Node, merged: dict[str, str]) -> str:
 
 
 def _distinct(out: Told, take: str, nodes: Sequence[Node]) -> None:
+    """Linked first: the same user, day or name under two keys of an account counts once."""
     if not nodes:
         return
     name, keys = DISTINCT[take]
-    sources, key = _sources(nodes), ", ".join(keys)
+    sources, each = _sources(nodes), ", ".join(f"f.{key}" for key in keys)
     columns = ["source", "account_key", *dict.fromkeys([*keys, "name", "value", "label"])]
     flags = [f"max(case when {_test(node, among=sources)} then 1 end) as {node.stem}__raw" for node in nodes]
-    keyed = select(
-        filled([f"source, account_key, {key}, as_of", *flags]),
-        f"from {_facts(columns, nodes, sources)}\n"
-        + ("where actor is not null\n" if "actor" in keys else "")
-        + f"group by source, account_key, {key}, as_of",
-    )
-    linked = ", ".join(f"k.{column}" for column in keys)
-    merged = [f"max(k.{node.stem}__raw) as {node.stem}__raw" for node in nodes]
-    inner = (
-        f"select {filled(['l.account', 'k.as_of', linked, *merged])}\n"
-        f"from {name}__by_key k join links l on l.source = k.source and l.account_key = k.account_key\n"
-        f"group by l.account, k.as_of, {linked}"
-    )
+    seen = "\nwhere f.actor is not null" if "actor" in keys else ""
+    rows = f"from {_facts(columns, nodes, sources)}\n{LINKED}{seen}\ngroup by l.account, f.as_of, {each}"
     counts = filled(["account", "as_of", *(f"count({node.stem}__raw) as {node.stem}__raw" for node in nodes)])
-    out.steps.append(Step(f"{name}__by_key", keyed))
-    out.steps.append(Step(name, select(counts, f"from {nested(inner, 'd')}\ngroup by account, as_of")))
+    out.steps.append(Step(f"{name}__each", select(filled([f"l.account, f.as_of, {each}", *flags]), rows)))
+    out.steps.append(Step(name, select(counts, f"from {name}__each group by account, as_of")))
     out.joins.append(name)
     for node in nodes:
         out.results[node.stem] = f"coalesce({double(f'{name}.{node.stem}__raw')}, 0)"
@@ -234,8 +227,8 @@ def _ranked(out: Told, name: str, nodes: Sequence[Node]) -> None:
         f"  row_number() over (partition by l.account, f.as_of, m.measure{each.replace(' ', ' f.')}\n"
         f"    order by f.occurred_at{way}, f.source{way}, f.id{way}) as place\n"
         f"from {_facts(columns, nodes, sources)}\n"
-        f"join links l on l.source = f.source and l.account_key = f.account_key\n"
-        f"cross join (values {filled([f'({quoted(n.stem)})' for n in nodes])}) as m(measure)\n"
+        f"{LINKED}\n"
+        f"{wrapped('cross join (values ' + ', '.join(f'({quoted(n.stem)})' for n in nodes) + ') as m(measure)', 0)}\n"
         f"where case m.measure\n    {tests} end"
     )
     picked = filled(["account", "as_of", *(column for node in nodes for column in _picked(node))])
@@ -271,9 +264,7 @@ def _medians(out: Told, nodes: Sequence[Node]) -> None:
     half = "percentile_cont(0.5) within group"
     halves = [f"{half} (order by case when {test} then value end) as {stem}__raw" for stem, test in tests]
     facts = _facts(["source", "account_key", "name", "value", "label"], nodes, sources)
-    rows = (
-        f"from {facts}\njoin links l on l.source = f.source and l.account_key = f.account_key\ngroup by account, as_of"
-    )
+    rows = f"from {facts}\n{LINKED}\ngroup by account, as_of"
     out.steps.append(Step("medians", select(listed(["account, as_of", *halves]), rows)))
     out.joins.append("medians")
     for node in nodes:
