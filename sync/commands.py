@@ -19,7 +19,7 @@ from sync.console import Bars, clean, complain, put_json, say, table
 from sync.deliveries import plain
 from sync.errors import UsageError
 from sync.matching import MatchReport, match_report
-from sync.report import Report
+from sync.report import Moved, Report
 from sync.rows import AccountRow, Delivery
 from sync.run import Step, run_once
 from sync.scores import Scored, fetch, scored, statement
@@ -215,7 +215,9 @@ def show_report(report: Report, *, dry_run: bool = False) -> None:
         say(f"{source}: {part['written']:,} facts new or changed, {part['unchanged']:,} unchanged{bad}")
     if report.scored:
         say("scored: " + ", ".join(f"{count:,} {tier}" for tier, count in sorted(report.scored.items())))
-    show_moves(report)
+    if report.moved:
+        say(f"{len(report.moved):,} accounts came into another tier:")
+        show_moves(report.moved)
     for name, part in report.delivered.items():
         words = ("written", "adopted", "unchanged", "waiting")
         counts = ", ".join(f"{part[word]:,} {word}" for word in words)
@@ -230,11 +232,10 @@ def show_report(report: Report, *, dry_run: bool = False) -> None:
         complain(f"{problem.place}: {problem.message.removeprefix(f'{problem.place}: ')}")
 
 
-def show_moves(report: Report) -> None:
-    """The accounts that changed tier, and why."""
-    if report.moved:
-        cells = ([move.name, move.before, move.after, move.score, move.reason] for move in report.moved)
-        table("Changed tier", ("account", "from", "to", "score", "why"), cells, numbers=(3,))
+def show_moves(moved: Sequence[Moved]) -> None:
+    """Accounts that changed tier, and why."""
+    cells = ([move.name, move.before, move.after, move.score, move.reason] for move in moved)
+    table("", ("account", "from", "to", "score", "why"), cells, numbers=(3,))
 
 
 def show_matching(report: MatchReport) -> None:
@@ -295,7 +296,7 @@ def _in_words(document: dict[str, Any]) -> str:
 
 @contextmanager
 def _worker(path: Path) -> Iterator[Worker]:
-    _log_in_words()
+    log_in_words()
     with opened(load(path)) as worker:
         yield worker
 
@@ -396,7 +397,7 @@ def _words() -> structlog.dev.ConsoleRenderer:
     return structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)
 
 
-def _log_in_words() -> None:
+def log_in_words() -> None:
     """Warnings and worse, in words, to standard error."""
     level = logging.getLevelNamesMapping().get(os.environ.get("BELLWETHER_LOG", "warning").upper(), logging.WARNING)
     structlog.configure(

@@ -27,7 +27,9 @@ from rich.text import Text
 
 TIER_STYLES = {"green": "green", "yellow": "yellow", "red": "red", "unscored": "dim"}
 
-out = Console(highlight=False)
+WIDE = 120  # columns where no terminal says how many it has
+
+out = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
 err = Console(stderr=True, highlight=False)
 
 

@@ -52,14 +52,15 @@ class MatchReport:
 
 
 def match_report(worker: Worker) -> MatchReport:
-    """Work the links out now and weigh what is not linked by the facts it holds."""
+    """Work the links out now and weigh what is not linked by the facts it holds; an empty key is only counted."""
     accounts = worker.state.accounts()
     links = worker.links(accounts)
     activity = _activity(worker)
     names = [*worker.sources, *(name for name in worker.destinations if name != worker.settings.home)]
     unsure = {name: _unsure(name, links, activity) for name in names}
     matched = [_matched(name, links, activity, unsure[name]) for name in names]
-    loose = sorted((item for items in unsure.values() for item in items), key=lambda i: (-_facts(i, activity), i))
+    telling = (item for items in unsure.values() for item in items if item.accounts or _facts(item, activity))
+    loose = sorted(telling, key=lambda item: (-_facts(item, activity), item))
     return MatchReport(len(accounts), matched, _busiest(loose[:MOST], accounts, activity))
 
 

@@ -6,19 +6,21 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import config as words
 from connectors.clock import FastClock, SteppedClock
 from connectors.sandbox import Sandbox
-from sync.commands import show_matching, show_report
+from sync.commands import log_in_words, show_matching, show_moves, show_report
 from sync.console import Bars, say, table
 from sync.deliveries import plain
 from sync.errors import UsageError
 from sync.matching import match_report
 from sync.report import Moved, Report
+from sync.rows import Total
 from sync.run import run_once
 from sync.settings import load
 from sync.worker import Worker, opened
@@ -56,6 +58,7 @@ def settings_for(urls: Mapping[str, str]) -> str:
 
 def demo(*, accounts: int, seed: int, days: int) -> int:
     """Do the whole job on the simulated company, live some days, and show that a further run writes nothing."""
+    log_in_words()
     start = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=days) + MORNING
     clock = SteppedClock(start)
     with tempfile.TemporaryDirectory(prefix="bellwether-demo-") as folder, Bars() as bars:
@@ -77,16 +80,16 @@ def _live(worker: Worker, clock: SteppedClock, box: Sandbox, bars: Bars, days: i
     reports = [first]
     show_report(first)
     show_matching(match_report(worker))
-    moved: list[Moved] = []
+    before = worker.state.totals()
     bars.start("days", days)
     for _ in range(days):
         clock.advance_to(_next_morning(clock.now()))
-        report = run_once(worker, due_only=True)
-        reports.append(report)
-        moved += report.moved
+        reports.append(run_once(worker, due_only=True))
         bars.advance("days")
     bars.finish("days")
-    _show_moves(moved, days)
+    moved = _moved(before, reports)
+    say(f"{days} simulated days later, {len(moved)} accounts are in another tier:", "bold")
+    show_moves(moved)
     _show_calls(box)
     _show_record(worker, moved)
     again = run_once(worker, due_only=False)
@@ -96,6 +99,16 @@ def _live(worker: Worker, clock: SteppedClock, box: Sandbox, bars: Bars, days: i
     for problem in problems:
         say(f"{problem.place}: {problem.message}", "red")
     return 1 if problems or writes else 0
+
+
+def _moved(before: Mapping[str, Total], reports: Sequence[Report]) -> list[Moved]:
+    """Each account's tier at the beginning and now, where they differ, with the reason of its last move."""
+    last = {move.account: move for report in reports for move in report.moved}
+    ends = [replace(move, before=before[move.account].tier) for move in last.values() if move.account in before]
+    order = ("red", "yellow", "green", "unscored")
+    return sorted(
+        (move for move in ends if move.before != move.after), key=lambda move: (order.index(move.after), move.name)
+    )
 
 
 def _provision(worker: Worker, bars: Bars) -> dict[str, int]:
@@ -114,17 +127,6 @@ def _provision(worker: Worker, bars: Bars) -> dict[str, int]:
 def _next_morning(now: datetime) -> datetime:
     morning = now.replace(hour=0, minute=0, second=0, microsecond=0) + MORNING
     return morning if morning > now else morning + timedelta(days=1)
-
-
-def _show_moves(moved: list[Moved], days: int) -> None:
-    say(f"{days} simulated days later, {len(moved)} changes of tier:", "bold")
-    report = Report(moved=moved)
-    table(
-        "",
-        ("account", "from", "to", "score", "why"),
-        ([m.name, m.before, m.after, m.score, m.reason] for m in report.moved),
-        numbers=(3,),
-    )
 
 
 def _show_calls(box: Sandbox) -> None:
