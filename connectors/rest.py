@@ -7,6 +7,7 @@ token travels anywhere else. Every wait goes through the clock and ends at once 
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
 from collections import Counter, deque
@@ -281,7 +282,8 @@ class Rest:
             if size > LARGEST_BODY:
                 raise SettingsWrong("the answer is larger than any page should be", place=self.place)
         try:
-            return orjson.loads(b"".join(pieces))
+            with _no_search_for_cycles():
+                return orjson.loads(b"".join(pieces))
         except orjson.JSONDecodeError:
             raise AgainNow("answered something that is not JSON", place=self.place) from None
 
@@ -293,3 +295,19 @@ class Rest:
                     raise Stopped("asked to stop", place=self.place)
                 file.write(piece)
         return response.headers
+
+
+@contextmanager
+def _no_search_for_cycles() -> Iterator[None]:
+    """Parsed JSON has none, and looking for some while a large page is parsed takes a third of the time.
+
+    Threads may overlap: whoever found the search on puts it on again, at worst a little early for the other.
+    """
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()

@@ -44,9 +44,10 @@ class Escalation(NamedTuple):
 
     def holds(self, row: Row) -> bool:
         return (
-            row.get("priority") in self.priorities
-            or str(row.get("group_id")) in self.groups
-            or not self.tags.isdisjoint(row.get("tags") or ())
+            (row.get("tags") and not self.tags.isdisjoint(row["tags"]))
+            or row.get("priority") in self.priorities
+            or (self.groups and str(row.get("group_id")) in self.groups)
+            or False
         )
 
 
@@ -89,32 +90,29 @@ def account_key(row: Row, users: Mapping[Any, Row], ignored: frozenset[str]) -> 
 def mark(row: Row, key: str, escalation: Escalation) -> Mark:
     """The undated things as they stand in this row."""
     priority = row.get("priority")
-    score = str((row.get("satisfaction_rating") or {}).get("score") or "")
-    rating = next((word for word in RATING if score.startswith(word)), "")
-    return Mark(
-        key,
-        priority if priority in SEVERITY else "",
-        int((row.get("metric_set") or {}).get("reopens") or 0),
-        int(escalation.holds(row)),
-        rating,
-    )
+    score = (row.get("satisfaction_rating") or {}).get("score") or ""
+    rating = "good" if score.startswith("good") else "bad" if score.startswith("bad") else ""
+    reopens = (row.get("metric_set") or {}).get("reopens") or 0
+    return Mark(key, priority if priority in SEVERITY else "", reopens, int(escalation.holds(row)), rating)
 
 
-def dated(source: str, row: Row, key: str, reopens: int) -> Iterator[Event]:
+def dated(source: str, row: Row, key: str, reopens: int) -> list[Event]:
     """The facts whose dates the ticket itself holds. Raises `KeyError`, `ValueError`, `TypeError` on a bad
     row.
     """
     number, created = row["id"], moment(row["created_at"])
     metrics = row.get("metric_set") or {}
-    yield Event(source, f"{number}/created", key, None, "ticket.created", created, 1.0)
+    found = [Event(source, f"{number}/created", key, None, "ticket.created", created, 1.0)]
     if row.get("status") in SOLVED:
         solved = moment(metrics.get("solved_at") or row["updated_at"])
         hours = max(0.0, (solved - created).total_seconds() / 3600)
-        yield Event(source, f"{number}/solved/{reopens + 1}", key, None, "ticket.solved", solved, hours)
+        found.append(Event(source, f"{number}/solved/{reopens + 1}", key, None, "ticket.solved", solved, hours))
     minutes = (metrics.get("reply_time_in_minutes") or {}).get("calendar")
     if minutes is not None:
         replied = created + timedelta(minutes=minutes)
-        yield Event(source, f"{number}/first_reply", key, None, "ticket.first_reply", replied, float(minutes))
+        name = f"{number}/first_reply"
+        found.append(Event(source, name, key, None, "ticket.first_reply", replied, float(minutes)))
+    return found
 
 
 def undated(source: str, row: Row, told: Mark | None, found: Mark, *, history: bool) -> Iterator[Event]:
@@ -223,7 +221,7 @@ class Reader:
         number, closed = str(row["id"]), row.get("status") == "closed"
         told = Mark(*marks[number]) if number in marks else None
         found = mark(row, key, self.escalation)
-        events = list(dated(self.source, row, key, found.reopens))
+        events = dated(self.source, row, key, found.reopens)
         # A closed ticket is forgotten, and comes again when the vendor touches it: what it had to tell is told.
         if told or not closed or seen is None or events[0].occurred_at.timestamp() > seen:
             events += undated(self.source, row, told, found, history=self.history)
