@@ -234,7 +234,7 @@ class WithoutTrailingSlash:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and len(scope["path"]) > 1:
-            scope = {**scope, "path": scope["path"].rstrip("/") or "/"}
+            scope["path"] = scope["path"].rstrip("/") or "/"  # in place: the door reads the call's label from it
         await self.app(scope, receive, send)
 
 
