@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import os
+import shutil
 import stat
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
@@ -84,15 +85,23 @@ def opened(path: Path, *, spill: Path, timezone: str, place: str) -> Iterator[tu
     """
     readable(path, place)
     config: Config = {"threads": 1, "memory_limit": MEMORY, "temp_directory": str(spill)}
-    with closing(duckdb.connect(config=config)) as connection:
-        connection.execute(f"set TimeZone = {quoted(timezone)}")
-        try:
-            rows = _parquet(connection, path) if path.suffix == ".parquet" else _csv(connection, path, place)
-        except (duckdb.Error, csv.Error) as error:
-            words = f"{path.name} cannot be read as CSV or Parquet ({type(error).__name__})"
-            raise SettingsWrong(words, place=place) from None
-        connection.execute("set enable_external_access = false")
-        yield connection, rows
+    spill.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        with closing(duckdb.connect(config=config)) as connection:
+            connection.execute(f"set TimeZone = {quoted(timezone)}")
+            yield connection, _loaded(connection, path, place)
+    finally:
+        shutil.rmtree(spill)
+
+
+def _loaded(connection: duckdb.DuckDBPyConnection, path: Path, place: str) -> Rows:
+    try:
+        rows = _parquet(connection, path) if path.suffix == ".parquet" else _csv(connection, path, place)
+    except (duckdb.Error, csv.Error) as error:
+        words = f"{path.name} cannot be read as CSV or Parquet ({type(error).__name__})"
+        raise SettingsWrong(words, place=place) from None
+    connection.execute("set enable_external_access = false")
+    return rows
 
 
 def _parquet(connection: duckdb.DuckDBPyConnection, path: Path) -> Rows:
