@@ -8,9 +8,7 @@ from hypothesis import strategies as st
 
 from connectors.text import sentiment
 
-ANGRY = (
-    "This is terrible. The export has been broken since Monday and nobody answers, I am very disappointed."
-)
+ANGRY = "This is terrible. The export has been broken since Monday and nobody answers, I am very disappointed."
 HAPPY = "Thank you so much, the new dashboard is wonderful and it was easy to set up. Great work!"
 
 
