@@ -86,24 +86,23 @@ def _grid(wanted: Plan) -> Iterator[Step]:
     if not wanted.sources:
         yield Step("grid", select("a.account, d.as_of", _ACCOUNTS.format(joins="")))
         return
-    yield Step("reading", select(listed(["as_of", *_reading(wanted)]), "from clocks group by as_of"))
+    yield Step("reading", select(filled(["as_of", *_reading(wanted)]), "from clocks group by as_of"))
     flags = [
         f"max(case when source = {quoted(source)} then 1 end) as {of_source(source, 'linked')}"
         for source in wanted.sources
     ]
-    yield Step("linked", select(listed(["account", *flags]), "from links group by account"))
-    columns = [
-        column
-        for source in wanted.sources
-        for column in (
-            f"case when {of_source(source, 'linked')} = 1 then coalesce(r.{of_source(source, 'days')}, 0) end"
-            f" as {of_source(source, 'days')}",
-            f"case when {of_source(source, 'linked')} = 1 then coalesce(r.{of_source(source, 'behind')}, 0) else 0 end"
-            f" as {of_source(source, 'behind')}",
-        )
-    ]
+    yield Step("linked", select(filled(["account", *flags]), "from links group by account"))
+    columns = [column for source in wanted.sources for column in _told_by(source, wanted.card.hold)]
     joins = "left join linked l on l.account = a.account\nleft join reading r on r.as_of = d.as_of"
-    yield Step("grid", select(listed(["a.account, d.as_of", *columns]), _ACCOUNTS.format(joins=f"\n{joins}")))
+    yield Step("grid", select(filled(["a.account", "d.as_of", *columns]), _ACCOUNTS.format(joins=f"\n{joins}")))
+
+
+def _told_by(source: str, hold: int) -> Iterator[str]:
+    """What a source is to an account: days read, days behind, and 1 while its numbers stand (null after)."""
+    linked, days, behind = (of_source(source, column) for column in ("linked", "days", "behind"))
+    yield f"case when {linked} = 1 then coalesce(r.{days}, 0) end as {days}"
+    yield f"case when {linked} = 1 then coalesce(r.{behind}, 0) else 0 end as {behind}"
+    yield f"case when {linked} = 1 and r.{behind} > {hold} then null else 1 end as {of_source(source, 'fresh')}"
 
 
 _ACCOUNTS = "from accounts a cross join days d{joins}\nwhere a.since is null or a.since <= d.as_of"
@@ -124,10 +123,10 @@ def _values(wanted: Plan, facts: sums.Told) -> Iterator[Step]:
     columns += [column for node in wanted.nodes if node.level and not node.now for column in _first(node, facts)]
     joins = "".join(f"\nleft join {step} using (account, as_of)" for step in facts.joins)
     last = "measures_0"
-    yield Step(last, select(listed(["grid.*", *columns]), f"from grid{joins}"))
+    yield Step(last, select(filled(["grid.*", *columns]), f"from grid{joins}"))
     for level in range(1, 1 + max(node.level for node in wanted.nodes)):
         made = [f"{_later(node)} as {node.value}" for node in wanted.level(level)]
-        yield Step(f"measures_{level}", select(listed(["*", *made]), f"from {last}"))
+        yield Step(f"measures_{level}", select(filled(["*", *made]), f"from {last}"))
         last = f"measures_{level}"
 
 
@@ -164,7 +163,7 @@ def _per_day(node: Node, other: Node) -> str:
 
 def _pointed(wanted: Plan, level: int) -> str:
     points = [f"{grid(_points(item.node))} as {item.name}__points" for item in wanted.scored]
-    return select(listed(["*", *points]), f"from measures_{level}")
+    return select(filled(["*", *points]), f"from measures_{level}")
 
 
 def _points(node: Node) -> str:
@@ -191,17 +190,13 @@ def _line(value: str, left: float, low: float, right: float, high: float) -> str
     return f"{number(low)} + {rise}" if low else rise
 
 
-def _behind(node: Node) -> str:
-    columns = [of_source(source, "behind") for source in node.sources] or ["0"]
-    return columns[0] if len(columns) == 1 else f"greatest({', '.join(columns)})"
-
-
 # the score
 
 
 def _present(wanted: Plan) -> str:
-    hold = wanted.card.hold
-    live = [f"case when {_behind(i.node)} <= {hold} then {i.name}__points end as {i.name}__live" for i in wanted.scored]
+    """Points that count: null once a source they come from is behind for longer than the hold."""
+    fresh = {item: [of_source(source, "fresh") for source in item.node.sources] for item in wanted.scored}
+    live = [f"{' * '.join([f'{item.name}__points', *fresh[item]])} as {item.name}__live" for item in wanted.scored]
     return select(filled(["*", *live]), "from pointed")
 
 
@@ -219,7 +214,7 @@ def _weighed(wanted: Plan) -> str:
             terms = [f"coalesce({times(i.weight, f'{i.name}__{points}')}, 0)" for i in items]
             columns.append(f"nullif({double(' + '.join(weights))}, 0) as {name}__{kind}_weight")
             columns.append(f"{' + '.join(terms)} as {name}__{kind}_points")
-    return select(listed(["*", *columns]), "from present")
+    return select(filled(["*", *columns]), "from present")
 
 
 def _totals(wanted: Plan) -> str:
@@ -230,7 +225,7 @@ def _totals(wanted: Plan) -> str:
             for name, weight, _ in _groups(wanted)
         ]
         columns.append(f"nullif({double(' + '.join(present))}, 0) as {kind}_weight")
-    return select(listed(["*", *columns]), "from weighed")
+    return select(filled(["*", *columns]), "from weighed")
 
 
 def _rounded(wanted: Plan) -> str:
@@ -243,11 +238,12 @@ def _rounded(wanted: Plan) -> str:
             for name, weight, _ in groups
         ]
         columns.append(f"{grid('(' + ' + '.join(means) + f') / {kind}_weight')} as {kind}_score")
-    weight, points = (_static(groups, column) for column in ("live_weight", "live_points"))
-    columns.append(f"{grid(f'({weight}) / {whole}')} as coverage")
+    weights, points = (_static(groups, column) for column in ("live_weight", "live_points"))
+    columns.append(f"{grid(f'({weights}) / {whole}')} as coverage")
     columns.append(f"{grid(f'({points}) / {whole}')} as low")
-    columns.append(f"{grid(f'({points} + 100 * ({whole} - ({weight}))) / {whole}')} as high")
-    return select(listed(["*", *columns]), "from totals")
+    columns.append(f"{grid(f'({points} + 100 * ({whole} - ({weights}))) / {whole}')} as high")
+    columns += [f"{number(weight)} / {name}__live_weight / live_weight as {name}__share" for name, weight, _ in groups]
+    return select(filled(["*", *columns]), "from totals")
 
 
 def _static(groups: Iterable[tuple[str, float, list[Scored]]], column: str) -> str:
@@ -268,59 +264,84 @@ def _scored(wanted: Plan) -> str:
         f" when {best} >= {number(on_grid(card.tiers.yellow))} then 'yellow' else 'red' end as tier"
     )
     last = " ".join(f"when {item.name}__live is not null then {quoted(item.name)}" for item in reversed(items))
-    kept = [f"{item.name}__{column}" for item in items for column in ("value", "points", "live")]
-    kept += [f"{name}__live_weight" for name, _, _ in _groups(wanted)]
+    terms = [f"coalesce(floor({_part(item)} * 1048576 + 0.5), 0)" for item in items]
+    kept = [f"{item.name}__{column}" for item in items for column in ("value", "points")]
+    kept += [f"{name}__share" for name, _, _ in _groups(wanted)]
     kept += [of_source(source, "behind") for source in wanted.sources]
-    parts = [f"{grid(f'{_share(wanted, item)} * {item.name}__live')} as {item.name}__part" for item in items]
-    top = ["account, as_of, live_score, live_weight, coverage, low, high", tier, f"case {last} end as last_part"]
-    return select(f"{listed(top)},\n  {filled(kept)},\n  {listed(parts)}", "from rounded")
+    top = [
+        "account, as_of, live_score, coverage, low, high",
+        tier,
+        f"{_held(wanted)} as held",
+        f"case {last} end as last_part",
+        f"({' + '.join(terms)}) / 1048576 as all_parts",
+    ]
+    return select(f"{listed(top)},\n  {filled(kept)}", "from rounded")
 
 
-def _share(wanted: Plan, item: Scored) -> str:
-    whole = number(wanted.card.dimensions[item.dimension].weight)
-    return f"{number(item.weight)} / {item.dimension}__live_weight * {whole} / live_weight"
+def _part(item: Scored) -> str:
+    live = f"{item.name}__live"
+    return f"{item.dimension}__share * {live if item.weight == 1 else f'({times(item.weight, live)})'}"
+
+
+def _by_sources(wanted: Plan) -> dict[tuple[str, ...], list[Scored]]:
+    """The measures by the sources that tell them: they are behind together."""
+    groups: dict[tuple[str, ...], list[Scored]] = {}
+    for item in wanted.scored:
+        groups.setdefault(item.node.sources, []).append(item)
+    return groups
+
+
+def _behind(sources: tuple[str, ...]) -> str:
+    columns = [of_source(source, "behind") for source in sources] or ["0"]
+    return columns[0] if len(columns) == 1 else f"greatest({', '.join(columns)})"
+
+
+def _held(wanted: Plan) -> str:
+    return " or ".join(
+        f"({_behind(sources)} > {FRESH} and coalesce({', '.join(f'{item.name}__live' for item in items)}) is not null)"
+        for sources, items in _by_sources(wanted).items()
+    )
 
 
 def _scores(wanted: Plan) -> str:
-    behind = [f"({i.name}__live is not null and {_behind(i.node)} > {FRESH})" for i in wanted.scored]
     columns = [
         "account, as_of",
         "case when tier <> 'unscored' then live_score end as score",
         "tier, coverage",
         "case when live_score < low then live_score else low end as low",
         "case when live_score > high then live_score else high end as high",
-        f"{' or '.join(behind)} as held",
+        "held",
     ]
     return select(listed(columns), "from scored\norder by account, as_of")
 
 
 def _parts(wanted: Plan) -> str:
-    """The wide row as one row per measure."""
-    items = wanted.scored
-
-    def pick(columns: Iterable[str], name: str) -> str:
-        cases = " ".join(f"when {quoted(i.name)} then {column}" for i, column in zip(items, columns, strict=True))
-        return f"case m.measure {cases} end as {name}"
-
-    inner = [
-        "account, as_of, m.dimension, m.measure, tier, live_score, last_part",
-        pick((f"{item.name}__value" for item in items), "value"),
-        pick((f"{item.name}__points" for item in items), "last_points"),
-        pick((f"{item.name}__live" for item in items), "points"),
-        pick((_share(wanted, item) for item in items), "share"),
-        pick((f"{item.name}__part" for item in items), "part"),
-        pick((_behind(item.node) for item in items), "behind"),
-        f"{' + '.join(f'coalesce({item.name}__part, 0)' for item in items)} as all_parts",
+    """The wide row as one row per measure; the last that is there takes what rounding left over."""
+    items, groups = wanted.scored, _by_sources(wanted)
+    places = {item.name: place for place, group in enumerate(groups.values()) for item in group}
+    rows = [f"({quoted(i.dimension)}, {quoted(i.name)}, {number(i.weight)}, {places[i.name]})" for i in items]
+    picked = [
+        "account, as_of, m.dimension, m.measure, m.weight, tier, live_score, last_part, all_parts",
+        _pick("measure", {quoted(item.name): f"{item.name}__value" for item in items}, "value"),
+        _pick("measure", {quoted(item.name): f"{item.name}__points" for item in items}, "last_points"),
+        _pick("dimension", {quoted(name): f"{name}__share" for name, _, _ in _groups(wanted)}, "share"),
+        _pick("told_by", {str(place): _behind(sources) for place, sources in enumerate(groups)}, "behind"),
     ]
-    rows = ", ".join(f"({quoted(item.dimension)}, {quoted(item.name)})" for item in items)
-    values = wrapped(f"cross join (values {rows}) as m(dimension, measure)", 0)
-    left = "part + case when measure = last_part then live_score - all_parts else 0 end"
-    outer = [
+    values = wrapped(f"cross join (values {', '.join(rows)}) as m(dimension, measure, weight, told_by)", 0)
+    wide = nested(select(listed(picked), f"from scored\n{values}"), "w")
+    live = f"case when behind <= {wanted.card.hold} then last_points end as points"
+    long = nested(f"select *, {live}\nfrom {wide}", "p")
+    left = "case when measure = last_part then live_score - all_parts else 0 end"
+    columns = [
         "account, as_of, dimension, measure, value, points",
-        f"case when points is null then 0 else {grid('share')} end as weight",
-        f"case when tier <> 'unscored' then {left} end as contribution",
+        f"case when points is null then 0 else {grid('share * weight')} end as weight",
+        f"case when tier <> 'unscored' then {grid('share * (weight * points)')} + {left} end as contribution",
         "case when last_points is null then 'missing' when points is null then 'stale'"
         f" when behind > {FRESH} then 'held' else 'live' end as state",
     ]
-    inside = nested(select(listed(inner), f"from scored\n{values}"), "p")
-    return select(listed(outer), f"from {inside}\norder by account, as_of, dimension, measure")
+    return select(listed(columns), f"from {long}\norder by account, as_of, dimension, measure")
+
+
+def _pick(by: str, columns: Mapping[str, str], name: str) -> str:
+    cases = " ".join(f"when {key} then {column}" for key, column in columns.items())
+    return f"case m.{by} {cases} end as {name}"

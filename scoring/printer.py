@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-WIDTH = 155
+WIDTH = 152
 PIECES = re.compile(r"(?:'(?:[^']|'')*'|[^\s'])+")
 
 

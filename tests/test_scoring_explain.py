@@ -96,7 +96,7 @@ def test_causes_stand_still_while_figures_move_a_little() -> None:
 @given(st.lists(st.tuples(st.floats(0, 100), st.floats(-1e6, 1e6)), min_size=4, max_size=4), st.text("ab ", min_size=1))
 def test_never_longer_than_a_field_and_never_cut_inside_a_phrase(numbers: list[tuple[float, float]], word: str) -> None:
     long = {"label": "Long " + (word.strip() or "a") * 20}
-    spoken = scorecard(weekly_active=SHARE | {"label": long["label"][:200].strip()})
+    spoken = scorecard(weekly_active=SHARE | {"label": long["label"][:120].strip()})
     names = ("weekly_active", "escalations", "executive", "trend")
     parts = [part(name, value, points) for name, (points, value) in zip(names, numbers, strict=True)]
     text = reason(spoken, parts, None).text

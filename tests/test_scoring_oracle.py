@@ -153,7 +153,7 @@ def close(one: float | None, two: Fraction | None, within: Fraction) -> bool:
     return abs(Fraction(one) - two) <= within
 
 
-@settings(max_examples=60, phases=[Phase.generate])
+@settings(max_examples=45, phases=[Phase.generate])
 @given(given_card=cards(), world=worlds())
 def test_sql_says_what_the_oracle_says(
     connection: duckdb.DuckDBPyConnection, given_card: dict[str, Any], world: World
@@ -213,7 +213,7 @@ def adds_up(total: Score, parts: list[Part]) -> None:
         assert sum(part.contribution for part in reversed(parts) if part.contribution is not None) == total.score
 
 
-@settings(max_examples=15, phases=[Phase.generate])
+@settings(max_examples=10, phases=[Phase.generate])
 @given(given_card=cards(), world=worlds(), stopped=st.sets(st.sampled_from(sorted(SOURCES))), ago=st.integers(0, 12))
 def test_a_source_that_stops_never_worsens_a_tier(
     connection: duckdb.DuckDBPyConnection, given_card: dict[str, Any], world: World, stopped: set[str], ago: int
