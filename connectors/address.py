@@ -16,9 +16,7 @@ def checked_base_url(url: str, place: str) -> str:
         raise SettingsWrong("the address must have neither query nor fragment", place=place)
     if parts.scheme == "http":
         if not _is_loopback(parts.hostname or "", place):
-            raise SettingsWrong(
-                "the address must begin with https://; http is for loopback only", place=place
-            )
+            raise SettingsWrong("the address must begin with https://; http is for loopback only", place=place)
     elif parts.scheme != "https":
         raise SettingsWrong("the address must begin with https://", place=place)
     return url.rstrip("/")

@@ -65,5 +65,5 @@ def _lexicon() -> _Lexicon:
     # Imported late: it brings requests with it and reads 7,500 words.
     from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 
-    analyser: _Lexicon = SentimentIntensityAnalyzer()  # type: ignore[no-untyped-call]
+    analyser: _Lexicon = SentimentIntensityAnalyzer()
     return analyser
