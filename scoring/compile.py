@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
-from scoring import sums
-from scoring.plan import Node, Plan, Scored, plan
+from scoring import measures
+from scoring.plan import Plan, Scored, plan
 from scoring.printer import (
     Step,
     double,
@@ -58,12 +57,8 @@ class Compiled:
 def compile(scorecard: Scorecard, sources: Mapping[str, Sequence[str]]) -> Compiled:
     """`sources`: the event names, or patterns, that each source can yield."""
     wanted = plan(scorecard, sources)
-    facts = sums.told(wanted)
     steps = (
-        *_grid(wanted),
-        *facts.steps,
-        *_values(wanted, facts),
-        Step("pointed", _pointed(wanted, max(node.level for node in wanted.nodes))),
+        *measures.steps(wanted),
         Step("present", _present(wanted)),
         Step("weighed", _weighed(wanted)),
         Step("totals", _totals(wanted)),
@@ -71,126 +66,6 @@ def compile(scorecard: Scorecard, sources: Mapping[str, Sequence[str]]) -> Compi
         Step("scored", _scored(wanted)),
     )
     return Compiled(steps, with_steps(steps), _scores(wanted), _parts(wanted))
-
-
-# accounts, days, and how far each source has read
-
-
-def _grid(wanted: Plan) -> Iterator[Step]:
-    clock = "case when r.through < d.as_of then r.through else d.as_of end"
-    yield Step(
-        "clocks",
-        f"select r.source, d.as_of, r.since, {clock} as clock\n"
-        "from reads r cross join days d\nwhere r.since is not null and r.through is not null",
-    )
-    if not wanted.sources:
-        yield Step("grid", select("a.account, d.as_of", _ACCOUNTS.format(joins="")))
-        return
-    yield Step("reading", select(filled(["as_of", *_reading(wanted)]), "from clocks group by as_of"))
-    flags = [
-        f"max(case when source = {quoted(source)} then 1 end) as {of_source(source, 'linked')}"
-        for source in wanted.sources
-    ]
-    yield Step("linked", select(filled(["account", *flags]), "from links group by account"))
-    columns = [column for source in wanted.sources for column in _told_by(source, wanted.card.hold)]
-    joins = "left join linked l on l.account = a.account\nleft join reading r on r.as_of = d.as_of"
-    yield Step("grid", select(filled(["a.account", "d.as_of", *columns]), _ACCOUNTS.format(joins=f"\n{joins}")))
-
-
-def _told_by(source: str, hold: int) -> Iterator[str]:
-    """What a source is to an account: days read, days behind, and 1 while its numbers stand (null after)."""
-    linked, days, behind = (of_source(source, column) for column in ("linked", "days", "behind"))
-    yield f"case when {linked} = 1 then coalesce(r.{days}, 0) end as {days}"
-    yield f"case when {linked} = 1 then coalesce(r.{behind}, 0) else 0 end as {behind}"
-    yield f"case when {linked} = 1 and r.{behind} > {hold} then null else 1 end as {of_source(source, 'fresh')}"
-
-
-_ACCOUNTS = "from accounts a cross join days d{joins}\nwhere a.since is null or a.since <= d.as_of"
-
-
-def _reading(wanted: Plan) -> Iterator[str]:
-    for source in wanted.sources:
-        mine = f"max(case when source = {quoted(source)} then"
-        yield f"{mine} datediff('day', since, clock) + 1 end) as {of_source(source, 'days')}"
-        yield f"{mine} datediff('day', clock, as_of) end) as {of_source(source, 'behind')}"
-
-
-# measures
-
-
-def _values(wanted: Plan, facts: sums.Told) -> Iterator[Step]:
-    columns = [column for node in wanted.level(0) for column in _first(node, facts)]
-    columns += [column for node in wanted.nodes if node.level and not node.now for column in _first(node, facts)]
-    joins = "".join(f"\nleft join {step} using (account, as_of)" for step in facts.joins)
-    last = "measures_0"
-    yield Step(last, select(filled(["grid.*", *columns]), f"from grid{joins}"))
-    for level in range(1, 1 + max(node.level for node in wanted.nodes)):
-        made = [f"{_later(node)} as {node.value}" for node in wanted.level(level)]
-        yield Step(f"measures_{level}", select(filled(["*", *made]), f"from {last}"))
-        last = f"measures_{level}"
-
-
-def _first(node: Node, facts: sums.Told) -> Iterator[str]:
-    """The number as events tell it, null where its sources cannot know."""
-    if not node.own:
-        yield f"{double('null')} as {node.top}"
-    else:
-        found = facts.results[node.stem]
-        over = node.measure.over
-        if isinstance(over, float):
-            found = f"{found} / {number(over)}"
-        yield f"case when {node.known} then {found} end as {node.top}"
-    if node.measure.map:
-        word = f"case when {node.known} then {facts.labels[node.stem]} end" if node.own else "cast(null as varchar)"
-        yield f"{word} as {node.stem}__label"
-
-
-def _later(node: Node) -> str:
-    if node.over:
-        ratio = f"{node.top} / nullif({node.over.value}, 0)"
-        return f"case when {node.top} = 0 then 0 else {ratio} end" if node.measure.counting else ratio
-    now, before = (f"{other.value}{_per_day(node, other)}" for other in node.inner)
-    return f"{now} / nullif({before}, 0) - 1"
-
-
-def _per_day(node: Node, other: Node) -> str:
-    longer = node.measure.against and node.measure.against.longer
-    return f" / {other.window}" if longer else ""
-
-
-# points
-
-
-def _pointed(wanted: Plan, level: int) -> str:
-    points = [f"{grid(_points(item.node))} as {item.name}__points" for item in wanted.scored]
-    return select(filled(["*", *points]), f"from measures_{level}")
-
-
-def _points(node: Node) -> str:
-    measure = node.measure
-    cases = [] if measure.absent is None else [f"when {node.empty} then {number(measure.absent)}"]
-    if measure.map:
-        told = f"{node.stem}__label"
-        cases += [f"when {told} = {quoted(word)} then {number(points)}" for word, points in sorted(measure.map.items())]
-        return double(f"case {' '.join(cases)} end")
-    curve = list((measure.points or {}).items())
-    cases.append(f"when {node.value} <= {number(curve[0][0])} then {number(curve[0][1])}")
-    for (left, low), (right, high) in pairwise(curve):
-        cases.append(f"when {node.value} < {number(right)} then {_line(node.value, left, low, right, high)}")
-    cases.append(f"when {node.value} >= {number(curve[-1][0])} then {number(curve[-1][1])}")
-    return f"case {' '.join(cases)} end"
-
-
-def _line(value: str, left: float, low: float, right: float, high: float) -> str:
-    """Between two breakpoints; a flat piece is its number."""
-    if low == high:
-        return number(low)
-    run = f"({value} - {number(left)})" if left else value
-    rise = f"{run} * {number(high - low)} / {number(right - left)}"
-    return f"{number(low)} + {rise}" if low else rise
-
-
-# the score
 
 
 def _present(wanted: Plan) -> str:
