@@ -29,6 +29,7 @@ from connectors.table import Stream
 
 HOSTS = {"us": "data.mixpanel.com", "eu": "data-eu.mixpanel.com", "in": "data-in.mixpanel.com"}
 GRACE = timedelta(minutes=10)  # events take a moment to arrive
+AT_MOST = (3, 1.2)  # exports in seconds; the hourly allowance is kept by exporting many days at a time
 FIRST_WAIT = 60.0  # the vendor never says how long to wait, and counts by the hour
 EVERY_TRY = 5
 
@@ -116,7 +117,7 @@ class Mixpanel:
             tools=tools,
             place=f"sources.{name}",
             auth=Basic(settings.service_account, settings.secret),
-            per_minute=60,
+            at_most=AT_MOST,
             attempts=1,
             read_timeout=300.0,
             hint="check service_account, secret, project_id, and that region is the project's",

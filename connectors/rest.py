@@ -122,17 +122,17 @@ def _worth_waiting(error: BaseException) -> bool:
 
 
 class Pace:
-    """At most `per_minute` calls in any minute; a short burst goes at once, a long one waits its turn."""
+    """At most `calls` calls in any `seconds`; a short burst goes at once, a long one waits its turn."""
 
-    def __init__(self, per_minute: int, *, tools: Tools, place: str) -> None:
-        self._tools, self._place = tools, place
-        self._recent: deque[datetime] = deque(maxlen=per_minute)
+    def __init__(self, calls: int, seconds: float, *, tools: Tools, place: str) -> None:
+        self._seconds, self._tools, self._place = seconds, tools, place
+        self._recent: deque[datetime] = deque(maxlen=calls)
         self._lock = threading.Lock()
 
     def wait(self) -> None:
         with self._lock:
             if len(self._recent) == self._recent.maxlen:
-                left = 60.0 - (self._tools.clock.now() - self._recent[0]).total_seconds()
+                left = self._seconds - (self._tools.clock.now() - self._recent[0]).total_seconds()
                 if left > 0:
                     pause(left, tools=self._tools, place=self._place)
             self._recent.append(self._tools.clock.now())
@@ -151,8 +151,8 @@ class _Call(NamedTuple):
 class Rest:
     """One vendor over HTTP, through one kept `httpx.Client`; thread-safe.
 
-    `per_minute` paces the calls. `hint` is what a person reads when the vendor refuses the credential,
-    which it does with one of the statuses `refusals`. `calls` counts requests by label.
+    `at_most` paces the calls: so many in so many seconds. `hint` is what a person reads when the vendor refuses the
+    credential, which it does with one of the statuses `refusals`. `calls` counts requests by label.
     """
 
     def __init__(
@@ -162,7 +162,7 @@ class Rest:
         tools: Tools,
         place: str,
         auth: Auth | None = None,
-        per_minute: int | None = None,
+        at_most: tuple[int, float] | None = None,
         attempts: int = 6,
         first_wait: float = 1.0,
         read_timeout: float = 60.0,
@@ -174,7 +174,7 @@ class Rest:
         self.place, self.auth, self.calls = place, auth, Counter[str]()
         self._tools, self._attempts, self._first_wait = tools, attempts, first_wait
         self._hint, self._refusals = hint, refusals
-        self._pace = Pace(per_minute, tools=tools, place=place) if per_minute else None
+        self._pace = Pace(*at_most, tools=tools, place=place) if at_most else None
         self._lock = threading.Lock()
         self._client = httpx.Client(
             timeout=httpx.Timeout(read_timeout, connect=5.0),

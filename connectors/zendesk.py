@@ -91,7 +91,7 @@ class Zendesk:
             tools=tools,
             place=f"sources.{name}",
             auth=self._auth(),
-            per_minute=settings.exports_per_minute,
+            at_most=(settings.exports_per_minute, 60.0),
             hint="check the credential, and that its user is an admin (the exports are for admins only)",
             transport=transport,
         )

@@ -167,11 +167,14 @@ def sandbox(
     faults: Annotated[str, typer.Option("--faults", help="none, mild or storm.")] = "none",
     port: Annotated[int, typer.Option("--port", help="First of four ports; 0 takes free ones.")] = 8800,
     speed: Annotated[float, typer.Option("--speed", help="How many times as fast as real time it lives.")] = 1.0,
+    start: Annotated[
+        str | None, typer.Option("--start", help="The moment it begins to live at; now by default.")
+    ] = None,
 ) -> None:
     """Serve Zendesk, Mixpanel, Salesforce and HubSpot stand-ins on loopback, and print a settings file for them."""
     from sync.rehearsal import sandbox as body
 
-    body(accounts=accounts, seed=seed, faults=faults, port=port, speed=speed)
+    body(accounts=accounts, seed=seed, faults=faults, port=port, speed=speed, start=start)
 
 
 @app.command()

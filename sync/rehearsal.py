@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import config as words
 from connectors.clock import FastClock, SteppedClock
@@ -22,30 +23,41 @@ from sync.matching import match_report
 from sync.report import Moved, Report
 from sync.rows import Total
 from sync.run import run_once
-from sync.settings import load
+from sync.settings import load, moment
 from sync.worker import Worker, opened
 
 HISTORY = 120  # days of the simulated company's past
 MORNING = timedelta(hours=6)
 
 
-def sandbox(*, accounts: int, seed: int, faults: str, port: int, speed: float) -> None:
+def sandbox(*, accounts: int, seed: int, faults: str, port: int, speed: float, start: str | None) -> None:
     """Serve the four stand-ins until Ctrl-C, and print the settings that fit them."""
-    start, epoch = datetime.now(UTC).replace(microsecond=0), time.time()
+    begin, epoch = _moment(start), time.time()
     ports = (port, port + 1, port + 2, port + 3) if port else None
-    clock = FastClock(start, speed, epoch)
+    clock = FastClock(begin, speed, epoch)
     try:
         box = Sandbox(accounts=accounts, seed=seed, faults=faults, clock=clock, history_days=HISTORY, ports=ports)
     except (OSError, ValueError) as error:
         raise UsageError(f"the sandbox cannot start: {error}") from None
     with box:
         clock_lines = (
-            f"clock: {{start: {start.isoformat()}, speed: {speed:g}, epoch: {epoch!r}}}\n" if speed != 1 else ""
+            f"clock: {{start: {begin.isoformat()}, speed: {speed:g}, epoch: {epoch!r}}}\n"
+            if speed != 1 or start
+            else ""
         )
         sys.stdout.write(settings_for(box.urls) + clock_lines)
         sys.stdout.flush()
         sys.stderr.write("the sandbox is up; save the lines above as bellwether.yaml; Ctrl-C ends it\n")
         threading.Event().wait()
+
+
+def _moment(text: str | None) -> datetime:
+    if text is None:
+        return datetime.now(UTC).replace(microsecond=0)
+    try:
+        return moment(text, ZoneInfo("UTC"))
+    except ValueError:
+        raise UsageError("--start: write a day or a moment, like 2026-01-31 or 2026-01-31T06:00") from None
 
 
 def settings_for(urls: Mapping[str, str]) -> str:

@@ -223,7 +223,7 @@ def test_stop_ends_a_ten_minute_wait_at_once(tools: Tools) -> None:
 
 
 def test_a_burst_goes_at_once_and_more_wait_their_turn(tools: Tools) -> None:
-    one = rest(tools, lambda _: httpx.Response(200, json={}), per_minute=3)
+    one = rest(tools, lambda _: httpx.Response(200, json={}), at_most=(3, 60.0))
     times = []
     for _ in range(7):
         one.get_json("/a")

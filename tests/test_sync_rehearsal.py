@@ -1,0 +1,87 @@
+"""The sandbox as a stranger meets it: a command that prints settings, and every other command working on them."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+BELLWETHER = Path(sys.executable).parent / "bellwether"
+
+
+@pytest.fixture
+def sandbox(tmp_path: Path) -> Iterator[Path]:
+    """A running `bellwether sandbox`, and a folder with the settings that it printed."""
+    settings = tmp_path / "bellwether.yaml"
+    with settings.open("wb") as printed, (tmp_path / "sandbox.log").open("wb") as log:
+        words = [
+            "sandbox",
+            "--accounts",
+            "15",
+            "--seed",
+            "5",
+            "--port",
+            "0",
+            "--speed",
+            "60",
+            "--start",
+            "2026-11-02T06:00",
+        ]
+        process = subprocess.Popen([BELLWETHER, *words], stdout=printed, stderr=log)
+        try:
+            for _ in range(400):
+                if b"the sandbox is up" in (tmp_path / "sandbox.log").read_bytes():
+                    break
+                assert process.poll() is None, (tmp_path / "sandbox.log").read_text()
+                time.sleep(0.05)
+            yield tmp_path
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.wait(timeout=20)
+
+
+def _run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([BELLWETHER, *words], cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_what_the_sandbox_prints_is_all_a_newcomer_needs(sandbox: Path) -> None:
+    checked = _run(sandbox, "check")
+    assert checked.returncode == 1
+    assert "bellwether provision" in checked.stdout  # the fields are not there yet, and it says what to do
+    planned = _run(sandbox, "provision", "--json")
+    assert len(json.loads(planned.stdout)["changes"]) > 10
+    assert _run(sandbox, "provision", "--apply").returncode == 0
+    assert json.loads(_run(sandbox, "provision", "--json").stdout)["changes"] == []
+    checked = _run(sandbox, "check")
+    assert checked.returncode == 0, checked.stdout
+    rehearsed = _run(sandbox, "run", "--dry-run", "--json")
+    assert {d["destination"] for d in json.loads(rehearsed.stdout)["differences"]} == {"salesforce", "hubspot"}
+    done = _run(sandbox, "run", "--json")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["delivered"]["salesforce"]["written"] == report["delivered"]["hubspot"]["written"] > 0
+    again = json.loads(_run(sandbox, "run", "--json").stdout)
+    assert [again["delivered"][name]["written"] for name in ("salesforce", "hubspot")] == [0, 0]
+
+
+def test_the_demo_does_the_whole_job_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [BELLWETHER, "demo", "--accounts", "20", "--days", "3"],
+        cwd=tmp_path,
+        env={"TMPDIR": str(tmp_path), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "a further run with nothing new made 0 writes" in done.stdout
+    assert "Not linked, busiest first" in done.stdout
+    assert "3 simulated days later" in done.stdout
+    assert list(tmp_path.iterdir()) == []
