@@ -101,12 +101,15 @@ def a_worker(
     """A worker with real log, state, history and scoring, whose vendors live in memory."""
     (folder / "card.yaml").write_text(CARD)
     (folder / "bellwether.yaml").write_text(
-        f"home: {home.name}\nscorecard: card.yaml\ndestinations: {{{home.name}: {{kind: hubspot, access_token: x}}}}\n"
+        f"home: {home.name}\nscorecard: card.yaml\n"
+        f"destinations: {{{home.name}: {{kind: hubspot, access_token: x}}}}\n"
         f"accounts: {{where: all, attributes: {{seats: seats}}}}\n{extra}"
     )
     settings = load(folder / "bellwether.yaml")
     hour, month = timedelta(hours=1), timedelta(days=90)
-    connectors = {s.name: Connector(s.name, "fake", FakeSource, Delivery.model_validate({}), hour, month) for s in sources}
+    connectors = {
+        s.name: Connector(s.name, "fake", FakeSource, Delivery.model_validate({}), hour, month) for s in sources
+    }
     data = settings.data
     data.mkdir(exist_ok=True)
     state = State(state_url or settings.state.get_secret_value())
