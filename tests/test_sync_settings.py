@@ -62,14 +62,9 @@ def test_reads_a_small_file_and_fills_in_the_rest(tmp_path: Path) -> None:
 )
 def test_names_file_line_key_and_remedy(change: str, line: str, tmp_path: Path) -> None:
     key = change.split(":")[0]
-    kept = "".join(old for old in GOOD.splitlines(keepends=True) if not old.startswith(f"{key}:"))
-    text = (
-        change + kept
-        if key == "home"
-        else kept.replace("scorecard", change + "#")
-        if key == "scorecard"
-        else kept + change
-    )
+    lines = GOOD.splitlines(keepends=True)
+    changed = [change if old.startswith(f"{key}:") else old for old in lines]
+    text = "".join(changed if changed != lines else [*lines, change])
     assert any(found.startswith(line) for found in _mistakes(tmp_path, text)), _mistakes(tmp_path, text)
 
 
