@@ -46,6 +46,24 @@ def reason(scorecard: Scorecard, parts: Sequence[Part], before: Mapping[str, Par
     return Reason(text, tuple(f"{part.measure}{sign}" for part, sign in named), action)
 
 
+def movement(scorecard: Scorecard, parts: Sequence[Part], before: Mapping[str, Part], *, up: bool) -> str:
+    """What carried the score up, or down, since an earlier day: the measures that moved most that way, in words.
+
+    A measure counts with the points it moved at today's weight; one that only one of the two days has moved nothing.
+    """
+    both = [part for part in parts if part.points is not None and part.measure in before]
+    told = [(_gain(part, before[part.measure]) * (1 if up else -1), part) for part in both]
+    most = sorted((item for item in told if item[0] >= 1), key=lambda item: (-item[0], item[1].measure))[:NAMED]
+    return _joined([_phrase(scorecard, part, before[part.measure]) for _, part in most])
+
+
+def _gain(part: Part, before: Part) -> int:
+    """Whole points of the score that the measure has brought since."""
+    if part.points is None or before.points is None:
+        return 0
+    return round(part.weight * (part.points - before.points))
+
+
 def _loss(part: Part) -> int:
     """Whole points of the score that the part costs; whole, so that the order of causes stands still."""
     return 0 if part.points is None else round(part.weight * (100 - part.points))
@@ -143,7 +161,7 @@ def _signed(percent: str) -> str:
     """A change reads "down 22%", not "-22%"."""
     if percent.startswith("-"):
         return f"down {percent[1:]}"
-    return percent if percent.startswith("0") else f"up {percent}"
+    return "unchanged" if percent.startswith("0") else f"up {percent}"
 
 
 def _moved(measure: Measure, now: float, before: float | None) -> str:

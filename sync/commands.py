@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import logging
-import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from typing import Any
 
-import structlog
-
 import config as words
 from sync.check import findings
-from sync.console import Bars, clean, complain, put_json, say, table
+from sync.console import Bars, clean, log_as_json, log_in_words, put_json, say, table
 from sync.deliveries import plain
 from sync.errors import UsageError
-from sync.matching import MatchReport, match_report
-from sync.report import Moved, Report
+from sync.matching import match_report
 from sync.rows import AccountRow, Delivery
 from sync.run import Step, run_once
-from sync.scores import Scored, fetch, scored, statement
+from sync.scores import fetch, scored, statement
 from sync.settings import load
+from sync.show import score_document, score_in_words, show_matching, show_parts, show_report
 from sync.worker import Worker, opened
 
 
@@ -94,7 +90,7 @@ def daemon(path: Path) -> None:
     """Work until told to stop."""
     from sync.daemon import serve
 
-    _log_as_json()
+    log_as_json()
     with opened(load(path)) as worker:
         serve(worker)
 
@@ -144,7 +140,7 @@ def explain(path: Path, account: str, *, as_json: bool) -> None:
     if as_json:
         put_json(document)
         return
-    say(f"{row.name} ({row.id}): {_in_words(document)}", "bold")
+    say(f"{row.name} ({row.id}): {score_in_words(document)}", "bold")
     if document["reason"]:
         say(f"{document['reason']}. Next: {document['next_action'] or 'nothing'}")
     show_parts(document["parts"])
@@ -173,7 +169,7 @@ def scores(path: Path, *, as_of: str | None, account: str | None, sql: bool, as_
     if as_json:
         put_json(documents)
     elif account is not None:
-        say(f"{names[account]} on {day}: {_in_words(documents[0])}", "bold")
+        say(f"{names[account]} on {day}: {score_in_words(documents[0])}", "bold")
         show_parts(documents[0]["parts"])
     else:
         cells = ([d["account"], d["name"], d["score"], d["tier"], f"{d['coverage']:.0%}"] for d in documents)
@@ -183,115 +179,6 @@ def scores(path: Path, *, as_of: str | None, account: str | None, sql: bool, as_
             cells,
             numbers=(2, 4),
         )
-
-
-def score_document(row: Scored, name: str, scorecard: str, version: str) -> dict[str, Any]:
-    """One account's score as scripts read it; the contributions sum to the score."""
-    keys = ("dimension", "measure", "value", "points", "weight", "contribution", "state")
-    return {
-        "account": row.account,
-        "name": name,
-        "scorecard": scorecard,
-        "version": version,
-        "as_of": row.as_of.isoformat(),
-        "score": row.score,
-        "tier": row.tier,
-        "coverage": row.coverage,
-        "low": row.low,
-        "high": row.high,
-        "held": row.held,
-        "parts": [{key: getattr(part, key) for key in keys} for part in row.parts],
-    }
-
-
-def show_report(report: Report, *, dry_run: bool = False) -> None:
-    """A pass in a few lines and tables."""
-    if report.accounts:
-        say(f"accounts: {report.accounts['read']:,} read, {report.accounts['left']:,} left")
-    for source, part in report.pulled.items():
-        bad = (
-            f", {part['rejected']:,} rows could not be read ({'; '.join(part['reasons'])})" if part["rejected"] else ""
-        )
-        say(f"{source}: {part['written']:,} facts new or changed, {part['unchanged']:,} unchanged{bad}")
-    if report.scored:
-        say("scored: " + ", ".join(f"{count:,} {tier}" for tier, count in sorted(report.scored.items())))
-    if report.moved:
-        say(f"{len(report.moved):,} accounts came into another tier:")
-        show_moves(report.moved)
-    for name, part in report.delivered.items():
-        words = ("written", "adopted", "unchanged", "waiting")
-        counts = ", ".join(f"{part[word]:,} {word}" for word in words)
-        say(f"{name}: {counts}, {len(part['failed']):,} failed")
-    if dry_run:
-        cells = ([d["destination"], d["account"], d["field"], d["before"], d["after"]] for d in report.differences)
-        table("Would be written", ("destination", "account", "field", "before", "after"), cells)
-    for part in report.delivered.values():
-        for row in part["failed"][:20]:
-            complain(f"{row['account']} (record {row['record']}): {row['code']} {row['message']}")
-    for problem in report.problems:
-        complain(f"{problem.place}: {problem.message.removeprefix(f'{problem.place}: ')}")
-
-
-def show_moves(moved: Sequence[Moved]) -> None:
-    """Accounts that changed tier, and why."""
-    cells = ([move.name, move.before, move.after, move.score, move.reason] for move in moved)
-    table("", ("account", "from", "to", "score", "why"), cells, numbers=(3,))
-
-
-def show_matching(report: MatchReport) -> None:
-    """How each source's keys are linked, and the busiest that are not."""
-    cells = (
-        [
-            part.source,
-            part.accounts,
-            ", ".join(f"{n:,} by {how.replace('_', ' ')}" for how, n in part.how.items()),
-            part.ambiguous,
-            part.unmatched,
-        ]
-        for part in report.sources
-    )
-    table(
-        f"Matching of {report.accounts:,} accounts",
-        ("source", "accounts", "linked keys", "ambiguous", "unmatched"),
-        cells,
-        numbers=(1, 3, 4),
-    )
-    if report.busiest:
-        cells = ([loose.source, loose.key, loose.name, loose.facts, loose.why] for loose in report.busiest)
-        table("Not linked, busiest first", ("source", "key", "name", "facts", "why"), cells, numbers=(3,))
-        say(f"to fix one: {report.busiest[0].fix}", "dim")
-
-
-def show_parts(parts: Sequence[dict[str, Any]]) -> None:
-    """Every measure with its value, points, effective weight and contribution."""
-    cells = (
-        [
-            p["dimension"],
-            p["measure"],
-            _figure(p["value"]),
-            p["points"],
-            f"{p['weight']:.1%}",
-            p["contribution"],
-            "" if p["state"] == "live" else p["state"],
-        ]
-        for p in parts
-    )
-    table(
-        "",
-        ("dimension", "measure", "value", "points", "weight", "contribution", ""),
-        cells,
-        numbers=(2, 3, 4, 5),
-    )
-
-
-def _figure(value: float | None) -> str | None:
-    return None if value is None else f"{value:,.3f}".rstrip("0").rstrip(".")
-
-
-def _in_words(document: dict[str, Any]) -> str:
-    if document["score"] is None:
-        return f"unscored ({document['coverage']:.0%} of the scorecard has data)"
-    return f"{document['score']:.1f} {document['tier']} ({document['coverage']:.0%} of the scorecard has data)"
 
 
 @contextmanager
@@ -389,36 +276,3 @@ def _status(worker: Worker) -> dict[str, Any]:
         ],
         "failed": [_delivery(d) for _, d in deliveries if d.status in ("failed", "quarantined")],
     }
-
-
-def _words() -> structlog.dev.ConsoleRenderer:
-    """Tracebacks without the values of variables: secrets and customers' data stand among them."""
-    plain = structlog.dev.plain_traceback
-    return structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)
-
-
-def log_in_words() -> None:
-    """Warnings and worse, in words, to standard error."""
-    level = logging.getLevelNamesMapping().get(os.environ.get("BELLWETHER_LOG", "warning").upper(), logging.WARNING)
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            _words(),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
-
-
-def _log_as_json() -> None:
-    """Everything from info up, a JSON line each, to standard error: what systemd and log shippers like."""
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )

@@ -7,12 +7,15 @@ Results go to standard output; progress, logs and complaints to standard error.
 from __future__ import annotations
 
 import json
+import logging
+import os
 import sys
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 
+import structlog
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -112,3 +115,36 @@ class Bars:
             total=max(made.completed, made.total or 0),
             completed=made.total or made.completed,
         )
+
+
+def _words() -> structlog.dev.ConsoleRenderer:
+    """Tracebacks without the values of variables: secrets and customers' data stand among them."""
+    plain = structlog.dev.plain_traceback
+    return structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)
+
+
+def log_in_words() -> None:
+    """Warnings and worse, in words, to standard error."""
+    level = logging.getLevelNamesMapping().get(os.environ.get("BELLWETHER_LOG", "warning").upper(), logging.WARNING)
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            _words(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
+def log_as_json() -> None:
+    """Everything from info up, a JSON line each, to standard error: what systemd and log shippers like."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )

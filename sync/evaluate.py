@@ -12,11 +12,10 @@ from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from connectors.errors import SettingsWrong
-from scoring import Part
+from scoring import Part, Scorecard, movement
 from sync.progress import Progress
 from sync.report import Moved
-from sync.rows import Total
-from sync.scores import fetch, last_day, scored
+from sync.scores import Scored, fetch, last_day, scored
 from sync.verdicts import Before, Verdict, verdict
 from sync.worker import Worker
 
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     import duckdb
 
 TREND = timedelta(days=30)
+HEALTHIER = ("red", "yellow", "green")
 LONGEST_GAP = 31  # days the worker was off that one pass scores afterwards
 
 
@@ -57,7 +57,11 @@ def evaluate(worker: Worker, *, now: datetime, keep: bool, progress: Progress) -
         for row in fetch(connection, today):
             card, before = worker.settings.scorecard, earlier.get(row.account)
             said = verdict(row, scorecard=card, before=before, last=last.get(row.account), now=now, today=today)
-            _note(found, said, last.get(row.account), names[row.account])
+            _count(found, said)
+            was = last.get(row.account)
+            if was is not None and was.tier != said.total.tier:
+                why = _why(card, row, before, was.tier) or said.reason
+                found.moved.append(Moved(row.account, names[row.account], was.tier, row.tier, row.score, why))
             progress.advance("scoring")
     if keep:
         worker.state.save_totals([said.total for said in found.verdicts.values()])
@@ -97,9 +101,13 @@ def _by_measure(parts: Sequence[Part]) -> Mapping[str, Part]:
     return {part.measure: part for part in parts}
 
 
-def _note(found: Evaluation, said: Verdict, last: Total | None, name: str) -> None:
-    tier, score = said.total.tier, said.total.score
+def _count(found: Evaluation, said: Verdict) -> None:
     found.verdicts[said.account] = said
-    found.counts[tier] = found.counts.get(tier, 0) + 1
-    if last is not None and last.tier != tier:
-        found.moved.append(Moved(said.account, name, last.tier, tier, score, said.reason))
+    found.counts[said.total.tier] = found.counts.get(said.total.tier, 0) + 1
+
+
+def _why(card: Scorecard, row: Scored, before: Before | None, was: str) -> str:
+    """What moved the account out of its tier, told over the same window as its change."""
+    if before is None or "unscored" in (was, row.tier):
+        return ""
+    return movement(card, row.parts, before.parts, up=HEALTHIER.index(row.tier) > HEALTHIER.index(was))

@@ -15,8 +15,7 @@ from zoneinfo import ZoneInfo
 import config as words
 from connectors.clock import FastClock, SteppedClock
 from connectors.sandbox import Sandbox
-from sync.commands import log_in_words, show_matching, show_moves, show_report
-from sync.console import Bars, say, table
+from sync.console import Bars, log_in_words, say, table
 from sync.deliveries import plain
 from sync.errors import UsageError
 from sync.matching import match_report
@@ -24,6 +23,7 @@ from sync.report import Moved, Report
 from sync.rows import Total
 from sync.run import run_once
 from sync.settings import load, moment
+from sync.show import show_matching, show_moves, show_report
 from sync.worker import Worker, opened
 
 HISTORY = 120  # days of the simulated company's past

@@ -1,0 +1,120 @@
+"""What commands print: passes, moves of tier, matching and the parts of a score, for people and for scripts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sync.console import complain, say, table
+from sync.matching import MatchReport
+from sync.report import Moved, Report
+from sync.scores import Scored
+
+
+def score_document(row: Scored, name: str, scorecard: str, version: str) -> dict[str, Any]:
+    """One account's score as scripts read it; the contributions sum to the score."""
+    keys = ("dimension", "measure", "value", "points", "weight", "contribution", "state")
+    return {
+        "account": row.account,
+        "name": name,
+        "scorecard": scorecard,
+        "version": version,
+        "as_of": row.as_of.isoformat(),
+        "score": row.score,
+        "tier": row.tier,
+        "coverage": row.coverage,
+        "low": row.low,
+        "high": row.high,
+        "held": row.held,
+        "parts": [{key: getattr(part, key) for key in keys} for part in row.parts],
+    }
+
+
+def show_report(report: Report, *, dry_run: bool = False) -> None:
+    """A pass in a few lines and tables."""
+    if report.accounts:
+        say(f"accounts: {report.accounts['read']:,} read, {report.accounts['left']:,} left")
+    for source, part in report.pulled.items():
+        bad = (
+            f", {part['rejected']:,} rows could not be read ({'; '.join(part['reasons'])})" if part["rejected"] else ""
+        )
+        say(f"{source}: {part['written']:,} facts new or changed, {part['unchanged']:,} unchanged{bad}")
+    if report.scored:
+        say("scored: " + ", ".join(f"{count:,} {tier}" for tier, count in sorted(report.scored.items())))
+    if report.moved:
+        say(f"{len(report.moved):,} accounts came into another tier:")
+        show_moves(report.moved)
+    for name, part in report.delivered.items():
+        words = ("written", "adopted", "unchanged", "waiting")
+        counts = ", ".join(f"{part[word]:,} {word}" for word in words)
+        say(f"{name}: {counts}, {len(part['failed']):,} failed")
+    if dry_run:
+        cells = ([d["destination"], d["account"], d["field"], d["before"], d["after"]] for d in report.differences)
+        table("Would be written", ("destination", "account", "field", "before", "after"), cells)
+    for part in report.delivered.values():
+        for row in part["failed"][:20]:
+            complain(f"{row['account']} (record {row['record']}): {row['code']} {row['message']}")
+    for problem in report.problems:
+        complain(f"{problem.place}: {problem.message.removeprefix(f'{problem.place}: ')}")
+
+
+def show_moves(moved: Sequence[Moved]) -> None:
+    """Accounts that changed tier, and why."""
+    cells = ([move.name, move.before, move.after, move.score, move.reason] for move in moved)
+    table("", ("account", "from", "to", "score", "why"), cells, numbers=(3,))
+
+
+def show_matching(report: MatchReport) -> None:
+    """How each source's keys are linked, and the busiest that are not."""
+    cells = (
+        [
+            part.source,
+            part.accounts,
+            ", ".join(f"{n:,} by {how.replace('_', ' ')}" for how, n in part.how.items()),
+            part.ambiguous,
+            part.unmatched,
+        ]
+        for part in report.sources
+    )
+    table(
+        f"Matching of {report.accounts:,} accounts",
+        ("source", "accounts", "linked keys", "ambiguous", "unmatched"),
+        cells,
+        numbers=(1, 3, 4),
+    )
+    if report.busiest:
+        cells = ([loose.source, loose.key, loose.name, loose.facts, loose.why] for loose in report.busiest)
+        table("Not linked, busiest first", ("source", "key", "name", "facts", "why"), cells, numbers=(3,))
+        say(f"to fix one: {report.busiest[0].fix}", "dim")
+
+
+def show_parts(parts: Sequence[dict[str, Any]]) -> None:
+    """Every measure with its value, points, effective weight and contribution."""
+    cells = (
+        [
+            p["dimension"],
+            p["measure"],
+            _figure(p["value"]),
+            p["points"],
+            f"{p['weight']:.1%}",
+            p["contribution"],
+            "" if p["state"] == "live" else p["state"],
+        ]
+        for p in parts
+    )
+    table(
+        "",
+        ("dimension", "measure", "value", "points", "weight", "contribution", ""),
+        cells,
+        numbers=(2, 3, 4, 5),
+    )
+
+
+def _figure(value: float | None) -> str | None:
+    return None if value is None else f"{value:,.3f}".rstrip("0").rstrip(".")
+
+
+def score_in_words(document: dict[str, Any]) -> str:
+    if document["score"] is None:
+        return f"unscored ({document['coverage']:.0%} of the scorecard has data)"
+    return f"{document['score']:.1f} {document['tier']} ({document['coverage']:.0%} of the scorecard has data)"
