@@ -54,7 +54,15 @@ def movement(scorecard: Scorecard, parts: Sequence[Part], before: Mapping[str, P
     both = [part for part in parts if part.points is not None and part.measure in before]
     told = [(_gain(part, before[part.measure]) * (1 if up else -1), part) for part in both]
     most = sorted((item for item in told if item[0] >= 1), key=lambda item: (-item[0], item[1].measure))[:NAMED]
-    return _joined([_phrase(scorecard, part, before[part.measure]) for _, part in most])
+    return _joined(
+        [_phrase(scorecard, part, before[part.measure]) + _was(scorecard, before[part.measure]) for _, part in most]
+    )
+
+
+def _was(scorecard: Scorecard, before: Part) -> str:
+    """Where a comparison stood before: "down 19%" alone does not say that it was worse."""
+    measure = scorecard.measures[before.measure]
+    return f", was {_figure(measure, before.value)}" if measure.of is not None and before.value is not None else ""
 
 
 def _gain(part: Part, before: Part) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scoring import Part, Scorecard, reason
+from scoring import Part, Scorecard, movement, reason
 from tests.scoring_world import card
 
 CURVE = {0: 0, 1: 100}
@@ -111,3 +111,38 @@ def test_a_label_too_long_for_the_field_is_still_said_in_part() -> None:
     text = reason(spoken, [part(name, 0.1, 10) for name in many], None).text
     assert len(text) <= 255
     assert text.count(";") == 1
+
+
+def _moved(measure: str, value: float, points: float) -> Part:
+    return Part("d", measure, value, points, 0.5, points / 2, "live")
+
+
+def test_a_move_is_told_by_what_moved_that_way_most_first() -> None:
+    scorecard = Scorecard.model_validate(
+        {
+            "name": "moves",
+            "dimensions": {"d": {"weight": 1, "measures": {"active": 1, "tickets": 1, "trend": 1}}},
+            "measures": {
+                "active": _counted("login", "Active users"),
+                "tickets": _counted("ticket.created", "Tickets"),
+                "logins": {"events": "login", "take": "count", "window": "7d"},
+                "trend": {
+                    "of": "logins",
+                    "against": "previous",
+                    "points": {-1: 0, 1: 100},
+                    "label": "Use",
+                    "unit": "%",
+                },
+            },
+        }
+    )
+    then = [_moved("active", 8, 80), _moved("tickets", 1, 90), _moved("trend", -0.4, 30)]
+    now = [_moved("active", 2, 20), _moved("tickets", 3, 70), _moved("trend", -0.1, 45)]
+    before = {part.measure: part for part in then}
+    assert movement(scorecard, now, before, up=False) == "Active users 2, down 6; Tickets 3, up 2"
+    assert movement(scorecard, now, before, up=True) == "Use down 10%, was down 40%"
+    assert movement(scorecard, now, {}, up=True) == ""
+
+
+def _counted(events: str, label: str) -> dict[str, Any]:
+    return {"events": events, "take": "count", "window": "7d", "points": {0: 0, 10: 100}, "label": label}
