@@ -2,6 +2,7 @@
 
     ConnectorError
     ├── AgainNow        a passing fault: the same call may work in a moment (reset, timeout, 5xx, row lock)
+    │   └── Unreachable nobody answers at the address: a short try or two, then it is left to the next pass
     ├── WaitUntil       the vendor said when: a rate limit or a daily quota, with the number of seconds
     ├── SignInAgain     the session ended or was refused: a new token first
     ├── RowWrong        this one record cannot be written or read; the others can
@@ -29,6 +30,10 @@ class AgainNow(ConnectorError):
     def __init__(self, message: str, *, place: str = "", unanswered: bool = False) -> None:
         self.unanswered = unanswered
         super().__init__(message, place=place)
+
+
+class Unreachable(AgainNow):
+    """No connection came about: the address is wrong, the host is down or the network is. Nothing was sent."""
 
 
 class WaitUntil(ConnectorError):

@@ -20,17 +20,18 @@ from typing import Any, NamedTuple, TypeVar
 
 import httpx
 import orjson
-from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential, wait_random
+from tenacity import RetryCallState, Retrying, retry_if_exception, wait_exponential, wait_random
 
 from connectors.address import checked_base_url, same_origin
 from connectors.base import Tools
-from connectors.errors import AgainNow, ConnectorError, SettingsWrong, SignInAgain, Stopped, WaitUntil
+from connectors.errors import AgainNow, ConnectorError, SettingsWrong, SignInAgain, Stopped, Unreachable, WaitUntil
 from connectors.signin import Auth
 
 __all__ = ["Rest", "checked_base_url", "patiently", "pause", "same_origin", "sorted_error"]
 
 T = TypeVar("T")
 
+DOOR_TRIES = 3  # at an address where nobody answers
 LONGEST_WAIT = 3600.0  # a vendor that asks for more is left to a later run
 LARGEST_BODY = 256 * 1024 * 1024
 PASSING = {408, 423, 425, 429}
@@ -93,13 +94,20 @@ def patiently(attempt: Callable[[], T], *, tools: Tools, place: str, attempts: i
 
     A passing fault is retried after `first_wait` seconds, then twice as long and so on, sixty times that at
     most, with jitter. A `WaitUntil` waits exactly as long as the vendor asked; one that asks for more than
-    an hour, or whose daily quota is gone, is raised at once. Raises `Stopped` when asked to stop.
+    an hour, or whose daily quota is gone, is raised at once. An address at which nobody answers is tried three
+    times in a few seconds: the next pass comes anyway. Raises `Stopped` when asked to stop.
     """
     backoff = wait_exponential(multiplier=first_wait, max=first_wait * 60) + wait_random(0, first_wait)
 
     def wait(state: RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None
+        if isinstance(error, Unreachable):
+            return float(state.attempt_number)
         return error.seconds if isinstance(error, WaitUntil) else backoff(state)
+
+    def enough(state: RetryCallState) -> bool:
+        unreachable = state.outcome is not None and isinstance(state.outcome.exception(), Unreachable)
+        return state.attempt_number >= (min(attempts, DOOR_TRIES) if unreachable else attempts)
 
     def unless_stopped() -> T:
         if tools.stop.is_set():
@@ -108,7 +116,7 @@ def patiently(attempt: Callable[[], T], *, tools: Tools, place: str, attempts: i
 
     return Retrying(
         retry=retry_if_exception(_worth_waiting),
-        stop=stop_after_attempt(attempts),
+        stop=enough,
         wait=wait,
         sleep=lambda seconds: pause(seconds, tools=tools, place=place),
         reraise=True,
@@ -269,7 +277,7 @@ class Rest:
             ) as response:
                 yield response
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-            raise AgainNow(f"cannot be reached ({type(error).__name__})", place=self.place) from None
+            raise Unreachable(f"cannot be reached ({type(error).__name__})", place=self.place) from None
         except (httpx.TransportError, httpx.DecodingError) as error:
             words = f"the connection broke ({type(error).__name__})"
             raise AgainNow(words, place=self.place, unanswered=True) from None

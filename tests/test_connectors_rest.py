@@ -23,7 +23,7 @@ from pydantic import SecretStr
 
 from connectors.base import Tools
 from connectors.clock import SteppedClock, SystemClock
-from connectors.errors import AgainNow, ConnectorError, SettingsWrong, SignInAgain, Stopped, WaitUntil
+from connectors.errors import AgainNow, ConnectorError, SettingsWrong, SignInAgain, Stopped, Unreachable, WaitUntil
 from connectors.rest import Rest, checked_base_url, patiently, same_origin, sorted_error
 from connectors.signin import Basic, Token, Tokens
 
@@ -423,3 +423,16 @@ def test_a_download_never_writes_through_a_symlink(
 
     one.close()
     assert (tmp_path / "target").read_bytes() == b"precious"
+
+
+def test_an_address_where_nobody_answers_is_left_to_the_next_pass_after_a_few_seconds(tools: Tools) -> None:
+    begun, tries = tools.clock.now(), []
+
+    def attempt() -> None:
+        tries.append(1)
+        raise Unreachable("cannot be reached", place="vendor")
+
+    with pytest.raises(Unreachable):
+        patiently(attempt, tools=tools, place="vendor", attempts=6, first_wait=60)
+    assert len(tries) == 3
+    assert (tools.clock.now() - begun).total_seconds() < 5

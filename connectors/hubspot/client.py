@@ -17,7 +17,7 @@ from typing import Any
 
 from connectors.address import checked_base_url
 from connectors.base import Tools
-from connectors.errors import AgainNow, ConnectorError, RowWrong, SettingsWrong
+from connectors.errors import AgainNow, ConnectorError, RowWrong, SettingsWrong, Unreachable
 from connectors.hubspot.remedies import sorted_call
 from connectors.hubspot.settings import Settings
 from connectors.rest import patiently
@@ -75,7 +75,7 @@ class Client:
         query: Mapping[str, Any] | None = None,
         body: Mapping[str, Any] | None = None,
     ) -> Mapping[str, Any]:
-        from urllib3.exceptions import HTTPError, SSLError
+        from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, SSLError
 
         with self._lock:
             self.calls[label] += 1
@@ -97,6 +97,9 @@ class Client:
             if isinstance(reason, SSLError):
                 words = "the certificate of this host is not valid; check base_url"
                 raise SettingsWrong(words, place=self.place) from None
+            if isinstance(reason, NewConnectionError | ConnectTimeoutError):
+                words = f"HubSpot cannot be reached ({type(reason).__name__}); check base_url and the network"
+                raise Unreachable(words, place=self.place) from None
             words = f"no answer from HubSpot ({type(reason).__name__})"
             raise AgainNow(words, place=self.place, unanswered=True) from None
         except ValueError:  # bytes that are not text, from something between HubSpot and us

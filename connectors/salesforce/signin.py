@@ -19,7 +19,7 @@ import jwt
 
 from connectors.address import checked_base_url, same_origin
 from connectors.base import Tools
-from connectors.errors import AgainNow, SettingsWrong
+from connectors.errors import AgainNow, SettingsWrong, Unreachable
 from connectors.salesforce.settings import Settings
 
 ASSERTION = "urn:ietf:params:oauth:grant-type:jwt-bearer"
@@ -74,9 +74,11 @@ class SignIn:
             with httpx.Client(timeout=httpx.Timeout(30.0, connect=5.0), follow_redirects=False) as client:
                 response = client.post(f"{self._base_url}/services/oauth2/token", data=self._grant())
                 body = _json(response)
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            words = f"Salesforce cannot be reached ({type(error).__name__}); check base_url and the network"
+            raise Unreachable(words, place=self._place) from None
         except httpx.TransportError as error:
-            words = f"Salesforce cannot be reached ({type(error).__name__})"
-            raise AgainNow(words, place=self._place) from None
+            raise AgainNow(f"signing in got no answer ({type(error).__name__})", place=self._place) from None
         if response.status_code == 200 and body.get("access_token"):
             return self._accepted(body)
         if response.status_code in (408, 429) or response.status_code >= 500:
