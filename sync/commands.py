@@ -20,7 +20,7 @@ from sync.run import Step, run_once
 from sync.scores import fetch, scored, statement
 from sync.settings import load
 from sync.show import score_document, score_in_words, show_matching, show_parts, show_report
-from sync.worker import Worker, opened
+from sync.worker import Worker, opened, signals
 
 
 def write_starter(path: Path, *, force: bool) -> None:
@@ -77,7 +77,7 @@ def provision(path: Path, *, apply: bool, as_json: bool) -> int:
 
 def run(path: Path, *, only: Step | None, dry_run: bool, as_json: bool) -> int:
     """Make one pass and tell what it did."""
-    with _worker(path) as worker, Bars() as bars:
+    with _worker(path) as worker, Bars() as bars, signals(worker.stop):
         report = run_once(worker, only=only, dry_run=dry_run, progress=bars)
     if as_json:
         put_json(report.as_dict())

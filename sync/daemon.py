@@ -7,10 +7,7 @@ on it, the batch in hand is finished and its outcomes are saved.
 
 from __future__ import annotations
 
-import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import structlog
 from apscheduler.executors.pool import ThreadPoolExecutor
@@ -21,7 +18,7 @@ from connectors.errors import Stopped
 from sync.errors import Busy, LeaseLost
 from sync.health import Health, serving
 from sync.run import run_once
-from sync.worker import Worker
+from sync.worker import Worker, signals
 
 LAST_BATCH = 60.0  # seconds given to the batch in hand after a signal
 log = structlog.get_logger("bellwether.daemon")
@@ -33,7 +30,7 @@ def serve(worker: Worker) -> None:
     health = Health()
     token = rules.token.get_secret_value() if rules.token else None
     busy = threading.Lock()
-    with _signals(worker.stop), serving(health, rules.host, rules.port, token) as port:
+    with signals(worker.stop), serving(health, rules.host, rules.port, token) as port:
         log.info("daemon started", port=port, settings=worker.settings.path.name)
         scheduler = _scheduler(worker, health, busy)
         scheduler.start()
@@ -74,18 +71,3 @@ def _pass(worker: Worker, health: Health, busy: threading.Lock) -> None:
         log.exception("pass failed")
     finally:
         busy.release()
-
-
-@contextmanager
-def _signals(stop: threading.Event) -> Iterator[None]:
-    """SIGTERM and SIGINT set the flag; the old handlers come back afterwards."""
-
-    def handle(number: int, frame: object) -> None:
-        stop.set()
-
-    before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

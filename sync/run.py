@@ -6,13 +6,9 @@ daemon and a person at a terminal never write at once.
 
 from __future__ import annotations
 
-import os
-import socket
-import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any, Literal
@@ -23,8 +19,9 @@ from connectors.base import Source
 from connectors.errors import ConnectorError, Stopped
 from sync.accounts import read_companies, read_home
 from sync.deliveries import Delivered, Round, clearing, deliver, plan, rehearse, selected
-from sync.errors import Busy, LeaseLost, StateError
+from sync.errors import LeaseLost, StateError
 from sync.evaluate import evaluate, unrecorded
+from sync.lease import leased
 from sync.progress import Progress, Quiet
 from sync.pull import Pulled, pull
 from sync.report import Problem, Report
@@ -33,7 +30,7 @@ from sync.worker import Worker
 
 Step = Literal["pull", "score"]
 
-LEASE = timedelta(minutes=10)
+KEPT = timedelta(days=90)  # runs in state
 log = structlog.get_logger("bellwether.run")
 
 
@@ -73,7 +70,7 @@ def run_once(
     now = worker.clock.now()
     this = Pass(worker, now, Report(), progress or Quiet(), only, dry_run, due_only, budget)
     before = {name: dict(part.calls) for name, part in worker.destinations.items()}
-    with _leased(worker) as beat:
+    with leased(worker.state, worker.clock) as beat:
         run = _begin(worker, "pass", now)
         try:
             _steps(this, beat)
@@ -173,6 +170,7 @@ def _note_pull(this: Pass, name: str, result: Pulled) -> None:
 
 def _settle(this: Pass) -> None:
     """Once a day, with the first pass that has a final day to record: scoring then reads a settled log."""
+    this.worker.state.forget_runs(this.now - KEPT)
     settled = this.worker.log.settle()
     log.info("log settled", rows=settled.rows, files=settled.files_after)
 
@@ -233,30 +231,3 @@ def _calls(worker: Worker, before: Mapping[str, Mapping[str, int]]) -> dict[str,
         counts = {label: n - before[name].get(label, 0) for label, n in destination.calls.items()}
         made[name] = {label: n for label, n in counts.items() if n}
     return made
-
-
-@contextmanager
-def _leased(worker: Worker) -> Iterator[Callable[[], None]]:
-    """Hold the lease; yields a function to call between pieces of work, which renews it or raises `LeaseLost`."""
-    holder = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
-    seconds = LEASE.total_seconds()
-    epoch = worker.state.take_lease(holder, now=worker.clock.now(), seconds=seconds)
-    if epoch is None:
-        raise Busy("another worker is at work on this state; wait for it, or stop it first")
-    renewed = worker.clock.now()
-    guard = threading.Lock()
-
-    def beat() -> None:
-        nonlocal renewed
-        with guard:
-            now = worker.clock.now()
-            if now - renewed < LEASE / 5:
-                return
-            if not worker.state.renew_lease(holder, epoch, now=now, seconds=seconds):
-                raise LeaseLost("another worker has taken over; this pass ends here")
-            renewed = now
-
-    try:
-        yield beat
-    finally:
-        worker.state.release_lease(holder, epoch)

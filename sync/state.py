@@ -143,6 +143,11 @@ class State:
                 update(RUNS).where(RUNS.c.id == run).values(status=status, report=dict(report), finished_at=now)
             )
 
+    def forget_runs(self, before: datetime) -> None:
+        """Let go of runs that began before a moment, so that the table stands still in size."""
+        with self._write() as connection:
+            connection.execute(delete(RUNS).where(RUNS.c.started_at < before))
+
     def last_runs(self, n: int, *, kind: str | None = None) -> list[Run]:
         """The newest runs, newest first."""
         query = select(*_columns(RUNS, Run)).order_by(RUNS.c.started_at.desc(), RUNS.c.id.desc()).limit(n)
@@ -194,9 +199,22 @@ class State:
 
     # -- the lease -------------------------------------------------------------------------------------------
 
-    def take_lease(self, holder: str, *, now: datetime, seconds: float) -> int | None:
-        """The epoch of a lease that is ours from now on; None while another's has not run out."""
-        free = or_(LEASE.c.holder.is_(None), LEASE.c.expires_at <= now)
+    def lease(self) -> tuple[str, datetime] | None:
+        """Who holds the lease and until when; None when nobody does."""
+        with self._read() as connection:
+            row = connection.execute(
+                select(LEASE.c.holder, LEASE.c.expires_at).where(
+                    LEASE.c.name == LEASE_NAME, LEASE.c.holder.is_not(None)
+                )
+            ).first()
+        return (row.holder, row.expires_at) if row else None
+
+    def take_lease(self, holder: str, *, now: datetime, seconds: float, over: str | None = None) -> int | None:
+        """The epoch of a lease that is ours from now on; None while another's has not run out.
+
+        `over`: a holder that is known to be dead, whose lease counts as run out.
+        """
+        free = or_(LEASE.c.holder.is_(None), LEASE.c.expires_at <= now, LEASE.c.holder == over)
         taken = (
             update(LEASE)
             .where(LEASE.c.name == LEASE_NAME, free)

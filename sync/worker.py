@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
+import signal
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -66,6 +67,21 @@ class Worker:
             names[name] = tuple(sorted({*source.names, *names.get(name, ())}))
         names[self.settings.home] = tuple(self.settings.accounts.attributes)
         return Basis(self.settings.scorecard, accounts, links.linked, readings, names, self.settings.timezone)
+
+
+@contextmanager
+def signals(stop: threading.Event) -> Iterator[None]:
+    """SIGTERM and SIGINT set the flag; the old handlers come back afterwards."""
+
+    def handle(number: int, frame: object) -> None:
+        stop.set()
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager
