@@ -124,8 +124,8 @@ def _words() -> structlog.dev.ConsoleRenderer:
 
 
 def log_in_words() -> None:
-    """Warnings and worse, in words, to standard error."""
-    level = logging.getLevelNamesMapping().get(os.environ.get("BELLWETHER_LOG", "warning").upper(), logging.WARNING)
+    """What nobody foresaw, in words, to standard error; what was foreseen a command tells itself."""
+    level = logging.getLevelNamesMapping().get(os.environ.get("BELLWETHER_LOG", "error").upper(), logging.ERROR)
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,

@@ -109,7 +109,7 @@ def _live(worker: Worker, clock: SteppedClock, box: Sandbox, bars: Bars, days: i
     say(f"a further run with nothing new made {writes} writes", "bold")
     problems = [problem for report in (*reports, again) for problem in report.problems]
     for problem in problems:
-        say(f"{problem.place}: {problem.message}", "red")
+        say(str(problem), "red")
     return 1 if problems or writes else 0
 
 

@@ -13,6 +13,9 @@ class Problem:
     place: str
     message: str
 
+    def __str__(self) -> str:
+        return self.message if self.place in self.message else f"{self.place}: {self.message}"
+
 
 @dataclass
 class Moved:

@@ -55,7 +55,7 @@ def show_report(report: Report, *, dry_run: bool = False) -> None:
         for row in part["failed"][:20]:
             complain(f"{row['account']} (record {row['record']}): {row['code']} {row['message']}")
     for problem in report.problems:
-        complain(f"{problem.place}: {problem.message.removeprefix(f'{problem.place}: ')}")
+        complain(str(problem))
 
 
 def show_moves(moved: Sequence[Moved]) -> None:

@@ -201,13 +201,10 @@ class State:
 
     def lease(self) -> tuple[str, datetime] | None:
         """Who holds the lease and until when; None when nobody does."""
+        query = select(LEASE.c.holder, LEASE.c.expires_at).where(LEASE.c.name == LEASE_NAME)
         with self._read() as connection:
-            row = connection.execute(
-                select(LEASE.c.holder, LEASE.c.expires_at).where(
-                    LEASE.c.name == LEASE_NAME, LEASE.c.holder.is_not(None)
-                )
-            ).first()
-        return (row.holder, row.expires_at) if row else None
+            row = connection.execute(query).first()
+        return (row.holder, row.expires_at) if row and row.holder else None
 
     def take_lease(self, holder: str, *, now: datetime, seconds: float, over: str | None = None) -> int | None:
         """The epoch of a lease that is ours from now on; None while another's has not run out.

@@ -35,9 +35,9 @@ def _gone() -> int:
 
 
 def test_a_second_worker_is_told_until_when_the_first_may_be_busy(state: State) -> None:
-    with leased(state, SteppedClock(NOW)), pytest.raises(Busy, match=r"it has until 09:10:00 UTC"):
-        with leased(state, SteppedClock(NOW)):
-            pass
+    second = leased(state, SteppedClock(NOW))
+    with leased(state, SteppedClock(NOW)), pytest.raises(Busy, match=r"it has until 09:10:00 UTC"), second:
+        pass
     with leased(state, SteppedClock(NOW)):
         pass
 
