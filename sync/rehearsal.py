@@ -26,6 +26,7 @@ from sync.settings import load, moment
 from sync.show import show_matching, show_moves, show_report
 from sync.worker import Worker, opened
 
+START = datetime(2026, 11, 8, 6, tzinfo=UTC)  # fixed, so that the demo tells everybody the same story
 HISTORY = 120  # days of the simulated company's past
 MORNING = timedelta(hours=6)
 
@@ -71,8 +72,7 @@ def settings_for(urls: Mapping[str, str]) -> str:
 def demo(*, accounts: int, seed: int, days: int) -> int:
     """Do the whole job on the simulated company, live some days, and show that a further run writes nothing."""
     log_in_words()
-    start = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=days) + MORNING
-    clock = SteppedClock(start)
+    clock = SteppedClock(START)
     with tempfile.TemporaryDirectory(prefix="bellwether-demo-") as folder, Bars() as bars:
         bars.start("sandbox", 1)
         with Sandbox(accounts=accounts, seed=seed, clock=clock, history_days=HISTORY) as box:
