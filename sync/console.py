@@ -91,6 +91,7 @@ class Bars:
             TimeElapsedColumn(),
             TextColumn("{task.fields[note]}", style="dim"),
             console=err,
+            transient=True,
             disable=not err.is_terminal,
         )
         self._tasks: dict[str, Any] = {}

@@ -73,38 +73,50 @@ def demo(*, accounts: int, seed: int, days: int) -> int:
     """Do the whole job on the simulated company, live some days, and show that a further run writes nothing."""
     log_in_words()
     clock = SteppedClock(START)
-    with tempfile.TemporaryDirectory(prefix="bellwether-demo-") as folder, Bars() as bars:
-        bars.start("sandbox", 1)
-        with Sandbox(accounts=accounts, seed=seed, clock=clock, history_days=HISTORY) as box:
-            bars.advance("sandbox")
-            bars.finish("sandbox")
-            path = Path(folder) / "bellwether.yaml"
-            path.write_text(settings_for(box.urls), encoding="utf-8")
-            with opened(load(path), clock=clock) as worker:
-                return _live(worker, clock, box, bars, days)
+    with (
+        tempfile.TemporaryDirectory(prefix="bellwether-demo-") as folder,
+        Sandbox(accounts=accounts, seed=seed, clock=clock, history_days=HISTORY) as box,
+    ):
+        path = Path(folder) / "bellwether.yaml"
+        path.write_text(settings_for(box.urls), encoding="utf-8")
+        with opened(load(path), clock=clock) as worker:
+            say(f"A simulated company with {len(box.world.companies):,} CRM records, {HISTORY} days old.", "bold")
+            reports = [_begin(worker), *_live(worker, clock, days)]
+            _show_calls(box)
+            return _finish(worker, reports)
 
 
-def _live(worker: Worker, clock: SteppedClock, box: Sandbox, bars: Bars, days: int) -> int:
-    say(f"A simulated company with {len(box.world.companies):,} CRM records, {HISTORY} days old.", "bold")
-    made = _provision(worker, bars)
+def _begin(worker: Worker) -> Report:
+    """The fields and the first pass. Bars and results take turns on the terminal."""
+    with Bars() as bars:
+        made = _provision(worker, bars)
     say(f"provisioned: {', '.join(f'{count} changes in {name}' for name, count in made.items())}")
-    first = run_once(worker, progress=bars)
-    reports = [first]
-    show_report(first)
+    with Bars() as bars:
+        report = run_once(worker, progress=bars)
+    show_report(report)
     show_matching(match_report(worker))
-    before = worker.state.totals()
-    bars.start("days", days)
-    for _ in range(days):
-        clock.advance_to(_next_morning(clock.now()))
-        reports.append(run_once(worker, due_only=True))
-        bars.advance("days")
-    bars.finish("days")
+    return report
+
+
+def _live(worker: Worker, clock: SteppedClock, days: int) -> list[Report]:
+    before, reports = worker.state.totals(), []
+    with Bars() as bars:
+        bars.start("days", days)
+        for _ in range(days):
+            clock.advance_to(_next_morning(clock.now()))
+            reports.append(run_once(worker, due_only=True))
+            bars.advance("days")
+        bars.finish("days")
     moved = _moved(before, reports)
     say(f"{days} simulated days later, {len(moved)} accounts are in another tier:", "bold")
     show_moves(moved)
-    _show_calls(box)
     _show_record(worker, moved)
-    again = run_once(worker, due_only=False)
+    return reports
+
+
+def _finish(worker: Worker, reports: Sequence[Report]) -> int:
+    with Bars() as bars:
+        again = run_once(worker, progress=bars)
     writes = sum(part["written"] for part in again.delivered.values())
     say(f"a further run with nothing new made {writes} writes", "bold")
     problems = [problem for report in (*reports, again) for problem in report.problems]
@@ -153,10 +165,10 @@ def _show_record(worker: Worker, moved: list[Moved]) -> None:
     """What a salesperson sees on the record of an account that changed."""
     if not moved:
         return
-    account = moved[-1].account
+    account = moved[0].account
     present = worker.home.read([account]).get(account, {})
     table(
-        f"On the Salesforce Account of {moved[-1].name}",
+        f"On the Salesforce Account of {moved[0].name}",
         ("field", "value"),
         ([key, plain(value)] for key, value in present.items()),
     )

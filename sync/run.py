@@ -126,6 +126,7 @@ def _accounts(this: Pass) -> None:
         for name in this.worker.destinations:
             if name != this.worker.settings.home:
                 _try(this, name, lambda name=name: read_companies(this.worker, name, now=this.now))  # type: ignore[misc]
+    this.progress.advance("accounts", counts.get("read", 0))
     this.progress.finish("accounts")
 
 
