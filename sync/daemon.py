@@ -14,7 +14,6 @@ from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
-from connectors.errors import Stopped
 from sync.errors import Busy, LeaseLost
 from sync.health import Health, serving
 from sync.run import run_once
@@ -63,8 +62,6 @@ def _pass(worker: Worker, health: Health, busy: threading.Lock) -> None:
         report = run_once(worker, due_only=True, budget=worker.settings.daemon.pull_budget)
         health.note(report, worker.state.readings(), worker.clock.now())
         log.info("pass", **{key: value for key, value in report.as_dict().items() if key in ("status", "scored")})
-    except Stopped:
-        log.info("pass ended early: stopping")
     except (Busy, LeaseLost) as error:
         log.warning("pass not made", why=str(error))
     except Exception:

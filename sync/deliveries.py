@@ -19,6 +19,7 @@ from sync.settings import Delivery as Rules
 from sync.verdicts import Verdict
 
 FIRST_WAIT, LONGEST_WAIT = timedelta(minutes=5), timedelta(hours=6)
+MOST_NAMED = 100  # failed rows a report names one by one
 KEEP_EVERY = 200  # outcomes held in memory before they are saved; a crash costs at most a re-read of these
 _CLEARED: dict[str, FieldValue] = {field.key: None for field in FIELDS}
 
@@ -46,13 +47,14 @@ class Difference(NamedTuple):
 
 @dataclass
 class Delivered:
-    """What a delivery came to. `failed` rows are kept in state with their reason."""
+    """What a delivery came to. `failed` counts rows, all kept in state with their reason; `named` are the first."""
 
     written: int = 0
     adopted: int = 0
     unchanged: int = 0
     waiting: int = 0
-    failed: list[dict[str, str]] = field(default_factory=list)
+    failed: int = 0
+    named: list[dict[str, str]] = field(default_factory=list)
     differences: list[Difference] = field(default_factory=list)
 
 
@@ -207,9 +209,10 @@ def _noted(round_: Round, item: Planned, outcome: Outcome, result: Delivered) ->
     if outcome.ok:
         result.written += 1
         return _confirmed(round_, item, outcome.confirmed)
-    result.failed.append(
-        {"record": outcome.id, "account": item.account, "code": outcome.code, "message": outcome.message}
-    )
+    result.failed += 1
+    if len(result.named) < MOST_NAMED:
+        row = {"record": outcome.id, "account": item.account, "code": outcome.code, "message": outcome.message}
+        result.named.append(row)
     return _refused(round_, item, outcome)
 
 

@@ -60,7 +60,7 @@ class Health:
         for name, part in report.delivered.items():
             for outcome in ("written", "adopted", "unchanged"):
                 self._rows.labels(name, outcome).inc(part[outcome])
-            self._rows.labels(name, "failed").inc(len(part["failed"]))
+            self._rows.labels(name, "failed").inc(part["failed"])
         for name, calls in report.calls.items():
             for purpose, count in calls.items():
                 self._calls.labels(name, purpose).inc(count)

@@ -11,20 +11,21 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from datetime import date, datetime, timedelta
-from typing import Any, Literal
+from typing import Literal
 
 import structlog
 
 from connectors.base import Source
 from connectors.errors import ConnectorError, Stopped
 from sync.accounts import read_companies, read_home
-from sync.deliveries import Delivered, Round, clearing, deliver, plan, rehearse, selected
+from sync.deliveries import Delivered, Planned, Round, clearing, deliver, plan, rehearse, selected
 from sync.errors import LeaseLost, StateError
 from sync.evaluate import evaluate, unrecorded
 from sync.lease import leased
 from sync.progress import Progress, Quiet
 from sync.pull import Pulled, pull
 from sync.report import Problem, Report
+from sync.rows import Delivery
 from sync.verdicts import Verdict
 from sync.worker import Worker
 
@@ -74,6 +75,8 @@ def run_once(
         run = _begin(worker, "pass", now)
         try:
             _steps(this, beat)
+        except Stopped:
+            this.report.problems.append(Problem("run", "asked to stop; the rest is left to the next pass"))
         finally:
             this.report.calls = _calls(worker, before)
             worker.state.finish_run(run, this.report.status, this.report.as_dict(), worker.clock.now())
@@ -141,6 +144,7 @@ def _pull_all(this: Pass, beat: Callable[[], None]) -> None:
 
 
 def _due(this: Pass, name: str) -> bool:
+    """A source is due again `every` after a pull that came to its end; one that was cut short is due at once."""
     if not this.due_only:
         return True
     last = this.worker.state.last_finished(f"pull:{name}")
@@ -151,15 +155,13 @@ def _pull_one(this: Pass, source: Source, beat: Callable[[], None]) -> Pulled:
     deadline = this.now + this.budget if this.budget else None
     run = _begin(this.worker, f"pull:{source.name}", this.now)
     this.progress.start(source.name)
-    status: Literal["done", "failed"] = "failed"
     result = Pulled()
     try:
         pull(this.worker, source, result, now=this.now, deadline=deadline, beat=beat, progress=this.progress)
-        status = "done"
     finally:
-        self_report = asdict(result)
-        this.worker.state.finish_run(run, status, self_report, this.now)
-        this.report.pulled[source.name] = self_report
+        told = asdict(result)
+        this.worker.state.finish_run(run, "done" if result.complete else "failed", told, this.now)
+        this.report.pulled[source.name] = told
         this.progress.finish(source.name)
     return result
 
@@ -189,7 +191,7 @@ def _deliver(this: Pass, name: str, verdicts: Mapping[str, Verdict]) -> None:
     records = list(selected(_records(worker, name, verdicts), rules.limit))
     planned, result = plan(round_, verdicts, records, known)
     if rules.limit is None:
-        planned += _leaving(worker, name, {record for record, _ in records}, known)
+        planned += _leaving(worker, {record for record, _ in records}, known)
     this.progress.start(name, len(planned))
     if this.dry_run:
         rehearse(round_, planned, result)
@@ -216,14 +218,10 @@ def _records(worker: Worker, name: str, verdicts: Mapping[str, Verdict]) -> Iter
     return iter(links.of(name).items())
 
 
-def _leaving(worker: Worker, name: str, present: set[str], known: Mapping[str, object]) -> list[Any]:
+def _leaving(worker: Worker, present: set[str], known: Mapping[str, Delivery]) -> list[Planned]:
     if worker.settings.accounts.on_leave == "keep" or not present:
         return []
-    return clearing(
-        delivery
-        for record, delivery in worker.state.deliveries(name).items()
-        if record not in present and delivery.status != "closed"
-    )
+    return clearing(item for item in known.values() if item.record_id not in present and item.status != "closed")
 
 
 def _calls(worker: Worker, before: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, int]]:

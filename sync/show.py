@@ -47,12 +47,12 @@ def show_report(report: Report, *, dry_run: bool = False) -> None:
     for name, part in report.delivered.items():
         words = ("written", "adopted", "unchanged", "waiting")
         counts = ", ".join(f"{part[word]:,} {word}" for word in words)
-        say(f"{name}: {counts}, {len(part['failed']):,} failed")
+        say(f"{name}: {counts}, {part['failed']:,} failed")
     if dry_run:
         cells = ([d["destination"], d["account"], d["field"], d["before"], d["after"]] for d in report.differences)
         table("Would be written", ("destination", "account", "field", "before", "after"), cells)
     for part in report.delivered.values():
-        for row in part["failed"][:20]:
+        for row in part["named"][:20]:
             complain(f"{row['account']} (record {row['record']}): {row['code']} {row['message']}")
     for problem in report.problems:
         complain(str(problem))

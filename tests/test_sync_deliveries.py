@@ -96,7 +96,7 @@ def test_one_bad_row_does_not_cost_the_others_and_is_tried_again_later() -> None
     verdicts = {"a": _verdict("a"), "b": _verdict("b")}
     result = _pass(crm, ledger, verdicts)
     assert result.written == 1
-    assert result.failed == [{"record": "a", "account": "a", "code": "UNABLE_TO_LOCK_ROW", "message": "locked"}]
+    assert result.named == [{"record": "a", "account": "a", "code": "UNABLE_TO_LOCK_ROW", "message": "locked"}]
     assert ledger["a"].status == "failed"
     assert _pass(crm, ledger, verdicts).waiting == 1
     crm.refuse.clear()
@@ -126,7 +126,7 @@ def test_attempts_are_bounded() -> None:
 def test_a_record_that_is_gone_is_closed() -> None:
     crm, ledger = _crm("a"), Ledger()
     result = _pass(crm, ledger, {"b": _verdict("b")})
-    assert result.failed[0]["code"] == "NOT_FOUND"
+    assert result.named[0]["code"] == "NOT_FOUND"
     assert ledger["b"].status == "closed"
 
 
