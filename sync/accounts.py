@@ -15,12 +15,10 @@ from sync.worker import Worker, as_key
 BLANK = "none"  # the label of an attribute that was emptied: a fact of its own, not a retraction of the past
 
 
-def read_home(worker: Worker, *, now: datetime, due_only: bool) -> dict[str, int]:
-    """Read the records that are customers, and their attributes as level facts. Counts, or nothing when not due."""
+def read_home(worker: Worker, *, now: datetime) -> dict[str, int]:
+    """Read the records that are customers, and their attributes as level facts; how many were read and have left."""
     home, rules = worker.home, worker.settings.accounts
     last = worker.state.reading(home.name)
-    if due_only and last and last.through and now - last.through < rules.every:
-        return {}
     seen: set[str] = set()
     facts = 0
     for accounts in home.accounts(where=rules.where, attributes=rules.attributes):
@@ -43,10 +41,13 @@ def read_home(worker: Worker, *, now: datetime, due_only: bool) -> dict[str, int
     return {"read": len(seen), "left": len(left), "facts": facts}
 
 
-def read_companies(worker: Worker, name: str, *, now: datetime) -> None:
-    """Read another destination's companies as keys, to be linked to accounts by the same rules as any source's."""
+def read_companies(worker: Worker, name: str, *, now: datetime) -> int:
+    """Read another destination's companies as keys, to be linked by the same rules as any source's; how many."""
+    read = 0
     for companies in worker.destinations[name].accounts(where="", attributes={}):
         worker.state.save_keys([as_key(name, company) for company in companies], now=now)
+        read += len(companies)
+    return read
 
 
 def _today(worker: Worker, now: datetime) -> datetime:

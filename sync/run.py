@@ -92,7 +92,7 @@ def _begin(worker: Worker, kind: str, now: datetime) -> int:
 
 def _steps(this: Pass, beat: Callable[[], None]) -> None:
     if this.only in (None, "pull"):
-        _try(this, this.worker.settings.home, lambda: _accounts(this))
+        _directories(this)
         _pull_all(this, beat)
     if this.worker.stop.is_set() or this.only == "pull":
         return
@@ -121,20 +121,39 @@ def _try(this: Pass, place: str, step: Callable[[], None]) -> None:
         log.exception("step failed unexpectedly", place=place)
 
 
-def _accounts(this: Pass) -> None:
-    this.progress.start("accounts")
-    counts = read_home(this.worker, now=this.now, due_only=this.due_only)
-    if counts:
+def _directories(this: Pass) -> None:
+    """The home's customers, and the companies of every other destination; each is due by itself."""
+    worker, every = this.worker, this.worker.settings.accounts.every
+    for name in worker.destinations:
+        if _due(this, f"accounts:{name}", every):
+            _try(this, name, lambda name=name: _directory(this, name))  # type: ignore[misc]
+
+
+def _directory(this: Pass, name: str) -> None:
+    run = _begin(this.worker, f"accounts:{name}", this.now)
+    counts: dict[str, int] = {}
+    this.progress.start(f"accounts {name}")
+    try:
+        counts = read_home(this.worker, now=this.now) if _is_home(this, name) else _companies(this, name)
+    finally:
+        this.worker.state.finish_run(run, "done" if counts else "failed", counts, this.now)
+        this.progress.advance(f"accounts {name}", counts.get("read", 0))
+        this.progress.finish(f"accounts {name}")
+    if _is_home(this, name):
         this.report.accounts = counts
-        for name in this.worker.destinations:
-            if name != this.worker.settings.home:
-                _try(this, name, lambda name=name: read_companies(this.worker, name, now=this.now))  # type: ignore[misc]
-    this.progress.advance("accounts", counts.get("read", 0))
-    this.progress.finish("accounts")
+
+
+def _is_home(this: Pass, name: str) -> bool:
+    return name == this.worker.settings.home
+
+
+def _companies(this: Pass, name: str) -> dict[str, int]:
+    return {"read": read_companies(this.worker, name, now=this.now)}
 
 
 def _pull_all(this: Pass, beat: Callable[[], None]) -> None:
-    due = [source for name, source in this.worker.sources.items() if _due(this, name)]
+    rules = this.worker.settings.sources
+    due = [source for name, source in this.worker.sources.items() if _due(this, f"pull:{name}", rules[name].every)]
     if not due:
         return
     with ThreadPoolExecutor(max_workers=len(due), thread_name_prefix="pull") as pool:
@@ -143,12 +162,12 @@ def _pull_all(this: Pass, beat: Callable[[], None]) -> None:
         _try(this, name, lambda name=name, result=result: _note_pull(this, name, result.result()))  # type: ignore[misc]
 
 
-def _due(this: Pass, name: str) -> bool:
-    """A source is due again `every` after a pull that came to its end; one that was cut short is due at once."""
+def _due(this: Pass, kind: str, every: timedelta) -> bool:
+    """Whether `every` has passed since a reading that came to its end; one that was cut short is due at once."""
     if not this.due_only:
         return True
-    last = this.worker.state.last_finished(f"pull:{name}")
-    return last is None or this.now - last.started_at >= this.worker.settings.sources[name].every
+    last = this.worker.state.last_finished(kind)
+    return last is None or this.now - last.started_at >= every
 
 
 def _pull_one(this: Pass, source: Source, beat: Callable[[], None]) -> Pulled:

@@ -287,3 +287,18 @@ def test_the_same_pass_keeps_its_state_in_postgresql(tmp_path: Path, postgres_da
         clock.advance_to(START + timedelta(minutes=10))
         assert run_once(worker).delivered["crm"]["unchanged"] == 2
     assert crm.present["busy"]["tier"] == "green"
+
+
+def test_a_worker_killed_between_two_directories_reads_the_second_when_it_is_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crm, hub = _crm("busy"), FakeCrm("hub", [Account("99", "Busy Ltd", refs={"crm_id": "busy"})])
+    clock = SteppedClock(START)
+    with a_worker(tmp_path, home=crm, others=[hub], sources=[_product(*_logins("busy", 10))], clock=clock) as worker:
+        with monkeypatch.context() as patch:
+            patch.setattr(hub, "accounts", lambda **_: (_ for _ in ()).throw(KeyboardInterrupt))
+            with pytest.raises(KeyboardInterrupt):
+                run_once(worker, due_only=True)
+        clock.advance_to(START + timedelta(minutes=5))
+        run_once(worker, due_only=True)
+    assert hub.present["99"]["tier"] == "green"
