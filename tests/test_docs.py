@@ -1,0 +1,372 @@
+"""The documentation keeps up with the code: every command, setting and word is in it, and its examples are run."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import sys
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from importlib import import_module
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+import typer
+from pydantic import BaseModel, SecretStr
+
+import config
+from connectors import DESTINATIONS, SOURCES, errors
+from connectors.base import FIELDS, Remedy
+from scoring import Dimension, Measure, Scorecard
+from scoring.scorecard import Against, Take
+from sync import cli
+from sync import settings as sync_settings
+from sync.health import Health
+from sync.settings import SettingsError, load
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")])
+TEXT = {page: page.read_text(encoding="utf-8") for page in PAGES}
+WORDS = (
+    *("events", "take", "window", "over", "of", "against", "where", "half_life"),
+    *("max_age", "absent", "map", "opens", "closes", "as", "from", "to"),
+)
+FOR_PEOPLE = ("points", "label", "unit", "action")
+
+
+def _page(name: str) -> str:
+    return TEXT[ROOT / "docs" / f"{name}.md"]
+
+
+def _section(page: str, title: str) -> str:
+    """What stands under a heading of the second level."""
+    found = re.search(rf"^## {re.escape(title)}\n(.*?)(?=^## |\Z)", page, re.MULTILINE | re.DOTALL)
+    assert found, f"there is no section {title}"
+    return found[1]
+
+
+def _coded(text: str) -> set[str]:
+    """Every word inside `code`."""
+    return {word for code in re.findall(r"`([^`\n]+)`", text) for word in re.findall(r"[A-Za-z_][\w.-]*", code)}
+
+
+def _first_cells(text: str) -> set[str]:
+    """The words in code in the first cells of tables."""
+    return {word for line in text.splitlines() if line.startswith("|") for word in _coded(line.split("|")[1])}
+
+
+def _names(model: type[BaseModel]) -> list[str]:
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+# commands
+
+CALL = r"(?:^|\$ |/bin/)bellwether ([a-z]+)([^\n]*)"  # what stands behind the command's name
+
+
+def _commands() -> Mapping[str, Any]:
+    group = typer.main.get_command(cli.app)
+    return dict(group.commands)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", sorted(_commands()))
+def test_every_command_and_option_is_described(name: str) -> None:
+    section = _section(_page("operations"), "Commands")
+    assert f"`bellwether {name}" in section
+    for parameter in _commands()[name].params:
+        if parameter.param_type_name == "option":
+            assert max(parameter.opts, key=len) in section
+
+
+def test_commands_and_options_in_the_docs_exist() -> None:
+    """An option is looked up in the command it stands behind."""
+    commands = _commands()
+    for page, text in TEXT.items():
+        for name, rest in re.findall(CALL, "\n".join(_code_of(text)), re.MULTILINE):
+            assert name in commands, f"{page.name}: bellwether {name}"
+            known = {option for parameter in commands[name].params for option in parameter.opts} | {"--help"}
+            used = set(re.findall(r"--[a-z-]+", rest.split("#")[0]))
+            assert used <= known, f"{page.name}: bellwether {name}{rest}"
+
+
+def _code_of(text: str) -> Iterator[str]:
+    """Code in blocks, cut where a shell would begin another command, and code in lines."""
+    blocks = re.findall(r"^ *```\w*\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL)
+    for block in blocks:
+        yield from re.split(r"\n|;|&&", block.replace("\\\n", " "))
+    rest = re.sub(r"^ *```\w*\n.*?^ *```", "", text, flags=re.MULTILINE | re.DOTALL)
+    yield from re.findall(r"`([^`]+)`", rest)
+
+
+def test_every_exit_code_is_described() -> None:
+    assert {"0", "1", "2", "130"} <= {
+        line.split("|")[1].strip()
+        for line in _section(_page("operations"), "Commands").splitlines()
+        if line.startswith("|")
+    }
+
+
+# settings
+
+
+def test_every_setting_of_the_worker_has_a_row() -> None:
+    described = _first_cells(_section(_page("operations"), "Settings of the worker"))
+    for name, field in sync_settings._File.model_fields.items():
+        kind = field.annotation
+        inner = _names(kind) if isinstance(kind, type) and issubclass(kind, BaseModel) and name != "clock" else []
+        for setting in [f"{name}.{word}" for word in inner] or [name]:
+            assert setting in described, setting
+    assert set(_names(sync_settings.Simulated)) <= _coded(_section(_page("operations"), "Settings of the worker"))
+
+
+def test_every_setting_that_all_connectors_share_has_a_row() -> None:
+    assert set(_names(sync_settings.Entry)) <= _first_cells(_page("connectors").split("\n## ")[0])
+
+
+TITLES = {
+    ("source", "zendesk"): "Zendesk",
+    ("source", "mixpanel"): "Mixpanel",
+    ("source", "file"): "File source",
+    ("destination", "file"): "File destination",
+    ("destination", "salesforce"): "Salesforce",
+    ("destination", "hubspot"): "HubSpot",
+}
+REGISTERED = [("source", kind) for kind in SOURCES] + [("destination", kind) for kind in DESTINATIONS]
+
+
+@pytest.mark.parametrize(("door", "kind"), REGISTERED)
+def test_every_connector_has_a_section_with_every_setting_in_a_row(door: str, kind: str) -> None:
+    title = TITLES[door, kind]
+    section = _section(_page("connectors"), title)
+    _, model = (SOURCES if door == "source" else DESTINATIONS)[kind].load()
+    missing = [name for name in _names(model) if name not in _first_cells(section)]
+    assert not missing
+    inner = {
+        word
+        for field in model.model_fields.values()
+        for kind_ in [field.annotation, *get_args(field.annotation)]
+        if isinstance(kind_, type) and issubclass(kind_, BaseModel)
+        for word in _names(kind_)
+    }
+    assert inner <= _coded(section)
+    assert "`check`" in section
+
+
+def test_defaults_in_the_tables_are_those_of_the_code() -> None:
+    """Where a row is one setting and its default is one plain value."""
+    checked = 0
+    for (door, kind), title in TITLES.items():
+        _, model = (SOURCES if door == "source" else DESTINATIONS)[kind].load()
+        for name, default in _defaults(_section(_page("connectors"), title)):
+            field = model.model_fields.get(name)
+            if field is not None and isinstance(field.default, str | bool | int):
+                default_there = str(field.default).lower() if isinstance(field.default, bool) else str(field.default)
+                assert default == default_there, f"{title}: {name}"
+                checked += 1
+    assert checked >= 13
+
+
+def _defaults(text: str) -> Iterator[tuple[str, str]]:
+    for line in text.splitlines():
+        cells = [cell.strip() for cell in line.split(" | ")]
+        found = re.fullmatch(r"\|? ?`(\w+)`", cells[0]) if len(cells) == 3 else None
+        value = re.fullmatch(r"`([^`]+)`", cells[1]) if found else None
+        if found and value:
+            yield found[1], value[1]
+
+
+def test_secrets_are_shown_as_references_in_every_example() -> None:
+    secret = {
+        name
+        for registry in (SOURCES, DESTINATIONS)
+        for entry in registry.values()
+        for name, field in entry.load()[1].model_fields.items()
+        if field.annotation is SecretStr or SecretStr in get_args(field.annotation)
+    }
+    for _, text in _yaml_blocks():
+        for name, value in re.findall(r"^\s*(\w+): (\S+)", text, re.MULTILINE):
+            if name in secret:
+                assert value.startswith("${"), name
+
+
+# fields, errors, metrics
+
+
+def test_every_field_on_a_record_is_in_the_tables() -> None:
+    for kind in ("salesforce", "hubspot"):
+        names = import_module(f"connectors.{kind}.settings").DEFAULT_NAMES
+        section = _section(_page("connectors"), TITLES["destination", kind])
+        for field in FIELDS:
+            assert f"| `{field.key}` | `{names[field.key]}` |" in section
+    assert all(f"`{field.key}`" in _section(_page("connectors"), "File destination") for field in FIELDS)
+
+
+def test_every_kind_of_error_and_remedy_is_explained() -> None:
+    section = _section(_page("operations"), "When something fails")
+    kinds = [
+        name
+        for name, kind in vars(errors).items()
+        if isinstance(kind, type) and issubclass(kind, errors.ConnectorError) and kind is not errors.ConnectorError
+    ]
+    for word in (*kinds, *get_args(Remedy)):
+        assert f"| `{word}` |" in section
+
+
+@pytest.mark.parametrize("kind", ["salesforce", "hubspot"])
+def test_every_code_a_vendor_refuses_a_row_with_has_a_remedy(kind: str) -> None:
+    remedies = import_module(f"connectors.{kind}.remedies")
+    codes = {*remedies._ROWS, *getattr(remedies, "SETTINGS", {})}
+    assert codes <= _first_cells(_section(_page("operations"), "When something fails"))
+
+
+def test_every_refusal_of_a_sign_in_has_a_remedy() -> None:
+    signin = import_module("connectors.salesforce.signin")
+    assert set(signin.REFUSALS) <= _first_cells(_section(_page("connectors"), "Salesforce"))
+
+
+def test_every_metric_is_described() -> None:
+    section = _section(_page("operations"), "The daemon from outside")
+    for metric in Health().registry.collect():
+        name = metric.name + ("_total" if metric.type == "counter" else "")
+        assert f"| `{name}` |" in section
+
+
+# the language of scorecards
+
+
+def test_the_words_of_a_measure_are_sixteen_and_four_for_people() -> None:
+    assert len(WORDS) == 16
+    assert sorted(_names(Measure)) == sorted((*WORDS, *FOR_PEOPLE))
+
+
+@pytest.mark.parametrize("word", [*WORDS, *FOR_PEOPLE, *get_args(Take)])
+def test_every_word_and_take_has_a_row(word: str) -> None:
+    assert word in _first_cells(_section(_page("scorecards"), "The sixteen words of a measure"))
+
+
+def test_every_key_of_a_scorecard_is_described() -> None:
+    section = _section(_page("scorecards"), "The whole file")
+    assert set(_names(Scorecard)) <= _first_cells(section)
+    assert {*_names(Dimension), "amber"} <= _coded(section)
+    assert set(_names(Against)) <= _coded(_section(_page("scorecards"), "The sixteen words of a measure"))
+
+
+@pytest.mark.parametrize("preset", config.presets())
+def test_every_preset_is_listed_with_the_events_it_needs(preset: str) -> None:
+    section = _section(_page("scorecards"), "Presets")
+    (row,) = [line for line in section.splitlines() if line.startswith(f"| `{preset}` |")]
+    document = config.preset(preset)
+    assert document is not None
+    card = Scorecard.model_validate(document.values)
+    needed = {name for measure in card.measures.values() for name in measure.events or ()}
+    listed = set(re.findall(r"`([^`]+)`", row.split("|")[3]))
+    assert listed == needed
+
+
+# links and examples
+
+
+def _anchors(text: str) -> set[str]:
+    """The anchors of headings, as they are made where the pages are shown."""
+    plain = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+    titles = re.findall(r"^#+ (.+)$", plain, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_relative_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", TEXT[page]):
+        if "://" in target:
+            continue
+        path, _, anchor = target.partition("#")
+        found = (page.parent / path).resolve() if path else page
+        assert found.exists(), target
+        if anchor:
+            assert anchor in _anchors(TEXT[found]), target
+
+
+def _yaml_blocks() -> list[tuple[str, str]]:
+    return [
+        (f"{page.name}:{text[: found.start()].count(chr(10)) + 1}", found[1])
+        for page, text in TEXT.items()
+        for found in re.finditer(r"^```ya?ml\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    ]
+
+
+@pytest.mark.parametrize(("place", "text"), _yaml_blocks(), ids=lambda value: value if ".md:" in value else "")
+def test_examples_of_settings_and_scorecards_load(
+    place: str, text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in re.findall(r"\$\{(\w+)\}", text):
+        monkeypatch.setenv(name, "x")
+    path = tmp_path / "bellwether.yaml"
+    if re.search(r"^dimensions:", text, re.MULTILINE):
+        path.write_text(text)
+        assert sync_settings.load_scorecard(path.name, tmp_path)
+        return
+    if not re.search(r"^home:", text, re.MULTILINE):  # a part of a settings file
+        text += WHOLE if "mixpanel" in text or "surveys" in text else f"{WHOLE}{ZENDESK}"
+    path.write_text(text)
+    (tmp_path / "small.yaml").write_text(_named_blocks()["small.yaml"])
+    try:
+        load(path)
+    except SettingsError as refused:
+        pytest.fail(f"{place}: {refused}")
+
+
+WHOLE = """
+home: customers
+destinations:
+  customers: {kind: file, accounts: accounts.csv, scores: scores.csv}
+"""
+ZENDESK = "sources: {zendesk: {subdomain: acme, client_id: x, client_secret: x}}\n"
+
+
+def _named_blocks() -> dict[str, str]:
+    """The files of the small example: a name in code on a line of its own, then the block."""
+    found = re.findall(r"^`([\w.]+)`:\n\n```\w+\n(.*?)^```", _page("scorecards"), re.MULTILINE | re.DOTALL)
+    return dict(found)
+
+
+def _shown_commands() -> list[tuple[str, str]]:
+    """The commands of the small example, and what they are said to print."""
+    section = _section(_page("scorecards"), "A small example, from facts to score")
+    section += _section(_page("scorecards"), "Missing, zero, held, stale")
+    text = "\n".join(re.findall(r"^```\n(\$ .*?)^```", section, re.MULTILINE | re.DOTALL))
+    starts = [found.start() for found in re.finditer(r"^\$ ", text, re.MULTILINE)] + [len(text)]
+    pieces = [text[start:end] for start, end in pairwise(starts)]
+    return [(command.removeprefix("$ "), said) for command, _, said in (piece.partition("\n") for piece in pieces)]
+
+
+def test_the_small_example_prints_what_the_page_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, text in _named_blocks().items():
+        (tmp_path / name).write_text(text)
+    monkeypatch.chdir(tmp_path)
+    shown = _shown_commands()
+    assert len(shown) == 6
+    for command, said in shown:
+        words = shlex.split(command)
+        if words[0] == "touch":
+            moment = datetime.fromisoformat(words[2]).astimezone(UTC).timestamp()
+            os.utime(words[3], (moment, moment))
+            continue
+        printed = _run(words, monkeypatch, capsys)
+        assert not said or _lines(printed) == _lines(said), command
+
+
+def _run(words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:
+    monkeypatch.setattr(sys, "argv", words)
+    with pytest.raises(SystemExit) as left:
+        cli.main()
+    printed = capsys.readouterr()
+    assert not left.value.code, printed.err
+    return printed.out
+
+
+def _lines(text: str) -> list[str]:
+    return [line.rstrip() for line in text.splitlines() if line.strip()]
