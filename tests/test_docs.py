@@ -7,7 +7,7 @@ import re
 import shlex
 import sys
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any, get_args
 import pytest
 import typer
 from pydantic import BaseModel, SecretStr
+from pydantic.fields import FieldInfo
 
 import config
 from connectors import DESTINATIONS, SOURCES, errors
@@ -156,26 +157,39 @@ def test_every_connector_has_a_section_with_every_setting_in_a_row(door: str, ki
 
 
 def test_defaults_in_the_tables_are_those_of_the_code() -> None:
-    """Where a row is one setting and its default is one plain value."""
-    checked = 0
-    for (door, kind), title in TITLES.items():
-        _, model = (SOURCES if door == "source" else DESTINATIONS)[kind].load()
-        for name, default in _defaults(_section(_page("connectors"), title)):
-            field = model.model_fields.get(name)
-            if field is not None and isinstance(field.default, str | bool | int):
-                default_there = str(field.default).lower() if isinstance(field.default, bool) else str(field.default)
-                assert default == default_there, f"{title}: {name}"
-                checked += 1
-    assert checked >= 13
+    """Where a row is about one setting and its default is one plain value."""
+    tables: list[tuple[str, Any]] = [
+        (_section(_page("connectors"), title), (SOURCES if door == "source" else DESTINATIONS)[kind].load()[1])
+        for (door, kind), title in TITLES.items()
+    ]
+    tables.append((_page("connectors").split("\n## ")[0], sync_settings.Entry))
+    worker = _section(_page("operations"), "Settings of the worker")
+    for name in ("accounts", "delivery", "daemon"):
+        model = sync_settings._File.model_fields[name].annotation
+        assert model is not None
+        tables.append((worker.replace(f"`{name}.", "`"), model))
+    checked = [_agrees(text, name, field) for text, model in tables for name, field in model.model_fields.items()]
+    assert sum(checked) >= 25
 
 
-def _defaults(text: str) -> Iterator[tuple[str, str]]:
-    for line in text.splitlines():
-        cells = [cell.strip() for cell in line.split(" | ")]
-        found = re.fullmatch(r"\|? ?`(\w+)`", cells[0]) if len(cells) == 3 else None
-        value = re.fullmatch(r"`([^`]+)`", cells[1]) if found else None
-        if found and value:
-            yield found[1], value[1]
+def _agrees(text: str, name: str, field: FieldInfo) -> bool:
+    """Whether there was a default to compare; one that differs fails."""
+    found = re.search(rf"^\| `{name}` \| `([^`]+)` \|", text, re.MULTILINE)
+    if not found or not isinstance(field.default, str | int | float | timedelta):
+        return False
+    assert found[1] in _written(field.default), name
+    return True
+
+
+def _written(default: str | float | timedelta) -> set[str]:
+    """A default as a person may write it."""
+    if isinstance(default, timedelta):
+        units = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
+        seconds = int(default.total_seconds())
+        return {f"{seconds // unit}{letter}" for letter, unit in units if seconds % unit == 0}
+    if isinstance(default, bool):
+        return {str(default).lower()}
+    return {default} if isinstance(default, str) else {f"{default:g}"}
 
 
 def test_secrets_are_shown_as_references_in_every_example() -> None:
