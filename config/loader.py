@@ -24,7 +24,7 @@ Loc = tuple[str | int, ...]
 
 
 class ConfigError(Exception):
-    """A file cannot be used. The message is one line: file, line, key, and what to do."""
+    """A file cannot be used. The message is one line a mistake: file, line, key, and what to do."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +86,8 @@ def parse(raw: bytes, *, name: str, environment: Mapping[str, str] | None = None
         raise ConfigError(f"{name}: is not valid YAML: {str(error).splitlines()[0]}") from None
     reader = _Reader(name, environment or {}, root)
     values = reader.value(node, ()) if node else {}
+    if reader.missing:
+        raise ConfigError("\n".join(reader.missing))
     return Document(name, values, reader.lines)
 
 
@@ -100,6 +102,7 @@ class _NoAliases(yaml.SafeLoader):
 class _Reader:
     def __init__(self, name: str, environment: Mapping[str, str], root: Path | None) -> None:
         self.lines: dict[Loc, int] = {(): 1}
+        self.missing: list[str] = []  # told all at once: a new settings file lacks several
         self._name, self._environment, self._root = name, environment, root
         self._loader = yaml.SafeLoader("")
 
@@ -145,12 +148,9 @@ class _Reader:
         if from_file:
             return self._file(node, loc, name)
         if not self._environment.get(name):
-            raise self._error(
-                node,
-                loc,
-                f"needs the environment variable {name}, which is not set; set it or put it in .env",
-            )
-        return self._environment[name]
+            told = f"needs the environment variable {name}, which is not set; set it or put it in .env"
+            self.missing.append(str(self._error(node, loc, told)))
+        return self._environment.get(name, "")
 
     def _file(self, node: yaml.ScalarNode, loc: Loc, name: str) -> str:
         path = Path(name) if self._root is None else self._root / name

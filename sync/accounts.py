@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from datetime import datetime, timedelta
@@ -12,6 +13,7 @@ from connectors.errors import SettingsWrong
 from sync.scores import midnight
 from sync.worker import Worker, as_key
 
+GRAIN = 1024  # the log keeps numbers to this fraction; what is compared with it has to be on the same grid
 BLANK = "none"  # the label of an attribute that was emptied: a fact of its own, not a retraction of the past
 
 
@@ -31,6 +33,7 @@ def read_home(worker: Worker, *, now: datetime) -> dict[str, int]:
             "no record meets accounts.where any more; the accounts known so far are kept", place=home.name
         )
     left = worker.state.close_missing_accounts(seen, now=now)
+    worker.state.remove_totals(left)
     worker.state.save_reading(
         home.name,
         cursor=None,
@@ -47,6 +50,7 @@ def read_companies(worker: Worker, name: str, *, now: datetime) -> int:
     for companies in worker.destinations[name].accounts(where="", attributes={}):
         worker.state.save_keys([as_key(name, company) for company in companies], now=now)
         read += len(companies)
+    worker.state.forget_keys(name, before=now)
     return read
 
 
@@ -73,7 +77,9 @@ def _changed(worker: Worker, home: str, accounts: Sequence[Account], now: dateti
 def _as_fact(value: float | str | None) -> tuple[float | None, str | None]:
     if value is None:
         return None, BLANK
-    return (None, value[:64]) if isinstance(value, str) else (float(value), None)
+    if isinstance(value, str):
+        return None, value[:64]
+    return math.floor(value * GRAIN + 0.5) / GRAIN, None
 
 
 def _levels(worker: Worker, home: str, ids: Sequence[str]) -> Mapping[tuple[str, str], tuple[Any, int]]:

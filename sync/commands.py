@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import config as words
+from scoring import reason
 from sync.check import findings
 from sync.console import Bars, clean, log_as_json, log_in_words, put_json, say, table
 from sync.deliveries import plain
@@ -111,8 +112,9 @@ def status(path: Path, *, as_json: bool) -> None:
     )
     table(
         "Sources",
-        ("source", "complete since", "read through"),
-        ([r["source"], r["since"], r["through"]] for r in document["sources"]),
+        ("source", "complete since", "read through", "refused rows", "why"),
+        ([r["source"], r["since"], r["through"], r["refused"], r["why"]] for r in document["sources"]),
+        numbers=(3,),
     )
     table(
         "Deliveries",
@@ -159,17 +161,18 @@ def scores(path: Path, *, as_of: str | None, account: str | None, sql: bool, as_
         if sql:
             sys.stdout.write(statement(worker.log, basis))
             return
-        if account is not None:
-            _account(worker, account)
+        wanted = _account(worker, account).id if account is not None else None
         with scored(worker.log, basis, [day], spill=worker.spill) as connection:
-            rows = [row for row in fetch(connection, day) if account in (None, row.account)]
+            rows = [row for row in fetch(connection, day) if wanted in (None, row.account)]
+    if wanted is not None and not rows:
+        raise UsageError(f"{wanted} has no score on {day}: its record was created later")
     names = {row.id: row.name for row in accounts}
     card = basis.scorecard
     documents = [score_document(row, names[row.account], card.name, card.version) for row in rows]
     if as_json:
         put_json(documents)
-    elif account is not None:
-        say(f"{names[account]} on {day}: {score_in_words(documents[0])}", "bold")
+    elif wanted is not None:
+        say(f"{names[wanted]} on {day}: {score_in_words(documents[0])}", "bold")
         show_parts(documents[0]["parts"])
     else:
         cells = ([d["account"], d["name"], d["score"], d["tier"], f"{d['coverage']:.0%}"] for d in documents)
@@ -189,12 +192,16 @@ def _worker(path: Path) -> Iterator[Worker]:
 
 
 def _day(worker: Worker, text: str | None) -> date:
+    today = worker.clock.now().astimezone(worker.settings.timezone).date()
     if text is None:
-        return worker.clock.now().astimezone(worker.settings.timezone).date()
+        return today
     try:
-        return date.fromisoformat(text)
+        day = date.fromisoformat(text)
     except ValueError:
         raise UsageError(f"--as-of: {clean(text)[:30]!r} is not a day; write it as 2026-01-31") from None
+    if day > today:
+        raise UsageError(f"--as-of: {day} is still to come; today is {today}")
+    return day
 
 
 def _account(worker: Worker, wanted: str) -> AccountRow:
@@ -216,7 +223,10 @@ def _explained(worker: Worker, row: AccountRow) -> dict[str, Any]:
     basis = worker.basis(accounts, links)
     day = _day(worker, None)
     with scored(worker.log, basis, [day], spill=worker.spill) as connection:
-        found = next(item for item in fetch(connection, day) if item.account == row.id)
+        found = next((item for item in fetch(connection, day) if item.account == row.id), None)
+    if found is None:
+        raise UsageError(f"{row.id} has no score yet: its record is dated later than today")
+    said = reason(basis.scorecard, found.parts, None)
     total = worker.state.totals().get(row.id)
     deliveries = [
         delivery
@@ -227,8 +237,8 @@ def _explained(worker: Worker, row: AccountRow) -> dict[str, Any]:
     return {
         **score_document(found, row.name, basis.scorecard.name, basis.scorecard.version),
         "tier_since": plain(total.tier_since) if total else None,
-        "reason": next((d.wanted["reason"] for d in deliveries if d.wanted and d.wanted.get("reason")), ""),
-        "next_action": total.next_action if total else "",
+        "reason": said.text,
+        "next_action": said.next_action,
         "links": [
             {"source": link.source, "key": link.key, "how": link.how}
             for link in links.linked
@@ -252,6 +262,13 @@ def _delivery(delivery: Delivery) -> dict[str, Any]:
     }
 
 
+def _refused(worker: Worker, source: str) -> dict[str, Any]:
+    """Rows that could not be read, as of the newest pull that brought anything."""
+    pulls = (run.report for run in worker.state.last_runs(100, kind=f"pull:{source}"))
+    newest = next((report for report in pulls if report.get("pages")), {})
+    return {"refused": newest.get("rejected", 0), "why": "; ".join(newest.get("reasons", ()))}
+
+
 def _status(worker: Worker) -> dict[str, Any]:
     runs = worker.state.last_runs(5, kind="pass")
     deliveries = [(name, d) for name in worker.destinations for d in worker.state.deliveries(name).values()]
@@ -269,7 +286,8 @@ def _status(worker: Worker) -> dict[str, Any]:
             for run in runs
         ],
         "sources": [
-            {"source": r.source, "since": plain(r.since), "through": plain(r.through)} for r in worker.state.readings()
+            {"source": r.source, "since": plain(r.since), "through": plain(r.through), **_refused(worker, r.source)}
+            for r in worker.readings()
         ],
         "deliveries": [
             {"destination": name, "status": status, "records": n} for (name, status), n in sorted(counts.items())

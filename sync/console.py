@@ -124,6 +124,11 @@ def _words() -> structlog.dev.ConsoleRenderer:
     return structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)
 
 
+def _to_stderr(*_: object) -> structlog.PrintLogger:
+    """Whatever standard error is when something is logged, not when logging was set up."""
+    return structlog.PrintLogger(sys.stderr)
+
+
 def log_in_words() -> None:
     """What nobody foresaw, in words, to standard error; what was foreseen a command tells itself."""
     level = logging.getLevelNamesMapping().get(os.environ.get("BELLWETHER_LOG", "error").upper(), logging.ERROR)
@@ -133,7 +138,7 @@ def log_in_words() -> None:
             _words(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=_to_stderr,
     )
 
 
@@ -147,5 +152,5 @@ def log_as_json() -> None:
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=_to_stderr,
     )

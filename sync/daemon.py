@@ -26,7 +26,7 @@ log = structlog.get_logger("bellwether.daemon")
 def serve(worker: Worker) -> None:
     """Work until SIGTERM or SIGINT. Must be called from the main thread, which waits for the signal."""
     rules = worker.settings.daemon
-    health = Health()
+    health = Health(worker.clock)
     token = rules.token.get_secret_value() if rules.token else None
     busy = threading.Lock()
     with signals(worker.stop), serving(health, rules.host, rules.port, token) as port:
@@ -58,13 +58,16 @@ def _pass(worker: Worker, health: Health, busy: threading.Lock) -> None:
     """One pass; a failure is logged and counted, and the next knock tries again."""
     if worker.stop.is_set() or not busy.acquire(blocking=False):
         return
+    health.begin()
     try:
         report = run_once(worker, due_only=True, budget=worker.settings.daemon.pull_budget)
         health.note(report, worker.state.readings(), worker.clock.now())
-        log.info("pass", **{key: value for key, value in report.as_dict().items() if key in ("status", "scored")})
+        log.info("pass", status=report.status, scored=report.scored)
     except (Busy, LeaseLost) as error:
+        health.fail()
         log.warning("pass not made", why=str(error))
     except Exception:
+        health.fail()
         log.exception("pass failed")
     finally:
         busy.release()

@@ -8,7 +8,7 @@ change, or on the account's own day of the week. So an unchanged customer costs 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
@@ -18,7 +18,7 @@ from sync.rows import Delivery, DeliveryStatus
 from sync.settings import Delivery as Rules
 from sync.verdicts import Verdict
 
-FIRST_WAIT, LONGEST_WAIT = timedelta(minutes=5), timedelta(hours=6)
+FIRST_WAIT, LONGEST_WAIT, RARELY = timedelta(minutes=5), timedelta(hours=6), timedelta(days=1)
 MOST_NAMED = 100  # failed rows a report names one by one
 KEEP_EVERY = 200  # outcomes held in memory before they are saved; a crash costs at most a re-read of these
 _CLEARED: dict[str, FieldValue] = {field.key: None for field in FIELDS}
@@ -60,12 +60,16 @@ class Delivered:
 
 @dataclass(frozen=True)
 class Round:
-    """One delivery to one destination: when it is, and how deliveries are to be made."""
+    """One delivery to one destination: when it is, and how deliveries are to be made.
+
+    `eager`: a person asked for it, so rows that wait for their next try are tried now.
+    """
 
     destination: Destination
     rules: Rules
     now: datetime
     today: date
+    eager: bool = False
 
 
 def plan(
@@ -73,27 +77,27 @@ def plan(
     verdicts: Mapping[str, Verdict],
     records: Iterable[tuple[str, str]],
     known: Mapping[str, Delivery],
-) -> tuple[list[Planned], Delivered]:
-    """The records worth a write, and the count of those that are not. `records`: (record id, account)."""
-    planned, result = [], Delivered()
+    result: Delivered,
+) -> list[Planned]:
+    """The records worth a write; those that are not are counted in `result`. `records`: (record id, account)."""
+    planned = []
     for record, account in records:
-        verdict = verdicts.get(account)
-        if verdict is None:
-            continue
-        before = known.get(record)
-        if not _worth(round_, verdict, before):
+        verdict, before = verdicts[account], known.get(record)
+        if before is not None and before.status == "confirmed" and not _worth(round_, verdict, before):
             result.unchanged += 1
-        elif before is not None and _resting(round_, verdict, before):
+        elif before is not None and _resting(round_, before) and not _decided(round_, verdict, before):
             result.waiting += 1
         else:
             planned.append(Planned(Write(record, verdict.fields), account, verdict.deciding, before))
-    return planned, result
+    return planned
 
 
-def clearing(gone: Iterable[Delivery]) -> list[Planned]:
+def clearing(round_: Round, gone: Iterable[Delivery]) -> list[Planned]:
     """Writes that empty our fields on records that are no longer customers."""
     return [
-        Planned(Write(delivery.record_id, _CLEARED), delivery.account, "", delivery, leaving=True) for delivery in gone
+        Planned(Write(item.record_id, _CLEARED), item.account, "", item, leaving=True)
+        for item in gone
+        if item.deciding or not _resting(round_, item)
     ]
 
 
@@ -130,7 +134,7 @@ def rehearse(round_: Round, planned: Sequence[Planned], result: Delivered) -> No
     present = round_.destination.read([item.write.id for item in planned]) if planned else {}
     for item in planned:
         values = present.get(item.write.id, {})
-        for key, before, after in _differences(round_.destination, item, values, all_fields=True):
+        for key, before, after in _differences(round_.destination, item, values):
             result.differences.append(
                 Difference(round_.destination.name, item.write.id, item.account, key, before, after)
             )
@@ -166,49 +170,49 @@ def _write(
         save(batch)
 
 
-def _worth(round_: Round, verdict: Verdict, before: Delivery | None) -> bool:
-    if before is None or before.confirmed is None or before.status != "confirmed":
-        return True
-    return _decided(round_, verdict, before) or _refresh_day(round_, verdict, before)
+def _worth(round_: Round, verdict: Verdict, before: Delivery) -> bool:
+    refresh = before.refresh_on is not None and round_.today >= before.refresh_on
+    return refresh or _decided(round_, verdict, before)
 
 
 def _decided(round_: Round, verdict: Verdict, before: Delivery) -> bool:
+    """Whether a deciding field is another than what the record holds or, if it was refused, than what it should."""
     if before.deciding != verdict.deciding:
         return True
-    old, new = (before.confirmed or {}).get("score"), verdict.fields.get("score")
-    if new is None or "score" not in verdict.fields:
+    told = before.confirmed if before.status == "confirmed" else before.wanted
+    old, new = (told or {}).get("score"), round_.destination.canonical("score", verdict.fields.get("score"))
+    if not isinstance(new, int | float) or old == new:
         return False
-    return not isinstance(old, int | float) or abs(float(new) - old) >= round_.rules.dead_band  # type: ignore[arg-type]
+    return not isinstance(old, int | float) or abs(new - old) >= round_.rules.dead_band
 
 
-def _refresh_day(round_: Round, verdict: Verdict, before: Delivery) -> bool:
-    """Each account has its own day in the round, so that a refresh is spread evenly."""
-    if before.confirmed_at is None or round_.now - before.confirmed_at < timedelta(days=1):
-        return False
+def _resting(round_: Round, before: Delivery) -> bool:
+    """Whether a row that was refused waits for its next try."""
+    return not round_.eager and before.next_try_at is not None and before.next_try_at > round_.now
+
+
+def _next_refresh(round_: Round, record: str) -> date:
+    """Each record has its own day in the round, so that refreshing is spread evenly."""
     days = max(1, round_.rules.refresh.days)
-    return (round_.today.toordinal() + zlib.crc32(verdict.account.encode())) % days == 0
-
-
-def _resting(round_: Round, verdict: Verdict, before: Delivery) -> bool:
-    """A row that failed waits its time; one that was refused for good waits until what we want of it changes."""
-    if before.status == "quarantined":
-        return before.deciding == verdict.deciding
-    return before.status == "failed" and before.next_try_at is not None and before.next_try_at > round_.now
+    return round_.today + timedelta(days=days - (round_.today.toordinal() + zlib.crc32(record.encode())) % days)
 
 
 def _differences(
-    destination: Destination, item: Planned, present: Mapping[str, FieldValue], *, all_fields: bool = False
+    destination: Destination, item: Planned, present: Mapping[str, FieldValue]
 ) -> list[tuple[str, Any, Any]]:
     """Fields that differ; the moment of scoring alone is no difference."""
     wanted = canonical(destination, item.write.fields)
     found = [(key, plain(present.get(key)), value) for key, value in wanted.items() if plain(present.get(key)) != value]
-    return found if all_fields or any(key != "scored_at" for key, _, _ in found) else []
+    return found if any(key != "scored_at" for key, _, _ in found) else []
 
 
 def _noted(round_: Round, item: Planned, outcome: Outcome, result: Delivered) -> Delivery:
     if outcome.ok:
         result.written += 1
         return _confirmed(round_, item, outcome.confirmed)
+    if item.leaving and outcome.remedy == "gone":  # there is nothing left to clear
+        result.adopted += 1
+        return _confirmed(round_, item, None)
     result.failed += 1
     if len(result.named) < MOST_NAMED:
         row = {"record": outcome.id, "account": item.account, "code": outcome.code, "message": outcome.message}
@@ -229,34 +233,34 @@ def _confirmed(round_: Round, item: Planned, values: Mapping[str, FieldValue] | 
         deciding=item.deciding,
         status="closed" if item.leaving else "confirmed",
         confirmed_at=round_.now,
+        refresh_on=_next_refresh(round_, item.write.id),
     )
 
 
 def _refused(round_: Round, item: Planned, outcome: Outcome) -> Delivery:
-    attempts = (item.known.attempts if item.known else 0) + 1
+    """A row is tried again with growing waits, at last rarely, but never given up: causes are mended outside."""
+    known = item.known
+    attempts = 1 + (known.attempts if known and known.deciding == item.deciding else 0)
     again = outcome.remedy in ("again", "settings") and attempts < round_.rules.attempts
-    wait = min(LONGEST_WAIT, FIRST_WAIT * 2 ** min(attempts - 1, 10))
+    wait = min(LONGEST_WAIT, FIRST_WAIT * 2 ** min(attempts - 1, 10)) if again else RARELY
     status: DeliveryStatus = "closed" if outcome.remedy == "gone" else "failed" if again else "quarantined"
     return Delivery(
         destination=round_.destination.name,
         record_id=item.write.id,
         account=item.account,
         wanted=canonical(round_.destination, item.write.fields),
-        confirmed=item.known.confirmed if item.known else None,
+        confirmed=known.confirmed if known else None,
         deciding=item.deciding,
         status=status,
         attempts=attempts,
         code=outcome.code,
         message=outcome.message,
         remedy=outcome.remedy or "",
-        next_try_at=round_.now + wait if again else None,
-        confirmed_at=item.known.confirmed_at if item.known else None,
+        next_try_at=round_.now + wait,
+        confirmed_at=known.confirmed_at if known else None,
     )
 
 
-def selected(records: Iterable[tuple[str, str]], limit: int | None) -> Iterator[tuple[str, str]]:
-    """The records of the first `limit` accounts in order of their ids: a pilot that is the same every run."""
-    pairs = sorted(records, key=lambda pair: (pair[1], pair[0]))
-    chosen = sorted({account for _, account in pairs})[:limit]
-    allowed = set(chosen)
-    return (pair for pair in pairs if pair[1] in allowed)
+def pilot(accounts: Iterable[str], delivered: Collection[str], limit: int | None) -> set[str]:
+    """The accounts that are written to: all, or `limit` of them, those that were before first, then by their ids."""
+    return set(sorted(accounts, key=lambda account: (account not in delivered, account))[:limit])

@@ -10,12 +10,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 from connectors.errors import SettingsWrong
 from scoring import Part, Scorecard, movement
 from sync.progress import Progress
 from sync.report import Moved
-from sync.scores import Scored, fetch, last_day, scored
+from sync.rows import Total
+from sync.scores import Scored, fetch, scored
 from sync.verdicts import Before, Verdict, verdict
 from sync.worker import Worker
 
@@ -58,10 +60,10 @@ def evaluate(worker: Worker, *, now: datetime, keep: bool, progress: Progress) -
             card, before = worker.settings.scorecard, earlier.get(row.account)
             said = verdict(row, scorecard=card, before=before, last=last.get(row.account), now=now, today=today)
             _count(found, said)
-            was = last.get(row.account)
-            if was is not None and was.tier != said.total.tier:
-                why = _why(card, row, before, was.tier) or said.reason
-                found.moved.append(Moved(row.account, names[row.account], was.tier, row.tier, row.score, why))
+            was = _tier_before(last.get(row.account), row.tier)
+            if was is not None and was != row.tier:
+                why = _why(card, row, before, was) or said.reason
+                found.moved.append(Moved(row.account, names[row.account], was, row.tier, row.score, why))
             progress.advance("scoring")
     if keep:
         worker.state.save_totals([said.total for said in found.verdicts.values()])
@@ -72,11 +74,17 @@ def evaluate(worker: Worker, *, now: datetime, keep: bool, progress: Progress) -
 def unrecorded(worker: Worker, today: date) -> tuple[date, ...]:
     """Days that are final and not yet in the history; before the first, only the newest."""
     zone = worker.settings.timezone
-    through = [last_day(reading.through, zone) for reading in worker.state.readings() if reading.through]
-    newest = max(min([today - timedelta(days=1), *through]), today - timedelta(days=2))
+    oldest, read = today - timedelta(days=2), {reading.source: reading.through for reading in worker.readings()}
+    ended = [_last_whole_day(read.get(name), zone) or oldest for name in (*worker.sources, worker.settings.home)]
+    newest = max(min(today - timedelta(days=1), *ended), oldest)
     recorded = [day for day in worker.history.days(final_only=True) if day > today - timedelta(days=LONGEST_GAP)]
     first = max(recorded) + timedelta(days=1) if recorded else newest
     return tuple(first + timedelta(days=n) for n in range((newest - first).days + 1))
+
+
+def _last_whole_day(through: datetime | None, zone: ZoneInfo) -> date | None:
+    """The last day of which a source has been read to its end."""
+    return through.astimezone(zone).date() - timedelta(days=1) if through else None
 
 
 def _record(worker: Worker, connection: duckdb.DuckDBPyConnection, days: Sequence[date], *, final: bool) -> None:
@@ -99,6 +107,13 @@ def _remembered(worker: Worker, day: date) -> dict[str, Before]:
 
 def _by_measure(parts: Sequence[Part]) -> Mapping[str, Part]:
     return {part.measure: part for part in parts}
+
+
+def _tier_before(last: Total | None, tier: str) -> str | None:
+    """The tier an account comes from; days without a score in between are no move."""
+    if last is None or tier == "unscored":
+        return last.tier if last else None
+    return last.scored_tier or last.tier
 
 
 def _count(found: Evaluation, said: Verdict) -> None:

@@ -7,10 +7,11 @@ token is needed (the settings see to that).
 from __future__ import annotations
 
 import hmac
+import socket as socketlib
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import uvicorn
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
@@ -19,17 +20,22 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from connectors.clock import Clock
+from sync.errors import UsageError
 from sync.report import Report
 from sync.rows import Reading
 
+FOR_EVER = timedelta(hours=6)  # a pass that has not ended by then never will
+
 
 class Health:
-    """The daemon's figures. `ready` once a pass has been made; `alive` is told by whoever watches the scheduler."""
+    """The daemon's figures. `ready` when the last pass was made to its end; `alive` until one takes for ever."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
         self.registry = CollectorRegistry()
         self.ready = False
-        self.alive = True
+        self._clock = clock
+        self._begun: datetime | None = None
         self._passes = self._counter("bellwether_passes_total", "Passes by how they ended", "status")
         self._last = self._gauge("bellwether_last_pass_timestamp_seconds", "When the last pass ended")
         self._accounts = self._gauge("bellwether_accounts", "Accounts by tier", "tier")
@@ -46,9 +52,21 @@ class Health:
     def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
         return Gauge(name, text, labels, registry=self.registry)
 
+    @property
+    def alive(self) -> bool:
+        return self._begun is None or self._clock.now() - self._begun < FOR_EVER
+
+    def begin(self) -> None:
+        self._begun = self._clock.now()
+
+    def fail(self) -> None:
+        """A pass could not be made to its end."""
+        self.ready, self._begun = False, None
+        self._passes.labels("failed").inc()
+
     def note(self, report: Report, readings: list[Reading], now: datetime) -> None:
         """Take in what a pass did."""
-        self.ready = True
+        self.ready, self._begun = True, None
         self._passes.labels(report.status).inc()
         self._last.set(now.timestamp())
         self._problems.set(len(report.problems))
@@ -98,9 +116,9 @@ def app(health: Health, token: str | None) -> Starlette:
 @contextmanager
 def serving(health: Health, host: str, port: int, token: str | None) -> Iterator[int]:
     """Answer on a thread of its own until the block ends; yields the port (a free one when `port` is 0)."""
-    config = uvicorn.Config(app(health, token), host=host, port=port, log_config=None, access_log=False, lifespan="off")
+    socket = _listen(host, port)
+    config = uvicorn.Config(app(health, token), log_config=None, access_log=False, lifespan="off")
     server = uvicorn.Server(config)
-    socket = config.bind_socket()
     thread = threading.Thread(target=server.run, kwargs={"sockets": [socket]}, name="health", daemon=True)
     thread.start()
     try:
@@ -109,3 +127,12 @@ def serving(health: Health, host: str, port: int, token: str | None) -> Iterator
         server.should_exit = True
         thread.join(timeout=5)
         socket.close()
+
+
+def _listen(host: str, port: int) -> socketlib.socket:
+    try:
+        family = socketlib.getaddrinfo(host, port, type=socketlib.SOCK_STREAM)[0][0]
+        return socketlib.create_server((host, port), family=family)
+    except OSError as error:
+        reason = error.strerror or "it cannot be used"
+        raise UsageError(f"daemon.port: {host}:{port} cannot be listened on ({reason}); choose another port") from None

@@ -1,6 +1,6 @@
 """The lease: one worker at a time, whether a daemon or a person at a terminal.
 
-It is renewed between pieces of work. A worker that was killed leaves its lease behind: on the same host its process is
+It is renewed all the while. A worker that was killed leaves its lease behind: on the same host its process is
 looked for, and if it is gone nobody waits for the lease to run out.
 """
 
@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
-from connectors.clock import Clock
+from connectors.clock import Clock, SystemClock
 from sync.errors import Busy, LeaseLost
 from sync.state import State
 
@@ -22,34 +22,58 @@ LENGTH = timedelta(minutes=10)
 _THIS_PROCESS = uuid.uuid4().hex[:12]
 
 
-@contextmanager
-def leased(state: State, clock: Clock) -> Iterator[Callable[[], None]]:
-    """Hold the lease; yields a function to call between pieces of work, which renews it.
+class Lease:
+    """A lease that is ours. `renew` is called now and then; `beat` between pieces of work."""
 
-    Raises `Busy` when another worker holds it, and `LeaseLost` from that function when another one took it over.
-    """
+    def __init__(self, state: State, clock: Clock, holder: str, epoch: int) -> None:
+        self._state, self._clock, self._holder, self._epoch = state, clock, holder, epoch
+        self._lost = threading.Event()
+
+    def renew(self) -> None:
+        seconds = LENGTH.total_seconds()
+        if not self._state.renew_lease(self._holder, self._epoch, now=self._clock.now(), seconds=seconds):
+            self._lost.set()
+
+    def beat(self) -> None:
+        """Go on, or raise `LeaseLost` when another worker took over."""
+        if self._lost.is_set():
+            raise LeaseLost("another worker has taken over; this pass ends here")
+
+    def release(self) -> None:
+        self._state.release_lease(self._holder, self._epoch)
+
+
+def take(state: State, clock: Clock) -> Lease:
+    """The lease, ours from now on. Raises `Busy` when another worker holds it."""
     holder = f"{socket.gethostname()}:{os.getpid()}:{_THIS_PROCESS}"
     seconds = LENGTH.total_seconds()
     epoch = state.take_lease(holder, now=clock.now(), seconds=seconds, over=_dead(state))
     if epoch is None:
         raise Busy(_who(state))
-    renewed = clock.now()
-    guard = threading.Lock()
+    return Lease(state, clock, holder, epoch)
 
-    def beat() -> None:
-        nonlocal renewed
-        with guard:
-            now = clock.now()
-            if now - renewed < LENGTH / 5:
-                return
-            if not state.renew_lease(holder, epoch, now=now, seconds=seconds):
-                raise LeaseLost("another worker has taken over; this pass ends here")
-            renewed = now
 
+@contextmanager
+def leased(state: State) -> Iterator[Callable[[], None]]:
+    """Hold the lease, renewed by a thread of its own; yields its `beat`.
+
+    It goes by the machine's time even where the world is simulated: it is about processes on machines.
+    """
+    lease = take(state, SystemClock())
+    ended = threading.Event()
+
+    def keep() -> None:
+        while not ended.wait(LENGTH.total_seconds() / 5):
+            lease.renew()
+
+    keeper = threading.Thread(target=keep, name="lease", daemon=True)
+    keeper.start()
     try:
-        yield beat
+        yield lease.beat
     finally:
-        state.release_lease(holder, epoch)
+        ended.set()
+        keeper.join()
+        lease.release()
 
 
 def _who(state: State) -> str:

@@ -82,7 +82,7 @@ def _keep(
     result.retracted += appended.retracted
     result.unchanged += appended.unchanged
     rejected = [*page.rejected, *appended.rejected]
-    result.rejected += len(page.rejected) + appended.refused
+    result.rejected += len(page.rejected) + page.counts.get("more_refused", 0) + appended.refused
     result.reasons += [f"{row.place}: {row.reason}" for row in rejected[: FEW - len(result.reasons)]]
     for what, count in page.counts.items():
         result.counts[what] = result.counts.get(what, 0) + count
@@ -90,7 +90,12 @@ def _keep(
         source.name,
         cursor=page.cursor if page.cursor is not None else reading.cursor if reading else None,
         since=page.since or (reading.since if reading else None) or start,
-        through=page.through or (reading.through if reading else None),
+        through=_later(page.through, reading.through if reading else None),
         names=frozenset(reading.names if reading else ()) | appended.names,
     )
     return worker.state.reading(source.name)
+
+
+def _later(one: datetime | None, other: datetime | None) -> datetime | None:
+    """What has been read stays read, even where a source looks again at days before."""
+    return max(one, other) if one and other else one or other

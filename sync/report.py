@@ -48,5 +48,9 @@ class Report:
         rows = any(part.get("failed") for part in self.delivered.values())
         return "partial" if self.problems or rows else "done"
 
+    def kept(self) -> dict[str, Any]:
+        """What state keeps of it: not the fields of single records that a dry run shows."""
+        return {key: value for key, value in self.as_dict().items() if key != "differences"}
+
     def as_dict(self) -> dict[str, Any]:
         return {"status": self.status, **asdict(self)}

@@ -52,7 +52,10 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Total:
-    """Today's answer for an account. `causes`: ordered measures and directions, like "weekly_active-"."""
+    """Today's answer for an account. `causes`: ordered measures and directions, like "weekly_active-".
+
+    `scored_tier` is that of the last day it was scored; an unscored account keeps it on its record.
+    """
 
     account: str
     score: float | None
@@ -63,6 +66,7 @@ class Total:
     causes: tuple[str, ...]
     version: str
     next_action: str
+    scored_tier: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

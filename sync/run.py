@@ -7,8 +7,9 @@ daemon and a person at a terminal never write at once.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Literal
@@ -18,14 +19,14 @@ import structlog
 from connectors.base import Source
 from connectors.errors import ConnectorError, Stopped
 from sync.accounts import read_companies, read_home
-from sync.deliveries import Delivered, Planned, Round, clearing, deliver, plan, rehearse, selected
+from sync.deliveries import Delivered, Round
+from sync.dispatch import chosen_accounts, dispatch
 from sync.errors import LeaseLost, StateError
 from sync.evaluate import evaluate, unrecorded
 from sync.lease import leased
 from sync.progress import Progress, Quiet
 from sync.pull import Pulled, pull
 from sync.report import Problem, Report
-from sync.rows import Delivery
 from sync.verdicts import Verdict
 from sync.worker import Worker
 
@@ -71,15 +72,19 @@ def run_once(
     now = worker.clock.now()
     this = Pass(worker, now, Report(), progress or Quiet(), only, dry_run, due_only, budget)
     before = {name: dict(part.calls) for name, part in worker.destinations.items()}
-    with leased(worker.state, worker.clock) as beat:
+    with leased(worker.state) as beat:
         run = _begin(worker, "pass", now)
         try:
-            _steps(this, beat)
-        except Stopped:
+            with suppress(Stopped):
+                _steps(this, beat)
+        except BaseException as error:
+            this.report.problems.append(Problem("run", f"ended early: {type(error).__name__}"))
+            worker.state.finish_run(run, "failed", this.report.kept(), worker.clock.now())
+            raise
+        if worker.stop.is_set():
             this.report.problems.append(Problem("run", "asked to stop; the rest is left to the next pass"))
-        finally:
-            this.report.calls = _calls(worker, before)
-            worker.state.finish_run(run, this.report.status, this.report.as_dict(), worker.clock.now())
+        this.report.calls = _calls(worker, before)
+        worker.state.finish_run(run, this.report.status, this.report.kept(), worker.clock.now())
     return this.report
 
 
@@ -96,15 +101,15 @@ def _steps(this: Pass, beat: Callable[[], None]) -> None:
         _pull_all(this, beat)
     if this.worker.stop.is_set() or this.only == "pull":
         return
-    if not this.dry_run and unrecorded(this.worker, this.today):
+    if not this.dry_run:
         _try(this, "log", lambda: _settle(this))
     verdicts: dict[str, Verdict] = {}
     _try(this, "scoring", lambda: verdicts.update(_score(this)))
     beat()
     if this.only is None and not this.worker.stop.is_set():
+        chosen = chosen_accounts(this.worker, verdicts)
         for name in this.worker.destinations:
-            _try(this, name, lambda name=name: _deliver(this, name, verdicts))  # type: ignore[misc]
-            beat()
+            _try(this, name, lambda name=name: _deliver(this, name, verdicts, chosen, beat))  # type: ignore[misc]
 
 
 def _try(this: Pass, place: str, step: Callable[[], None]) -> None:
@@ -113,7 +118,7 @@ def _try(this: Pass, place: str, step: Callable[[], None]) -> None:
         step()
     except (Stopped, LeaseLost):
         raise
-    except ConnectorError as error:
+    except (ConnectorError, StateError) as error:
         this.report.problems.append(Problem(place, str(error)))
         log.warning("step failed", place=place, error=str(error))
     except Exception as error:  # a fault in one vendor's data must not cost the others their pass
@@ -171,7 +176,7 @@ def _due(this: Pass, kind: str, every: timedelta) -> bool:
 
 
 def _pull_one(this: Pass, source: Source, beat: Callable[[], None]) -> Pulled:
-    deadline = this.now + this.budget if this.budget else None
+    deadline = this.worker.clock.now() + this.budget if this.budget else None
     run = _begin(this.worker, f"pull:{source.name}", this.now)
     this.progress.start(source.name)
     result = Pulled()
@@ -186,12 +191,17 @@ def _pull_one(this: Pass, source: Source, beat: Callable[[], None]) -> Pulled:
 
 
 def _note_pull(this: Pass, name: str, result: Pulled) -> None:
-    if result.rejected:
+    if result.rejected and not result.written + result.unchanged:
+        rows = f"none of {result.rejected:,} rows could be read"
+        this.report.problems.append(Problem(name, f"{rows}: {'; '.join(result.reasons[:3])}"))
+    elif result.rejected:
         log.warning("rows could not be read", source=name, rows=result.rejected, first=result.reasons[:3])
 
 
 def _settle(this: Pass) -> None:
     """Once a day, with the first pass that has a final day to record: scoring then reads a settled log."""
+    if not unrecorded(this.worker, this.today):
+        return
     this.worker.state.forget_runs(this.now - KEPT)
     settled = this.worker.log.settle()
     log.info("log settled", rows=settled.rows, files=settled.files_after)
@@ -203,44 +213,22 @@ def _score(this: Pass) -> Mapping[str, Verdict]:
     return found.verdicts
 
 
-def _deliver(this: Pass, name: str, verdicts: Mapping[str, Verdict]) -> None:
-    worker, rules = this.worker, this.worker.settings.delivery
-    round_ = Round(worker.destinations[name], rules, this.now, this.today)
-    known = worker.state.deliveries(name)
-    records = list(selected(_records(worker, name, verdicts), rules.limit))
-    planned, result = plan(round_, verdicts, records, known)
-    if rules.limit is None:
-        planned += _leaving(worker, {record for record, _ in records}, known)
-    this.progress.start(name, len(planned))
-    if this.dry_run:
-        rehearse(round_, planned, result)
-        this.report.differences += [difference._asdict() for difference in result.differences]
-    else:
-        try:
-            deliver(round_, planned, result, save=worker.state.save_deliveries)
-        finally:
-            this.report.delivered[name] = _told(result)
-    this.progress.advance(name, len(planned))
-    this.progress.finish(name)
-
-
-def _told(result: Delivered) -> dict[str, object]:
-    told = asdict(result)
-    told.pop("differences")
-    return told
-
-
-def _records(worker: Worker, name: str, verdicts: Mapping[str, Verdict]) -> Iterator[tuple[str, str]]:
-    if name == worker.settings.home:
-        return ((account, account) for account in verdicts)
-    links = worker.links(worker.state.accounts())
-    return iter(links.of(name).items())
-
-
-def _leaving(worker: Worker, present: set[str], known: Mapping[str, Delivery]) -> list[Planned]:
-    if worker.settings.accounts.on_leave == "keep" or not present:
-        return []
-    return clearing(item for item in known.values() if item.record_id not in present and item.status != "closed")
+def _deliver(
+    this: Pass, name: str, verdicts: Mapping[str, Verdict], chosen: set[str], beat: Callable[[], None]
+) -> None:
+    rules, destination = this.worker.settings.delivery, this.worker.destinations[name]
+    round_ = Round(destination, rules, this.now, this.today, eager=not this.due_only)
+    result = Delivered()
+    this.progress.start(name)
+    try:
+        dispatch(this.worker, round_, result, verdicts, chosen=chosen, beat=beat, dry_run=this.dry_run)
+    finally:
+        told = asdict(result)
+        this.report.differences += [found._asdict() for found in told.pop("differences")]
+        if not this.dry_run:
+            this.report.delivered[name] = told
+        this.progress.advance(name, result.written + result.adopted + result.failed)
+        this.progress.finish(name)
 
 
 def _calls(worker: Worker, before: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, int]]:

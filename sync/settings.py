@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 from zoneinfo import ZoneInfo
 
 from dotenv import dotenv_values
@@ -185,12 +185,20 @@ def load(path: Path) -> Settings:
     """Read and check a settings file with the environment and a `.env` beside it. Raises `SettingsError`."""
     if not path.is_file():
         raise SettingsError([f"{path} is not there; `bellwether init` writes a starter settings file"])
-    dotenv = {key: value for key, value in dotenv_values(path.parent / ".env").items() if value is not None}
     try:
-        document = config.load(path, environment={**dotenv, **os.environ})
+        document = config.load(path, environment={**_dotenv(path.parent / ".env"), **os.environ})
     except ConfigError as error:
-        raise SettingsError([str(error)]) from None
+        raise SettingsError(str(error).split("\n")) from None
     return _assemble(path.resolve(), document)
+
+
+def _dotenv(path: Path) -> dict[str, str]:
+    try:
+        return {key: value for key, value in dotenv_values(path).items() if value is not None}
+    except OSError as error:
+        raise SettingsError([f"{path} cannot be read ({error.strerror}); give this user access to it"]) from None
+    except UnicodeDecodeError:
+        raise SettingsError([f"{path} is not UTF-8; save it as UTF-8"]) from None
 
 
 def _assemble(path: Path, document: Document) -> Settings:
@@ -210,7 +218,7 @@ def _assemble(path: Path, document: Document) -> Settings:
         path=path,
         timezone=file.timezone,
         data=data,
-        state=file.state or SecretStr(f"sqlite:///{data / 'state.db'}"),
+        state=_state_url(file.state, path.parent, data),
         salt=file.salt,
         home=file.home,
         accounts=file.accounts,
@@ -222,6 +230,13 @@ def _assemble(path: Path, document: Document) -> Settings:
         daemon=file.daemon,
         clock=file.clock,
     )
+
+
+def _state_url(given: SecretStr | None, folder: Path, data: Path) -> SecretStr:
+    """Where state is kept; the path of an SQLite file starts from the settings' folder like every other."""
+    url = given.get_secret_value() if given else f"sqlite:///{data / 'state.db'}"
+    name = url.removeprefix("sqlite:///")
+    return SecretStr(f"sqlite:///{(folder / name).resolve()}" if name != url and name else url)
 
 
 def _connectors(
@@ -264,6 +279,8 @@ def _cross_checks(file: _File, document: Document, destinations: Mapping[str, Co
     for name in file.links.map:
         if name not in file.sources and name not in file.destinations:
             yield f"{document.place(('links', 'map', name))}: no source or destination has this name"
+    if "%" in file.data:
+        yield f"{document.place(('data',))}: a folder with a % in its name cannot hold the log; choose another"
     loopback = file.daemon.host in ("127.0.0.1", "::1", "localhost")
     if not loopback and file.daemon.token is None:
         yield f"{document.place(('daemon', 'host'))}: answering beyond this machine needs daemon.token"
@@ -309,12 +326,11 @@ def _lines(
     for mistake in error.errors(include_url=False, include_input=False, include_context=False):
         loc = _known(prefix + mistake["loc"], document)
         if mistake["type"] == "extra_forbidden":
-            yield f"{document.place(loc)}: there is no such setting{_nearest(str(loc[-1]), model, also)}"
+            yield f"{document.place(loc)}: there is no such setting{_nearest(mistake['loc'], model, also)}"
         elif mistake["type"] == "missing":
             yield f"{document.place(loc)}: is missing; add it"
         else:
-            text = mistake["msg"].removeprefix("Value error, ")
-            yield f"{document.place(loc)}: {text[:1].lower()}{text[1:]}"
+            yield f"{document.place(loc)}: {_in_words(mistake['type'], mistake['msg'])}"
 
 
 def _known(loc: Loc, document: Document) -> Loc:
@@ -326,10 +342,52 @@ def _known(loc: Loc, document: Document) -> Loc:
     return kept
 
 
-def _nearest(word: str, model: type[BaseModel], also: type[BaseModel] | None) -> str:
-    fields = [*model.model_fields, *(also.model_fields if also else ())]
+_WORDS = {
+    "dict_type": "needs keys with values below it",
+    "model_type": "needs keys with values below it",
+    "model_attributes_type": "needs keys with values below it",
+    "list_type": "needs a list, like [a, b]",
+    "string_type": "needs a word; put it in quotes",
+    "int_type": "needs a whole number",
+    "int_parsing": "needs a whole number",
+    "int_from_float": "needs a whole number",
+    "float_type": "needs a number",
+    "float_parsing": "needs a number",
+    "bool_type": "needs true or false",
+    "bool_parsing": "needs true or false",
+    "string_pattern_mismatch": "has a form that is not allowed here; the documentation of this setting says which is",
+}
+
+
+def _in_words(kind: str, message: str) -> str:
+    text = _WORDS.get(kind) or message.removeprefix("Value error, ").replace("Input should be", "has to be")
+    return f"{text[:1].lower()}{text[1:]}"
+
+
+def _nearest(loc: Loc, model: type[BaseModel], also: type[BaseModel] | None) -> str:
+    """The settings there are beside a wrong one, at its own depth."""
+    word, inner = str(loc[-1]), _model_at(model, loc[:-1])
+    fields = [field.alias or name for name, field in inner.model_fields.items()]
+    if also and len(loc) == 1:
+        fields += also.model_fields
     found = process.extractOne(word, fields, score_cutoff=70)
     return f"; did you mean {found[0]}?" if found else f" (there are: {', '.join(fields)})"
+
+
+def _model_at(model: type[BaseModel], loc: Loc) -> type[BaseModel]:
+    """The model that a path leads to, through fields, lists and mappings of models."""
+    for part in loc:
+        by_name = {field.alias or name: field.annotation for name, field in model.model_fields.items()}
+        if part in by_name:
+            model = next(_models_in(by_name[str(part)]), model)
+    return model
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _models_in(inner)
 
 
 def _shown(text: str) -> str:

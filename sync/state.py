@@ -81,6 +81,11 @@ class State:
         with self._write() as connection:
             _upsert(connection, KEYS, (_key(key, now) for key in keys))
 
+    def forget_keys(self, source: str, *, before: datetime) -> None:
+        """Let go of a directory's entries that its last whole reading no longer showed."""
+        with self._write() as connection:
+            connection.execute(delete(KEYS).where(KEYS.c.source == source, KEYS.c.seen_at < before))
+
     def keys(self, source: str | None = None) -> list[Key]:
         """Keys by source and key."""
         query = select(KEYS.c.source, KEYS.c.key, KEYS.c.name, KEYS.c.domains, KEYS.c.refs)

@@ -138,6 +138,7 @@ class TotalTable(SQLModel, table=True):
     causes: tuple[str, ...] = Field(sa_type=Words)
     version: str = Field(sa_type=Plain)
     next_action: str = Field(sa_type=Plain)
+    scored_tier: str | None = Field(sa_type=Plain)
 
 
 class DeliveryTable(SQLModel, table=True):

@@ -50,7 +50,7 @@ def verdict(
     said = reason(scorecard, scored.parts, before.parts if before else None)
     if scored.tier == "unscored" or scored.score is None:
         return _unscored(scored, scorecard, last)
-    since = last.tier_since if last and last.tier == scored.tier and last.tier_since else today
+    since = last.tier_since if last and last.scored_tier == scored.tier and last.tier_since else today
     change = _change(scored, before)
     total = Total(
         account=scored.account,
@@ -62,6 +62,7 @@ def verdict(
         causes=said.causes,
         version=scorecard.version,
         next_action=said.next_action,
+        scored_tier=scored.tier,
     )
     fields: dict[str, FieldValue] = {
         "score": scored.score,
@@ -101,6 +102,7 @@ def _unscored(scored: Scored, scorecard: Scorecard, last: Total | None) -> Verdi
         causes=(),
         version=scorecard.version,
         next_action="",
+        scored_tier=last.scored_tier if last else None,
     )
     fields: dict[str, FieldValue] = {"reason": text, "coverage": scored.coverage * 100}
     return Verdict(scored.account, total, fields, _text(unscored=True), text)

@@ -19,7 +19,7 @@ from sync.errors import StateError
 from sync.history import History
 from sync.links import Links, link
 from sync.log import Log
-from sync.rows import AccountRow
+from sync.rows import AccountRow, Reading
 from sync.scores import Basis
 from sync.settings import Connector, Settings
 from sync.state import State
@@ -53,15 +53,19 @@ class Worker:
         key_is[self.settings.home] = "crm_id"
         return link(
             accounts,
-            self.state.keys(),
+            [key for source in key_is for key in self.state.keys(source)],
             key_is=key_is,
             explicit=self.settings.links.map,
             shared_domains=self.settings.links.shared_domains,
         )
 
+    def readings(self) -> list[Reading]:
+        """How far each configured system is read; one that was taken out of the settings no longer speaks."""
+        return [reading for reading in self.state.readings() if reading.source in {*self.sources, self.settings.home}]
+
     def basis(self, accounts: Sequence[AccountRow], links: Links) -> Basis:
         """What a scoring stands on now."""
-        readings = self.state.readings()
+        readings = self.readings()
         names = {reading.source: tuple(sorted(reading.names)) for reading in readings}
         for name, source in self.sources.items():
             names[name] = tuple(sorted({*source.names, *names.get(name, ())}))
@@ -154,9 +158,14 @@ def _salt(settings: Settings, state: State) -> bytes:
 
 
 def _own_salt(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        path.touch(mode=0o600)
-        path.write_bytes(secrets.token_hex(32).encode())
-        return path.read_bytes()
+    """Ours until the settings name one; written under another name first, so that it is whole or not there."""
+    if not path.exists():
+        new = path.with_suffix(".new")
+        new.unlink(missing_ok=True)
+        new.touch(mode=0o600)
+        new.write_bytes(secrets.token_hex(32).encode())
+        new.rename(path)
+    salt = path.read_bytes()
+    if not salt:
+        raise StateError(f"{path} is empty; give the salt back from a backup, or begin with an empty data folder")
+    return salt

@@ -61,6 +61,15 @@ def test_ships_its_presets() -> None:
     assert {"saas", "mid_market", "usage_sentiment"} <= set(presets())
 
 
+def test_every_missing_variable_is_named_at_once() -> None:
+    with pytest.raises(ConfigError) as refused:
+        parse(b"a: ${ONE}\nb:\n  c: ${TWO}\n", name="x.yaml", environment={})
+    assert [line.split(",")[0] for line in str(refused.value).splitlines()] == [
+        "x.yaml:1 a needs the environment variable ONE",
+        "x.yaml:3 b.c needs the environment variable TWO",
+    ]
+
+
 @given(st.binary(max_size=200) | st.text(alphabet="ab:{}[],-&*!|>'\"#%@ \n\t01.", max_size=200).map(str.encode))
 def test_any_bytes_are_read_or_refused_in_one_line(raw: bytes) -> None:
     try:

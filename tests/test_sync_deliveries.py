@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from connectors.base import Account, FieldValue, Outcome
-from sync.deliveries import Delivered, Round, clearing, deliver, plan, rehearse, selected
+from sync.deliveries import Delivered, Round, clearing, deliver, pilot, plan, rehearse
 from sync.rows import Delivery, Total
 from sync.settings import Delivery as Rules
 from sync.verdicts import Verdict
@@ -35,7 +35,8 @@ def _pass(
     crm: FakeCrm, ledger: Ledger, verdicts: Mapping[str, Verdict], *, now: datetime = NOW, rules: Rules = RULES
 ) -> Delivered:
     round_ = Round(crm, rules, now, now.date())
-    planned, result = plan(round_, verdicts, [(account, account) for account in verdicts], ledger)
+    result = Delivered()
+    planned = plan(round_, verdicts, [(account, account) for account in verdicts], ledger, result)
     deliver(round_, planned, result, save=ledger.save)
     return result
 
@@ -104,23 +105,24 @@ def test_one_bad_row_does_not_cost_the_others_and_is_tried_again_later() -> None
     assert ledger["a"].status == "confirmed"
 
 
-def test_a_row_that_is_wrong_is_left_alone_until_what_we_want_of_it_changes() -> None:
+def test_a_row_that_is_wrong_rests_until_what_we_want_of_it_changes() -> None:
     crm, ledger = _crm("a"), Ledger()
     crm.refuse["a"] = Outcome("a", False, code="FIELD_CUSTOM_VALIDATION_EXCEPTION", message="no", remedy="row")
     _pass(crm, ledger, {"a": _verdict("a")})
     assert ledger["a"].status == "quarantined"
-    assert _pass(crm, ledger, {"a": _verdict("a")}, now=NOW + timedelta(days=30)).waiting == 1
+    assert _pass(crm, ledger, {"a": _verdict("a")}, now=NOW + timedelta(hours=20)).waiting == 1
     crm.refuse.clear()
     assert _pass(crm, ledger, {"a": _verdict("a", tier="red")}).written == 1
 
 
-def test_attempts_are_bounded() -> None:
+def test_after_some_attempts_a_row_is_tried_but_once_a_day() -> None:
     crm, ledger = _crm("a"), Ledger()
     crm.refuse["a"] = Outcome("a", False, code="BUSY", message="busy", remedy="again")
     rules = Rules.model_validate({"attempts": 3})
-    for day in range(10):
-        _pass(crm, ledger, {"a": _verdict("a")}, now=NOW + timedelta(days=day), rules=rules)
-    assert (ledger["a"].status, ledger["a"].attempts) == ("quarantined", 3)
+    for hour in range(240):
+        _pass(crm, ledger, {"a": _verdict("a")}, now=NOW + timedelta(hours=hour), rules=rules)
+    assert (ledger["a"].status, ledger["a"].attempts) == ("quarantined", 12)
+    assert crm.calls["write"] == 12  # three soon after one another, then once on each of the nine days left
 
 
 def test_a_record_that_is_gone_is_closed() -> None:
@@ -147,7 +149,8 @@ def test_a_crash_in_the_middle_keeps_the_outcomes_so_far() -> None:
 def test_a_rehearsal_shows_each_field_and_writes_nothing() -> None:
     crm = _crm("a")
     round_ = Round(crm, RULES, NOW, NOW.date())
-    planned, result = plan(round_, {"a": _verdict("a")}, [("a", "a")], {})
+    result = Delivered()
+    planned = plan(round_, {"a": _verdict("a")}, [("a", "a")], {}, result)
     rehearse(round_, planned, result)
     assert ("crm", "a", "a", "tier", None, "green") in result.differences
     assert crm.written == []
@@ -157,13 +160,58 @@ def test_a_customer_who_left_is_cleared_and_closed() -> None:
     crm, ledger = _crm("a"), Ledger()
     _pass(crm, ledger, {"a": _verdict("a")})
     round_ = Round(crm, RULES, NOW, NOW.date())
-    deliver(round_, clearing(ledger.values()), Delivered(), save=ledger.save)
+    deliver(round_, clearing(round_, ledger.values()), Delivered(), save=ledger.save)
     assert set(crm.present["a"].values()) == {None}
     assert ledger["a"].status == "closed"
 
 
-def test_a_pilot_is_the_same_few_accounts_every_time() -> None:
-    records = [("r3", "c"), ("r1", "a"), ("r2", "b"), ("r4", "a")]
-    assert list(selected(records, 2)) == [("r1", "a"), ("r4", "a"), ("r2", "b")]
-    assert list(selected(reversed(records), 2)) == list(selected(records, 2))
-    assert len(list(selected(records, None))) == 4
+def test_a_pilot_keeps_to_the_accounts_it_began_with() -> None:
+    assert pilot(["c", "a", "b"], set(), 2) == {"a", "b"}
+    assert pilot(["c", "a", "b", "0"], {"a", "b"}, 2) == {"a", "b"}
+    assert pilot(["c", "a"], {"b"}, None) == {"a", "c"}
+
+
+def test_a_customer_who_left_and_was_deleted_needs_no_clearing() -> None:
+    crm, ledger = _crm("a"), Ledger()
+    _pass(crm, ledger, {"a": _verdict("a")})
+    del crm.present["a"]
+    round_, result = Round(crm, RULES, NOW, NOW.date()), Delivered()
+    deliver(round_, clearing(round_, ledger.values()), result, save=ledger.save)
+    assert (result.failed, ledger["a"].status) == (0, "closed")
+
+
+def test_a_clearing_that_is_refused_waits_its_time_too() -> None:
+    crm, ledger = _crm("a"), Ledger()
+    _pass(crm, ledger, {"a": _verdict("a")})
+    crm.refuse["a"] = Outcome("a", False, code="LOCKED", message="locked", remedy="again")
+    round_ = Round(crm, RULES, NOW, NOW.date())
+    deliver(round_, clearing(round_, ledger.values()), Delivered(), save=ledger.save)
+    assert clearing(round_, ledger.values()) == []
+    later = Round(crm, RULES, NOW + timedelta(minutes=6), NOW.date())
+    assert len(clearing(later, ledger.values())) == 1
+
+
+def test_a_row_is_tried_again_once_a_day_after_its_attempts_are_used_up() -> None:
+    crm, ledger = _crm("a"), Ledger()
+    crm.refuse["a"] = Outcome("a", False, code="INVALID_FIELD", message="hidden", remedy="settings")
+    for hour in range(20):
+        _pass(crm, ledger, {"a": _verdict("a")}, now=NOW + timedelta(hours=hour))
+    assert ledger["a"].status == "quarantined"
+    crm.refuse.clear()
+    assert _pass(crm, ledger, {"a": _verdict("a")}, now=NOW + timedelta(hours=60)).written == 1
+
+
+def test_a_person_who_asks_is_not_made_to_wait() -> None:
+    crm, ledger = _crm("a"), Ledger()
+    crm.refuse["a"] = Outcome("a", False, code="ODD", message="odd", remedy="row")
+    _pass(crm, ledger, {"a": _verdict("a")})
+    crm.refuse.clear()
+    round_ = Round(crm, RULES, NOW, NOW.date(), eager=True)
+    assert len(plan(round_, {"a": _verdict("a")}, [("a", "a")], ledger, Delivered())) == 1
+
+
+def test_without_a_dead_band_an_unchanged_score_is_still_no_change() -> None:
+    crm, ledger, rules = _crm("a"), Ledger(), Rules.model_validate({"dead_band": 0})
+    _pass(crm, ledger, {"a": _verdict("a", 80.04)}, rules=rules)
+    assert _pass(crm, ledger, {"a": _verdict("a", 80.03)}, rules=rules).unchanged == 1  # both are 80.0 there
+    assert _pass(crm, ledger, {"a": _verdict("a", 80.1)}, rules=rules).written == 1

@@ -14,7 +14,7 @@ import pytest
 
 from connectors.clock import SteppedClock
 from sync.errors import Busy, LeaseLost
-from sync.lease import LENGTH, leased
+from sync.lease import LENGTH, leased, take
 from sync.state import State
 
 NOW = datetime(2026, 11, 2, 9, tzinfo=UTC)
@@ -35,40 +35,47 @@ def _gone() -> int:
 
 
 def test_a_second_worker_is_told_until_when_the_first_may_be_busy(state: State) -> None:
-    second = leased(state, SteppedClock(NOW))
-    with leased(state, SteppedClock(NOW)), pytest.raises(Busy, match=r"it has until 09:10:00 UTC"), second:
-        pass
-    with leased(state, SteppedClock(NOW)):
-        pass
+    first = take(state, SteppedClock(NOW))
+    with pytest.raises(Busy, match=r"it has until 09:10:00 UTC"):
+        take(state, SteppedClock(NOW))
+    first.release()
+    take(state, SteppedClock(NOW)).release()
+
+
+def test_it_is_held_for_as_long_as_the_work_lasts(state: State) -> None:
+    with leased(state) as beat:
+        beat()
+        assert state.lease() is not None
+    assert state.lease() is None
 
 
 def test_the_lease_of_a_process_that_is_gone_holds_nobody_up(state: State) -> None:
     assert state.take_lease(f"{socket.gethostname()}:{_gone()}:abc", now=NOW, seconds=600)
-    with leased(state, SteppedClock(NOW)):
-        pass
+    take(state, SteppedClock(NOW))
 
 
 def test_a_former_life_under_our_own_process_number_is_gone_too(state: State) -> None:
     assert state.take_lease(f"{socket.gethostname()}:{os.getpid()}:abc", now=NOW, seconds=600)
-    with leased(state, SteppedClock(NOW)):
-        pass
+    take(state, SteppedClock(NOW))
 
 
 @pytest.mark.parametrize("holder", [f"{socket.gethostname()}:1:abc", "elsewhere:7:abc", "somebody"])
 def test_the_lease_of_the_living_and_of_other_hosts_is_respected(state: State, holder: str) -> None:
     assert state.take_lease(holder, now=NOW, seconds=600)
-    with pytest.raises(Busy), leased(state, SteppedClock(NOW)):
-        pass
+    with pytest.raises(Busy):
+        take(state, SteppedClock(NOW))
 
 
 def test_work_goes_on_while_it_is_renewed_and_ends_when_it_was_taken_over(state: State) -> None:
     clock = SteppedClock(NOW)
-    with leased(state, clock) as beat:
-        for _ in range(10):
-            clock.advance_to(clock.now() + LENGTH / 2)
-            beat()
-        clock.advance_to(clock.now() + LENGTH * 2)
-        assert state.take_lease("another", now=clock.now(), seconds=600)
-        with pytest.raises(LeaseLost):
-            beat()
+    lease = take(state, clock)
+    for _ in range(10):
+        clock.advance_to(clock.now() + LENGTH / 2)
+        lease.renew()
+        lease.beat()
+    clock.advance_to(clock.now() + LENGTH * 2)
+    assert state.take_lease("another", now=clock.now(), seconds=600)
+    lease.renew()
+    with pytest.raises(LeaseLost):
+        lease.beat()
     assert state.lease() == ("another", clock.now() + timedelta(seconds=600))

@@ -11,7 +11,7 @@ import pytest
 from connectors.base import Account, Event, Key, Outcome, Page
 from connectors.clock import SteppedClock
 from connectors.errors import AgainNow, SettingsWrong
-from sync.errors import Busy
+from sync.errors import Busy, LeaseLost
 from sync.run import run_once
 from tests.fakes import FakeCrm, FakeSource, a_worker
 
@@ -241,11 +241,26 @@ def test_a_destination_that_is_set_up_wrongly_is_named(tmp_path: Path) -> None:
 
 def test_two_workers_take_turns(tmp_path: Path) -> None:
     with a_worker(tmp_path, home=_crm("a"), sources=[_product()], clock=SteppedClock(START)) as worker:
-        assert worker.state.take_lease("somebody else", now=START, seconds=600)
+        epoch = worker.state.take_lease("somebody else", now=datetime.now(UTC), seconds=600)
+        assert epoch
         with pytest.raises(Busy):
             run_once(worker)
-        worker.clock.sleep(601, worker.stop)
+        worker.state.release_lease("somebody else", epoch)
         assert run_once(worker).status == "done"
+
+
+def test_a_pass_that_lost_its_lease_records_nothing_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    crm = _crm("a")
+
+    def lost() -> None:
+        raise LeaseLost("another worker has taken over")
+
+    monkeypatch.setattr("sync.lease.Lease.beat", lambda self: lost())
+    with a_worker(tmp_path, home=crm, sources=[], clock=SteppedClock(START)) as worker:
+        with pytest.raises(LeaseLost):
+            run_once(worker)
+        assert worker.state.deliveries("crm") == {}
+        assert worker.state.last_runs(1, kind="pass")[0].status == "failed"
 
 
 def test_attributes_have_a_past(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def test_reads_a_small_file_and_fills_in_the_rest(tmp_path: Path) -> None:
         ("timezon: UTC\n", "bellwether.yaml:5 timezon: there is no such setting; did you mean timezone?"),
         ("timezone: Mars/Olympus\n", "bellwether.yaml:5 timezone: is not a time zone"),
         ("scorecard: nope\n", "bellwether.yaml:2 scorecard: 'nope' is neither a file nor a preset"),
-        ("delivery: {dead_band: lots}\n", "bellwether.yaml:5 delivery.dead_band: input should be a valid number"),
+        ("delivery: {dead_band: lots}\n", "bellwether.yaml:5 delivery.dead_band: needs a number"),
         ("delivery: {refresh: soon}\n", "bellwether.yaml:5 delivery.refresh: write a number and a unit: 30s"),
         ("daemon: {every: 0m}\n", "bellwether.yaml:5 daemon.every: must be longer than nothing"),
         (
@@ -73,6 +73,24 @@ def test_a_connectors_own_mistake_has_its_place_too(tmp_path: Path) -> None:
     text = f"{GOOD}sources:\n  zendesk: {{{zendesk}}}\n"
     (line,) = _mistakes(tmp_path, text)
     assert line == "bellwether.yaml:6 sources.zendesk.histori: there is no such setting; did you mean history?"
+
+
+def test_what_there_is_is_said_of_the_right_depth(tmp_path: Path) -> None:
+    source = "{kind: file, path: e.csv, event: login, columns: {account: a, at: b, usr: c}}"
+    (line,) = _mistakes(tmp_path, f"{GOOD}sources:\n  product: {source}\n")
+    assert line == "bellwether.yaml:6 sources.product.columns.usr: there is no such setting; did you mean user?"
+    (line,) = _mistakes(tmp_path, f"{GOOD}delivery: {{zzz: 1}}\n")
+    assert line.endswith("(there are: limit, dead_band, refresh, attempts)")
+
+
+def test_an_env_file_that_is_no_text_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes(b"A=\xff\xfe")
+    assert "is not UTF-8" in _mistakes(tmp_path, GOOD)[0]
+
+
+def test_the_path_of_state_starts_from_the_settings_folder(tmp_path: Path) -> None:
+    (tmp_path / "bellwether.yaml").write_text(GOOD + "state: sqlite:///here.db\n")
+    assert load(tmp_path / "bellwether.yaml").state.get_secret_value() == f"sqlite:///{tmp_path / 'here.db'}"
 
 
 def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:

@@ -80,6 +80,7 @@ def upgrade() -> None:
         _json("causes"),
         _text("version"),
         _text("next_action"),
+        sa.Column("scored_tier", sa.Text, nullable=True),
     )
     op.create_table(
         "deliveries",
