@@ -21,6 +21,7 @@ from pydantic.fields import FieldInfo
 import config
 from connectors import DESTINATIONS, SOURCES, errors
 from connectors.base import FIELDS, Remedy
+from connectors.clock import SystemClock
 from scoring import Dimension, Measure, Scorecard
 from scoring.scorecard import Against, Take
 from sync import cli
@@ -243,7 +244,7 @@ def test_every_refusal_of_a_sign_in_has_a_remedy() -> None:
 
 def test_every_metric_is_described() -> None:
     section = _section(_page("operations"), "The daemon from outside")
-    for metric in Health().registry.collect():
+    for metric in Health(SystemClock()).registry.collect():
         name = metric.name + ("_total" if metric.type == "counter" else "")
         assert f"| `{name}` |" in section
 
