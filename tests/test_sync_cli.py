@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -205,3 +206,37 @@ def test_the_installed_command_takes_its_settings_from_the_environment(folder: P
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["pulled"]["product"]["written"] > 0
+
+
+def test_check_finds_a_correction_that_points_to_nobody(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "bellwether.yaml").write_text(SETTINGS + "links: {map: {product: {x9: nobody}}}\n")
+    _call(capsys, "run")
+    code, out, _ = _call(capsys, "check")
+    assert code == 1
+    assert "links.map: product x9: no account has the id nobody" in out
+
+
+def test_a_source_whose_every_row_is_refused_has_failed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "events.csv").write_text("account,user,event,at\na1,u1,login,never\na1,u2,login,someday\n")
+    code, _, err = _call(capsys, "run")
+    assert code == 1
+    assert "product: none of 2 rows could be read" in err
+    sources = {row["source"]: row for row in _json(capsys, "status")["sources"]}
+    assert sources.get("product", {"refused": 2})["refused"] == 2
+
+
+def test_a_name_serves_as_well_as_an_id_and_a_day_without_a_score_is_said(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _call(capsys, "run")
+    assert _json(capsys, "scores", "--account", "alder")[0]["account"] == "a1"
+    code, _, err = _call(capsys, "scores", "--as-of", "2999-01-01")
+    assert (code, "is still to come" in err) == (2, True)
+
+
+def test_a_port_that_is_taken_is_one_line_and_exit_code_2(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        (folder / "bellwether.yaml").write_text(SETTINGS + f"daemon: {{port: {taken.getsockname()[1]}}}\n")
+        code, _, err = _call(capsys, "daemon")
+    assert code == 2
+    assert "daemon.port: 127.0.0.1:" in err
