@@ -28,7 +28,18 @@ def findings(worker: Worker) -> Iterator[Finding]:
         )
     for name, source in worker.sources.items():
         yield from _careful(name, source.check)
+    yield from _mapped(worker)
     yield from _unfed(worker)
+
+
+def _mapped(worker: Worker) -> Iterator[Finding]:
+    """Corrections in the settings that point to no account; only to be known once accounts have been read."""
+    accounts = {row.id for row in worker.state.accounts()}
+    pairs = [(name, key, to) for name, keys in worker.settings.links.map.items() for key, to in keys.items()]
+    for name, key, account in pairs if accounts else ():
+        if account not in accounts:
+            remedy = "write the id of an account; `bellwether scores` lists them"
+            yield Finding("links.map", False, f"{name} {key}: no account has the id {account}", remedy)
 
 
 def _careful(place: str, look: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
