@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 import shutil
 import stat
 from collections.abc import Callable, Iterable, Iterator
@@ -31,6 +32,7 @@ SHOWN = 100  # rejected rows told one by one; the rest is counted
 MOST_HEADER = 1024 * 1024
 SEPARATORS = (",", ";", "\t", "|")
 NOT_UTF8 = "is not UTF-8 text; save it as CSV UTF-8"
+CHUNK = 1024 * 1024
 
 
 def safe_path(root: Path, name: str, place: str) -> Path:
@@ -89,19 +91,30 @@ def opened(path: Path, *, spill: Path, timezone: str, place: str) -> Iterator[tu
     try:
         with closing(duckdb.connect(config=config)) as connection:
             connection.execute(f"set TimeZone = {quoted(timezone)}")
-            yield connection, _loaded(connection, path, place)
+            yield connection, _loaded(connection, path, place, spill)
     finally:
         shutil.rmtree(spill)
 
 
-def _loaded(connection: duckdb.DuckDBPyConnection, path: Path, place: str) -> Rows:
+def _loaded(connection: duckdb.DuckDBPyConnection, path: Path, place: str, spill: Path) -> Rows:
+    parquet = path.suffix == ".parquet"
     try:
-        rows = _parquet(connection, path) if path.suffix == ".parquet" else _csv(connection, path, place)
+        rows = _parquet(connection, path) if parquet else _csv(connection, path, place, spill)
     except (duckdb.Error, csv.Error) as error:
-        words = f"{path.name} cannot be read as CSV or Parquet ({type(error).__name__})"
-        raise SettingsWrong(words, place=place) from None
+        raise SettingsWrong(_refusal(path.name, error, parquet=parquet), place=place) from None
     connection.execute("set enable_external_access = false")
     return rows
+
+
+def _refusal(file: str, error: Exception, *, parquet: bool) -> str:
+    """One line of a database's page-long complaint, without what stands in the file."""
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return f"{file} does not fit into memory; split it into smaller files"
+    if parquet:
+        return f"{file} cannot be read as Parquet; write it again, or give a CSV file with a name ending in .csv"
+    line = re.search(r"\bline:? (\d+)", str(error), re.IGNORECASE)
+    where = f" (line {line[1]})" if line else ""
+    return f"{file} cannot be read as CSV{where}; open it in a spreadsheet and save it again as CSV UTF-8"
 
 
 def _parquet(connection: duckdb.DuckDBPyConnection, path: Path) -> Rows:
@@ -112,14 +125,15 @@ def _parquet(connection: duckdb.DuckDBPyConnection, path: Path) -> Rows:
     return Rows(tuple(names))
 
 
-def _csv(connection: duckdb.DuckDBPyConnection, path: Path, place: str) -> Rows:
+def _csv(connection: duckdb.DuckDBPyConnection, path: Path, place: str, spill: Path) -> Rows:
     names, separator = _header(path, place)
-    columns = ", ".join(f"{quoted(name)}: 'varchar'" for name in names)
-    connection.execute(
-        f"create table rows as select row_number() over () + 1 as __line, * from read_csv({quoted(str(path))},"
-        f" auto_detect = false, columns = {{{columns}}}, header = true, delim = {quoted(separator)}, quote = '\"',"
-        " escape = '\"', nullstr = '', store_rejects = true)"
-    )
+    try:
+        _read(connection, path, names, separator)
+    except duckdb.InvalidInputException:
+        # Its parser gives a file up in which lines end in more than one way.
+        even = spill / "even.csv"
+        _even(path, even)
+        _read(connection, even, names, separator)
     bad = connection.execute("select line, lower(error_type) from reject_errors order by line").fetchall()
     for line, kind in bad:
         if "encoding" in kind:
@@ -131,6 +145,27 @@ def _csv(connection: duckdb.DuckDBPyConnection, path: Path, place: str) -> Rows:
     return Rows(tuple(names), tuple(told), len(lines))
 
 
+def _read(connection: duckdb.DuckDBPyConnection, path: Path, names: list[str], separator: str) -> None:
+    columns = ", ".join(f"{quoted(name)}: 'varchar'" for name in names)
+    connection.execute(
+        f"create table rows as select row_number() over () + 1 as __line, * from read_csv({quoted(str(path))},"
+        f" auto_detect = false, columns = {{{columns}}}, header = true, delim = {quoted(separator)}, quote = '\"',"
+        " escape = '\"', nullstr = '', store_rejects = true)"
+    )
+
+
+def _even(path: Path, to: Path) -> None:
+    """A copy whose lines all end alike."""
+    # Read without `newline`, every kind of ending arrives as \n; bytes that are no text pass through as they are.
+    odd = "surrogateescape"
+    with (
+        path.open(encoding="utf-8", errors=odd) as file,
+        to.open("x", encoding="utf-8", errors=odd, newline="\n") as copy,
+    ):
+        while chunk := file.read(CHUNK):
+            copy.write(chunk)
+
+
 def _header(path: Path, place: str) -> tuple[list[str], str]:
     """The column names, and the separator that divides them."""
     try:
@@ -138,6 +173,8 @@ def _header(path: Path, place: str) -> tuple[list[str], str]:
             first = file.readline(MOST_HEADER)
     except UnicodeDecodeError:
         raise SettingsWrong(f"{path.name} {NOT_UTF8}", place=place) from None
+    if not first:
+        raise SettingsWrong(f"{path.name} is empty", place=place)
     separator = max(SEPARATORS, key=first.count)
     names = [name.strip() for name in next(csv.reader([first], delimiter=separator), [])]
     known = {name.lower() for name in names}

@@ -135,7 +135,7 @@ def test_bad_rows_are_named_with_their_line_and_the_rest_goes_on(tools: Tools, t
     page, facts = pulled(source(tools))
 
     assert sorted(fact[1] for fact in facts) == ["A1", "A10"]
-    assert page.counts == {"refused_rows": 9}
+    assert page.counts == {}
     assert len(page.rejected) == 9
     assert page.rejected[0] == ("nps.csv:3", "missing columns")
     assert ("nps.csv:4", "its date cannot be read; write 2026-03-01") in page.rejected
@@ -190,7 +190,7 @@ def test_whatever_a_cell_holds_every_row_is_a_fact_or_is_refused(
 
     page, facts = pulled(source(make_tools(folder)))
 
-    assert len(facts) + page.counts.get("refused_rows", 0) == len(cells)
+    assert len(facts) + len(page.rejected) == len(cells)
 
 
 @pytest.mark.parametrize(
@@ -199,10 +199,11 @@ def test_whatever_a_cell_holds_every_row_is_a_fact_or_is_refused(
         ("account_id,date,score\nA1,2026-03-01,9\nCaf\xe9,2026-03-01,9\n".encode("latin-1"), "UTF-8"),
         ("account_id,date,score\n".encode("utf-16"), "UTF-8"),
         (b"account,date,score\nA1,2026-03-01,9\n", "no column account_id"),
-        (b"", "does not name every column"),
+        (b"", "nps.csv is empty"),
+        (b"\n", "does not name every column"),
         (b"account_id,date,score,date\n", "does not name every column"),
     ],
-    ids=["latin-1", "utf-16", "column missing", "empty", "column twice"],
+    ids=["latin-1", "utf-16", "column missing", "empty", "blank", "column twice"],
 )
 def test_a_file_that_cannot_be_read_gets_one_clear_line(
     tools: Tools, tmp_path: Path, content: bytes, words: str
@@ -215,6 +216,126 @@ def test_a_file_that_cannot_be_read_gets_one_clear_line(
 
     assert "\n" not in str(caught.value)
     assert not finding.ok
+    assert "surveys" not in finding.message
+    assert finding.remedy
+
+
+LOG = {"account": "a", "event": "e", "at": "d"}
+MAPPED: dict[str, Any] = {"path": "log.csv", "event": None, "columns": LOG}
+
+
+def test_words_of_the_event_column_become_our_names_and_the_others_are_left_out(tools: Tools, tmp_path: Path) -> None:
+    lines = ["a,e,d", "A1,Signed In,2026-03-01", "A2,Login ,2026-03-01", "A3,Exported,2026-03-02", "A4,Odd,x", "A5,,"]
+    (tmp_path / "log.csv").write_text("\n".join(lines))
+    events = {"login": ["Signed In", "Login"], "feature.export": "Exported"}
+    one = source(tools, **MAPPED, events=events)
+
+    page, facts = pulled(one)
+    [finding] = one.check()
+
+    assert one.names == ("login", "feature.export")
+    assert sorted(fact[1:4:2] for fact in facts) == [("A1", "login"), ("A2", "login"), ("A3", "feature.export")]
+    assert page.counts == {"rows_of_other_events": 1}
+    assert [row.reason for row in page.rejected] == ["it has no event name"]
+    assert finding.ok
+    assert "1 row of events that `events` does not name" in finding.message
+    assert finding.remedy == ""
+
+
+def test_a_changed_mapping_reads_an_unchanged_file_again(tools: Tools, tmp_path: Path) -> None:
+    (tmp_path / "log.csv").write_text("a,e,d\nA1,Signed In,2026-03-01\n")
+    before, _ = pulled(source(tools, **MAPPED))
+
+    after, facts = pulled(source(tools, **MAPPED, events={"login": ["Signed In"]}), before.cursor)
+
+    assert [fact[3] for fact in facts] == ["login"]
+    assert list(source(tools, **MAPPED, events={"login": ["Signed In"]}).pull(after.cursor, start=NOW, now=NOW)) == []
+
+
+def test_a_name_of_ours_has_a_form_that_is_told_in_words() -> None:
+    with pytest.raises(ValidationError, match="a name is words of a-z, 0-9 and _ joined by dots") as caught:
+        SourceSettings.model_validate(NPS | MAPPED | {"events": {"Signed In!": ["x"]}})
+
+    assert "[A-Za-z" not in str(caught.value)
+
+
+def test_a_refused_event_name_is_shown_short_with_the_legal_form(tools: Tools, tmp_path: Path) -> None:
+    (tmp_path / "log.csv").write_text(f"a,e,d\nA1,Signed In,2026-03-01\nA1,\x1b[2J{'x ' * 40},2026-03-01\n")
+
+    page, _ = pulled(source(tools, **MAPPED))
+
+    form = "is no event name (words joined by dots, like feature.export); map it with events:"
+    assert page.rejected[0] == ("log.csv:2", f"'Signed In' {form}")
+    assert page.rejected[1].reason == f"'?[2J{'x ' * 18}' {form}"
+
+
+def test_refused_rows_beyond_the_first_hundred_are_counted(tools: Tools, tmp_path: Path) -> None:
+    (tmp_path / "nps.csv").write_text("account_id,date,score\n" + "A1,soon,9\n" * 120 + "A1\n" * 3)
+
+    page, _ = pulled(source(tools))
+
+    assert (len(page.rejected), page.counts) == (100, {"more_refused": 23})
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "remedy"),
+    [
+        ("account_id,date,score\n", "nps.csv has no rows", "fill it"),
+        ("account_id,date,score\nA1,soon,1\nA2,later,1\n", "2 cannot (nps.csv:2: its date cannot", "write dates"),
+        ("account_id,date,score\nA1,2026-03-01,many\n", "its value is not a number", "plain numbers"),
+        ("account_id,date,score\nA1,2026-03-01\n", "missing columns", "correct these lines"),
+    ],
+)
+def test_check_names_the_reasons_and_a_remedy_that_fits(
+    tools: Tools, tmp_path: Path, text: str, words: str, remedy: str
+) -> None:
+    (tmp_path / "nps.csv").write_text(text)
+
+    [finding] = source(tools).check()
+
+    assert not finding.ok
+    assert words in finding.message
+    assert remedy in finding.remedy
+
+
+def test_check_shows_words_that_no_name_stands_for(tools: Tools, tmp_path: Path) -> None:
+    (tmp_path / "log.csv").write_text("a,e,d\nA1,Signed In,2026-03-01\n")
+
+    [finding] = source(tools, **MAPPED, events={"login": ["Login"]}).check()
+
+    assert not finding.ok
+    assert "'Signed In'" in finding.message
+    assert finding.remedy == "add these words to events"
+
+
+@pytest.mark.parametrize("endings", [("\r\n", "\n"), ("\n", "\r\n"), ("\n", "\r"), ("\r", "\r\n")])
+def test_lines_may_end_in_more_than_one_way(tools: Tools, tmp_path: Path, endings: tuple[str, str]) -> None:
+    lines = ["account_id,date,score", *(f"A{n},2026-03-01,{n}" for n in range(7)), "A7", 'A8,2026-03-01,"8"']
+    text = "".join(line + endings[n % 2] for n, line in enumerate(lines))
+    (tmp_path / "nps.csv").write_bytes(b"\xef\xbb\xbf" + text.encode())
+
+    page, facts = pulled(source(tools))
+
+    assert sorted(fact[5] for fact in facts) == [0, 1, 2, 3, 4, 5, 6, 8]
+    assert page.rejected == [("nps.csv:9", "missing columns")]
+    assert not list(tools.spool.iterdir())
+
+
+def test_mixed_line_endings_do_not_hide_that_a_file_is_not_utf_8(tools: Tools, tmp_path: Path) -> None:
+    many = b"A1,2026-03-01,9\n" * 2000
+    (tmp_path / "nps.csv").write_bytes(b"account_id,date,score\n" + many + b"A1,2026-03-01,9\r\nCaf\xe9,2026-03-01,9\n")
+
+    with pytest.raises(SettingsWrong, match=r"UTF-8.*line 2003"):
+        pulled(source(tools))
+
+
+def test_a_file_that_is_no_parquet_is_refused_in_one_line(tools: Tools, tmp_path: Path) -> None:
+    (tmp_path / "nps.parquet").write_text("account_id,date,score\nA1,2026-03-01,9\n")
+
+    with pytest.raises(SettingsWrong, match=r"cannot be read as Parquet; .*csv") as caught:
+        pulled(source(tools, path="nps.parquet"))
+
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("path", ["../outside.csv", "/etc/passwd", "sub/../../outside.csv", ".", "nul\0.csv"])
@@ -243,6 +364,10 @@ def test_a_symlink_is_not_followed(tools: Tools, tmp_path: Path) -> None:
         {"surprise": 1},
         {"event": None},
         {"event": "no name"},
+        {"events": {"login": ["Signed In"]}},
+        MAPPED | {"events": {}},
+        MAPPED | {"events": {"login": []}},
+        MAPPED | {"events": {"login": ["Signed In"], "session": ["Signed In"]}},
         {"columns": {"account": "a"}},
         {"account_key": {"is": "x"}},
     ],

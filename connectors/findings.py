@@ -1,0 +1,26 @@
+"""How an error reads as a line of `bellwether check`, and what to do about it."""
+
+from __future__ import annotations
+
+from connectors.base import Finding
+from connectors.errors import AgainNow, ConnectorError, Unreachable, WaitUntil
+
+UNREACHABLE = "check base_url, the network and DNS"
+PASSING = "wait a little and check again"
+
+
+def words(error: ConnectorError) -> str:
+    """The error's message without its place, which the finding names itself."""
+    return str(error).removeprefix(f"{error.place}: ")
+
+
+def remedy(error: ConnectorError, otherwise: str) -> str:
+    """What fits the kind of error; `otherwise` is for one that a person has to settle."""
+    if isinstance(error, Unreachable):
+        return UNREACHABLE
+    return PASSING if isinstance(error, AgainNow | WaitUntil) else otherwise
+
+
+def failed(place: str, error: ConnectorError, otherwise: str) -> Finding:
+    """The finding that an error makes."""
+    return Finding(place, False, words(error), remedy(error, otherwise))
