@@ -17,12 +17,17 @@ from datetime import UTC, date, datetime
 from typing import Annotated, Any
 
 import duckdb
+import structlog
 from pydantic import BaseModel, ConfigDict
 from pydantic import Field as Setting
 
+from connectors.accountrows import in_words, keep_good
 from connectors.base import FIELDS, Account, Change, Field, FieldValue, Finding, Outcome, Tools, Write
 from connectors.errors import ConnectorError, SettingsWrong
+from connectors.findings import failed
 from connectors.table import Rows, named, opened, safe_path
+
+log = structlog.get_logger("bellwether.accounts")
 
 ONE_PAGE = 1000
 ACCOUNT = "account"
@@ -76,6 +81,8 @@ class FileDestination:
         """The rows that meet `where`, a thousand at a time. A date among the attributes becomes its day number."""
         with self._opened(attributes.values()) as (connection, rows):
             self._calls["accounts"] += 1
+            if rows.refused:
+                log.warning("rows of the accounts file are left out", place=self._place, what=in_words(rows))
             present = self._present()
             found = self._query(connection, rows, where, attributes, limit)
             while batch := found.fetchmany(ONE_PAGE):
@@ -84,13 +91,23 @@ class FileDestination:
     def check(self, *, where: str, attributes: Mapping[str, str]) -> Iterator[Finding]:
         try:
             number = sum(len(page) for page in self.accounts(where=where, attributes=attributes))
+            with self._opened() as (_, rows):
+                left = rows
         except ConnectorError as error:
-            yield Finding(self._place, False, str(error), "see the message")
+            yield failed(
+                self._place, error, "correct the accounts file, its columns in the settings, or accounts.where"
+            )
         else:
-            yield Finding(self._place, bool(number), f"{number} accounts", "look at accounts.where")
+            words = f"{number} account{'' if number == 1 else 's'}"
+            yield Finding(self._place, bool(number), words, "" if number else "fill the file, or widen accounts.where")
+            if left.refused:
+                remedy = "correct these lines; until then a customer without another line counts as one who left"
+                yield Finding(f"{self._place}.accounts", False, in_words(left), remedy)
         writable = os.access(self._scores.parent, os.W_OK)
         words = "scores can be written" if writable else f"{self._scores.parent} cannot be written to"
-        yield Finding(f"{self._place}.scores", writable, words, "make the folder, or give access to it")
+        yield Finding(
+            f"{self._place}.scores", writable, words, "" if writable else "make the folder, or give access to it"
+        )
 
     def plan(self) -> Sequence[Change]:
         """Nothing to provision: the columns come with the file."""
@@ -129,18 +146,12 @@ class FileDestination:
 
     @contextmanager
     def _opened(self, attributes: Iterable[str] = ()) -> Iterator[tuple[duckdb.DuckDBPyConnection, Rows]]:
-        """The accounts in a database. One bad row refuses the file: its customer would seem to have left."""
+        """The accounts in a database: the rows with an id of their own, and what was left out."""
         spill, zone = self._tools.spool / self.name, self._tools.timezone.key
         place, file, key = f"{self._place}.accounts", self._accounts.name, self._settings.columns.id
         with opened(self._accounts, spill=spill, timezone=zone, place=place) as (connection, rows):
             rows.require([key, *attributes], file=file, place=place)
-            for bad in rows.rejected:
-                raise SettingsWrong(f"{bad.place} cannot be read: {bad.reason}", place=place)
-            twice = f"count(*) > 1 or {named(key)} is null"
-            odd = f"select min(__line) from rows group by {named(key)} having {twice} limit 1"
-            for (line,) in connection.execute(odd).fetchall():
-                raise SettingsWrong(f"{file}:{line} has an id that is blank or not its own", place=place)
-            yield connection, rows
+            yield connection, keep_good(connection, rows, key=key, file=file, place=place)
 
     def _query(
         self,

@@ -429,17 +429,45 @@ def test_a_where_that_is_no_condition_is_refused(tools: Tools, where: str) -> No
 
 
 @pytest.mark.parametrize(
+    ("bad", "words"),
+    [
+        ("A1,Again", "1 row is left out (accounts.csv:22: its id stands in line 2 already)"),
+        (" A1,Again", "1 row is left out (accounts.csv:22: its id stands in line 2 already)"),
+        (",Nobody", "1 row is left out (accounts.csv:22: its id is blank)"),
+        ("A99", "1 row is left out (accounts.csv:22: missing columns)"),
+    ],
+)
+def test_a_bad_row_costs_no_other_account_and_check_names_it(tools: Tools, bad: str, words: str) -> None:
+    lines = ["id,name", *(f"A{n},Acme {n}" for n in range(1, 21)), bad, "A50,Last"]
+    one = destination(tools, "\n".join(lines))
+
+    [accounts] = one.accounts(where="", attributes={})
+    [_, finding, _] = one.check(where="", attributes={})
+
+    assert [account.id for account in accounts] == [f"A{n}" for n in range(1, 21)] + ["A50"]
+    assert accounts[0].name == "Acme 1"
+    assert (finding.ok, finding.message) == (False, words)
+    assert "correct these lines" in finding.remedy
+
+
+@pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("id,name\nA1,Acme\nA1,Again\n", "accounts.csv:2"),
-        ("id,name\n,Acme\n", "accounts.csv:2"),
-        ("id,name\nA1,Acme\nA2\n", "accounts.csv:3"),
+        ("id,name\nA1,Acme\nA1,Again\n,Nobody\n", "2 rows are left out .*csv:3: its id stands in line 2 .*csv:4: its"),
+        ("id,name\n,Acme\n", "accounts.csv:2: its id is blank"),
+        ("id,name\n" + "A1,Acme\n" * 30, "29 rows are left out"),
+        ("id,name\nA1\n", "accounts.csv:2: missing columns"),
         ("key,name\nA1,Acme\n", "no column id"),
     ],
 )
-def test_a_bad_row_refuses_the_accounts_file_as_a_whole(tools: Tools, text: str, words: str) -> None:
+def test_an_accounts_file_with_many_bad_rows_is_refused_as_a_whole(tools: Tools, text: str, words: str) -> None:
     with pytest.raises(SettingsWrong, match=words):
         list(destination(tools, text).accounts(where="", attributes={}))
+
+    finding, *_ = destination(tools, text).check(where="", attributes={})
+
+    assert not finding.ok
+    assert finding.remedy
 
 
 def test_writes_scores_that_it_reads_back_as_they_are(tools: Tools) -> None:
@@ -510,7 +538,8 @@ def test_check_says_how_many_accounts_there_are(tools: Tools) -> None:
     bad = list(destination(tools).check(where="plan = 'gold'", attributes={}))
 
     assert [(finding.ok, finding.message) for finding in good] == [
-        (True, "1 accounts"),
+        (True, "1 account"),
         (True, "scores can be written"),
     ]
+    assert [finding.remedy for finding in good] == ["", ""]
     assert not bad[0].ok
