@@ -22,7 +22,9 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from connectors.base import Cursor, Finding, KeyIs, Page, Tools
 from connectors.errors import ConnectorError
+from connectors.findings import failed
 from connectors.fold import HOT, Plan, Rule, fold
+from connectors.names import FactName
 from connectors.rest import Rest, patiently
 from connectors.signin import Basic
 from connectors.table import Stream
@@ -70,9 +72,6 @@ def _zone(name: str) -> str:
     except (KeyError, ValueError, OSError):
         raise ValueError("is not a time zone; write a name such as UTC or Europe/Berlin") from None
     return name
-
-
-FactName = Annotated[str, Field(pattern=r"^[a-z0-9_]+(\.[a-z0-9_]+)*$", max_length=64)]
 
 
 class Settings(BaseModel):
@@ -143,7 +142,7 @@ class Mixpanel:
         step = timedelta(days=self._settings.days_per_export)
         while first <= last:
             until = min(last, first + step - timedelta(days=1))
-            yield from self._page(first, until)
+            yield from self._page(first, until, read)
             first = until + timedelta(days=1)
 
     def check(self) -> Iterator[Finding]:
@@ -154,7 +153,7 @@ class Mixpanel:
             if not self._download(params).stat().st_size:
                 words += f"; nothing on {day}: if that is odd, check the names of the events and the region"
         except ConnectorError as error:
-            yield Finding(self._rest.place, False, str(error), "see the message")
+            yield failed(self._rest.place, error, "correct service_account, secret, project_id or region")
         else:
             yield Finding(self._rest.place, True, words)
         finally:
@@ -168,8 +167,11 @@ class Mixpanel:
         zones = (self._tools.timezone, self._project, self._exported)
         return min((now - GRACE).astimezone(zone).date() for zone in zones) - timedelta(days=1)
 
-    def _page(self, first: date, last: date) -> Iterator[Page]:
-        """One export as one page; its files live until the page has been taken in."""
+    def _page(self, first: date, last: date, read: date | None) -> Iterator[Page]:
+        """One export as one page; its files live until the page has been taken in.
+
+        Days before `read` are looked at again, which takes nothing back of what has been read.
+        """
         after = last + timedelta(days=1)
         opened, facts, counts = patiently(
             lambda: self._open(first, last),
@@ -181,8 +183,8 @@ class Mixpanel:
         with opened:
             yield Page(
                 events=facts,
-                cursor={"day": last.isoformat()},
-                through=self._start(after),
+                cursor={"day": max(last, read or last).isoformat()},
+                through=self._start(max(after, read + timedelta(days=1)) if read else after),
                 replaces=(first, last),
                 counts=counts,
             )

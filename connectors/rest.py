@@ -20,6 +20,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import httpx
 import orjson
+import structlog
 from tenacity import RetryCallState, Retrying, retry_if_exception, wait_exponential, wait_random
 
 from connectors.address import checked_base_url, same_origin
@@ -31,9 +32,12 @@ __all__ = ["Rest", "checked_base_url", "patiently", "pause", "same_origin", "sor
 
 T = TypeVar("T")
 
+log = structlog.get_logger("bellwether.wait")
+
 DOOR_TRIES = 3  # at an address where nobody answers
 LONGEST_WAIT = 3600.0  # a vendor that asks for more is left to a later run
 LARGEST_BODY = 256 * 1024 * 1024
+WORTH_TELLING = 10.0
 PASSING = {408, 423, 425, 429}
 
 
@@ -84,7 +88,9 @@ def _retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
 
 
 def pause(seconds: float, *, tools: Tools, place: str) -> None:
-    """Wait on the clock; raises `Stopped` as soon as the worker is asked to stop."""
+    """Wait on the clock; raises `Stopped` as soon as the worker is asked to stop. A long wait is told in the log."""
+    if seconds > WORTH_TELLING:
+        log.info("waiting", place=place, seconds=round(seconds))
     if tools.clock.sleep(seconds, tools.stop):
         raise Stopped("asked to stop while waiting", place=place)
 

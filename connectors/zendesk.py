@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 from connectors import tickets
 from connectors.base import Cursor, Event, Finding, Key, KeyIs, Page, Rejected, Tools
 from connectors.errors import AgainNow, ConnectorError
+from connectors.findings import failed
 from connectors.rest import Rest
 from connectors.signin import Auth, Basic, Token, Tokens
 from connectors.text import sentiment
@@ -118,7 +119,7 @@ class Zendesk:
         try:
             self._export("organizations", {"start_time": start}, "organizations")
         except ConnectorError as error:
-            yield Finding(self._rest.place, False, str(error), "see the message")
+            yield failed(self._rest.place, error, "correct subdomain or base_url, the credential, or its user's role")
         else:
             yield Finding(self._rest.place, True, "signs in and may read the exports")
 

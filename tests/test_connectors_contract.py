@@ -103,6 +103,38 @@ def test_plain_http_to_another_machine_is_refused(case: Case, tools: Tools) -> N
 
 
 @each
+def test_check_tells_a_dead_address_from_a_wrong_setting(case: Case, tools: Tools) -> None:
+    def dead(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("Name or service not known", request=request)
+
+    def refuse(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(case.refusal)
+
+    build = SOURCES[case.kind].load()[0]
+    [unreachable] = build(case.kind, _settings(case), tools, transport=httpx.MockTransport(dead)).check()
+    [refused] = build(case.kind, _settings(case), tools, transport=httpx.MockTransport(refuse)).check()
+    [busy] = build(case.kind, _settings(case), tools, transport=httpx.MockTransport(_busy)).check()
+    [well] = build(case.kind, _settings(case), tools, transport=httpx.MockTransport(case.nothing)).check()
+
+    place = f"sources.{case.kind}"
+    assert unreachable == (
+        place,
+        False,
+        "cannot be reached (ConnectError)",
+        "check base_url, the network and DNS",
+    )
+    assert (refused.place, refused.ok) == (place, False)
+    assert place not in refused.message
+    assert refused.remedy.startswith("correct ")
+    assert busy.remedy == "wait a little and check again"
+    assert (well.ok, well.remedy) == (True, "")
+
+
+def _busy(_: httpx.Request) -> httpx.Response:
+    return httpx.Response(502)
+
+
+@each
 def test_a_refused_credential_asks_a_person_and_says_what_to_look_at(case: Case, tools: Tools) -> None:
     calls = []
 

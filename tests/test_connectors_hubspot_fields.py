@@ -141,6 +141,12 @@ def test_an_account_that_refuses_an_empty_update_is_allowed_to_write(crm, portal
     assert all(one.ok for one in findings(crm))
 
 
+def test_a_dead_address_has_a_remedy_of_its_own(served, tmp_path):
+    (finding,) = findings(hubspot(served, tmp_path, base_url="http://127.0.0.1:1"))
+    assert not finding.message.startswith("destinations")
+    assert finding.remedy == "check base_url, the network and DNS"
+
+
 def test_drift_is_a_finding_with_a_remedy(crm, portal):
     portal.properties = defined(
         score={"type": "string"},

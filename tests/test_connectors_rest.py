@@ -20,6 +20,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
+from structlog.testing import capture_logs
 
 from connectors.base import Tools
 from connectors.clock import SteppedClock, SystemClock
@@ -423,6 +424,19 @@ def test_a_download_never_writes_through_a_symlink(
 
     one.close()
     assert (tmp_path / "target").read_bytes() == b"precious"
+
+
+def test_a_long_wait_is_told_once_and_without_an_address(tools: Tools) -> None:
+    answers = iter([11.4, 10.0, None])
+
+    def attempt() -> None:
+        if seconds := next(answers):
+            raise WaitUntil("answered 429", seconds=seconds, place="sources.x")
+
+    with capture_logs() as told:
+        patiently(attempt, tools=tools, place="sources.x")
+
+    assert told == [{"event": "waiting", "log_level": "info", "place": "sources.x", "seconds": 11}]
 
 
 def test_an_address_where_nobody_answers_is_left_to_the_next_pass_after_a_few_seconds(tools: Tools) -> None:

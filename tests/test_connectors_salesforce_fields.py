@@ -192,6 +192,13 @@ def test_a_wrong_credential_is_the_only_finding(crm, org):
     assert "client_secret is wrong" in finding.message
 
 
+def test_a_dead_address_has_a_remedy_of_its_own(served, tmp_path):
+    dead = salesforce(served, tmp_path, base_url="http://127.0.0.1:1")
+    (finding,) = dead.check(where="x", attributes={})
+    assert not finding.message.startswith("destinations")
+    assert finding.remedy == "check base_url, the network and DNS"
+
+
 def test_hidden_and_missing_fields_are_told_apart(crm, org):
     org.fields = described(score=None, version=None)
     found = findings(crm)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from connectors.base import Finding
 from connectors.errors import ConnectorError, RowWrong
+from connectors.findings import failed
 from connectors.hubspot.client import Client
 from connectors.hubspot.fields import BY_KEY, TYPES, Described, Fields
 from connectors.hubspot.provision import Provision
@@ -26,7 +27,7 @@ class Checks:
         try:
             described = self._fields.described(refresh=True)
         except ConnectorError as error:
-            yield self._finding("access_token", False, _words(error), "correct access_token, its scopes or api_date")
+            yield failed(f"{self._place}.access_token", error, "correct access_token, its scopes or api_date")
             return
         yield self._finding("access_token", True, "signed in; company properties can be read")
         yield self._may("read companies", self._read_one)
@@ -42,7 +43,7 @@ class Checks:
         try:
             attempt()
         except ConnectorError as error:
-            return self._finding("scopes", False, _words(error), f"let the app {what}")
+            return failed(f"{self._place}.scopes", error, f"let the app {what}")
         return self._finding("scopes", True, f"may {what}")
 
     def _read_one(self) -> None:
@@ -93,14 +94,9 @@ class Checks:
             path = f"/crm/objects/{self._client.date}/companies/search"
             count = int(self._client.post(path, body, label="read").get("total") or 0)
         except ConnectorError as error:
-            return Finding("accounts.where", False, _words(error), "correct the condition")
+            return failed("accounts.where", error, "correct the condition")
         words = f"{count} {'company meets' if count == 1 else 'companies meet'} it"
         return Finding("accounts.where", count > 0, words, "" if count else "correct the condition")
 
     def _finding(self, what: str, ok: bool, message: str, remedy: str = "") -> Finding:
         return Finding(f"{self._place}.{what}", ok, message, remedy)
-
-
-def _words(error: ConnectorError) -> str:
-    """The error's message without its place, which the finding names itself."""
-    return str(error).removeprefix(f"{error.place}: ")

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from connectors.base import Finding
 from connectors.errors import ConnectorError
+from connectors.findings import failed, words
 from connectors.salesforce.client import Client
 from connectors.salesforce.fields import BY_KEY, TYPES, Described, Fields
 from connectors.salesforce.provision import Provision
@@ -26,13 +27,13 @@ class Checks:
         try:
             _ = self._client.user_id
         except ConnectorError as error:
-            yield self._finding("credential", False, _words(error), "correct the sign-in settings")
+            yield failed(f"{self._place}.credential", error, "correct the sign-in settings")
             return
         yield self._finding("credential", True, "signed in")
         try:
             seen = self._fields.described(refresh=True)
         except ConnectorError as error:
-            yield self._finding("api_version", False, _words(error), "check api_version and access to Account")
+            yield failed(f"{self._place}.api_version", error, "check api_version and access to Account")
             return
         yield self._finding("api_version", True, f"the data API {self._settings.api_version} answers")
         yield from self._our_fields(seen)
@@ -97,17 +98,17 @@ class Checks:
             soql = f"SELECT {path} FROM Account LIMIT 1"
             self._client.call("query", label="read", params={"q": soql})
         except ConnectorError as error:
-            return _words(error)
+            return words(error)
         return ""
 
     def _members(self, where: str) -> Finding:
         try:
             count = self._client.count(where)
         except ConnectorError as error:
-            return Finding("accounts.where", False, _words(error), "correct the condition")
-        words = f"{count} account{'' if count == 1 else 's'} in Salesforce meet{'s' if count == 1 else ''} it"
+            return failed("accounts.where", error, "correct the condition")
+        told = f"{count} account{'' if count == 1 else 's'} in Salesforce meet{'s' if count == 1 else ''} it"
         remedy = "" if count else "correct the condition, or give the integration user access to the accounts"
-        return Finding("accounts.where", count > 0, words, remedy)
+        return Finding("accounts.where", count > 0, told, remedy)
 
     def _finding(self, what: str, ok: bool, message: str, remedy: str = "") -> Finding:
         return Finding(f"{self._place}.{what}", ok, message, remedy)
@@ -118,8 +119,3 @@ def _unseen(name: str, existing: set[str] | None) -> tuple[str, str]:
     if existing is None:
         return "is missing, or hidden", PROVISION
     return ("is hidden", HIDDEN) if name.lower() in existing else ("is missing", PROVISION)
-
-
-def _words(error: ConnectorError) -> str:
-    """The error's message without its place, which the finding names itself."""
-    return str(error).removeprefix(f"{error.place}: ")
