@@ -107,7 +107,7 @@ class Sandbox:
             ws="none",
             lifespan="off",
             log_config=None,
-            log_level="warning",
+            log_level="critical",
             access_log=False,
             proxy_headers=False,
             server_header=False,
