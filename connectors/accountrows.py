@@ -21,6 +21,8 @@ def keep_good(connection: duckdb.DuckDBPyConnection, rows: Rows, *, key: str, fi
 
     Returns what was left out, unreadable rows included. Raises `SettingsWrong` when that is too much.
     """
+    if rows.torn:
+        raise SettingsWrong(f"{rows.torn.place}: {rows.torn.reason}; correct it, nothing is read before", place=place)
     connection.execute(
         f"""
 create table bad as

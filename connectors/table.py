@@ -33,6 +33,8 @@ MOST_HEADER = 1024 * 1024
 SEPARATORS = (",", ";", "\t", "|")
 NOT_UTF8 = "is not UTF-8 text; save it as CSV UTF-8"
 CHUNK = 1024 * 1024
+QUOTE = "a quotation mark is out of place, or does not close"
+REASONS = {"unquoted value": QUOTE, "invalid encoding": QUOTE, "line size over maximum": "the line is too long"}
 
 
 def safe_path(root: Path, name: str, place: str) -> Path:
@@ -64,11 +66,15 @@ def readable(path: Path, place: str) -> os.stat_result:
 
 @dataclass(frozen=True)
 class Rows:
-    """What is in the table `rows`: its columns, how many rows were left out, and why the first of them were."""
+    """What is in the table `rows`: its columns, how many rows were left out, and why the first of them were.
+
+    `torn`: the first row with a quotation mark out of place, which may have swallowed any number of rows behind it.
+    """
 
     columns: tuple[str, ...]
     rejected: tuple[Rejected, ...] = ()
     refused: int = 0
+    torn: Rejected | None = None
 
     def require(self, wanted: Iterable[str], *, file: str, place: str) -> None:
         """`SettingsWrong` naming the columns that the file does not have."""
@@ -134,15 +140,17 @@ def _csv(connection: duckdb.DuckDBPyConnection, path: Path, place: str, spill: P
         even = spill / "even.csv"
         _even(path, even)
         _read(connection, even, names, separator)
-    bad = connection.execute("select line, lower(error_type) from reject_errors order by line").fetchall()
-    for line, kind in bad:
-        if "encoding" in kind:
-            raise SettingsWrong(f"{path.name} {NOT_UTF8} (line {line})", place=place)
-    lines = dict(bad)
+    bad = connection.execute("select line, lower(error_type) from reject_errors order by all").fetchall()
+    strange = [line for line, kind in bad if kind == "invalid encoding"]
+    # A quotation mark out of place beside a letter of two bytes is called that too.
+    if strange and not _is_utf8(path):
+        raise SettingsWrong(f"{path.name} {NOT_UTF8} (line {strange[0]})", place=place)
+    lines = {line: REASONS.get(kind, kind) for line, kind in bad}
     for line in list(lines)[:SHOWN]:  # the rows after one that was left out stand a line further down
         connection.execute("update rows set __line = __line + 1 where __line >= ?", [line])
     told = [Rejected(f"{path.name}:{line}", kind) for line, kind in list(lines.items())[:SHOWN]]
-    return Rows(tuple(names), tuple(told), len(lines))
+    torn = next((Rejected(f"{path.name}:{line}", why) for line, why in lines.items() if why == QUOTE), None)
+    return Rows(tuple(names), tuple(told), len(lines), torn)
 
 
 def _read(connection: duckdb.DuckDBPyConnection, path: Path, names: list[str], separator: str) -> None:
@@ -164,6 +172,16 @@ def _even(path: Path, to: Path) -> None:
     ):
         while chunk := file.read(CHUNK):
             copy.write(chunk)
+
+
+def _is_utf8(path: Path) -> bool:
+    try:
+        with path.open(encoding="utf-8") as file:
+            while file.read(CHUNK):
+                pass
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _header(path: Path, place: str) -> tuple[list[str], str]:

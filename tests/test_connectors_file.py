@@ -329,6 +329,18 @@ def test_mixed_line_endings_do_not_hide_that_a_file_is_not_utf_8(tools: Tools, t
         pulled(source(tools))
 
 
+def test_a_quotation_mark_beside_an_accent_costs_one_row(tools: Tools, tmp_path: Path) -> None:
+    text = (
+        'account_id,date,score\nA1,2026-03-01,1\n"Caf\xe9" Bar,2026-03-01,2\n""\xe9"",2026-03-01,3\nA4,2026-03-01,4\n'
+    )
+    (tmp_path / "nps.csv").write_text(text, encoding="utf-8")
+
+    page, facts = pulled(source(tools))
+
+    assert sorted(fact[1] for fact in facts) == ["A1", "A4"]
+    assert [row.reason for row in page.rejected] == ["a quotation mark is out of place, or does not close"] * 2
+
+
 def test_a_file_that_is_no_parquet_is_refused_in_one_line(tools: Tools, tmp_path: Path) -> None:
     (tmp_path / "nps.parquet").write_text("account_id,date,score\nA1,2026-03-01,9\n")
 
@@ -457,6 +469,7 @@ def test_a_bad_row_costs_no_other_account_and_check_names_it(tools: Tools, bad: 
         ("id,name\n,Acme\n", "accounts.csv:2: its id is blank"),
         ("id,name\n" + "A1,Acme\n" * 30, "29 rows are left out"),
         ("id,name\nA1\n", "accounts.csv:2: missing columns"),
+        ('id,name\nA1,Acme\nA2,"Birch\nA3,Cedar\n', "accounts.csv:3: a quotation mark is out of place"),
         ("key,name\nA1,Acme\n", "no column id"),
     ],
 )
