@@ -337,7 +337,7 @@ def _known(loc: Loc, document: Document) -> Loc:
     """`loc` without the names pydantic adds for unions and validators that stand in no file."""
     kept: Loc = ()
     for n, part in enumerate(loc):
-        if (*kept, part) in document.lines or n == len(loc) - 1:
+        if (*kept, part) in document.lines or (n == len(loc) - 1 and part != "[key]"):
             kept = (*kept, part)
     return kept
 
