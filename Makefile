@@ -29,5 +29,8 @@ format: .venv/ready ## put the code into its form
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+bench: .venv/ready ## speed and size beside plain code (SIZE=small: a minute, to see that it runs)
+	$(BIN)/python -m benchmarks --size $(or $(SIZE),full)
+
 clean: ## take away what make made
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis dist

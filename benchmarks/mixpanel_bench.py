@@ -1,0 +1,126 @@
+"""A Mixpanel export to daily facts, through the connector, beside a loop over its lines."""
+
+from __future__ import annotations
+
+import threading
+import zlib
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import duckdb
+import httpx
+import orjson
+
+from benchmarks import mixpanel_data as data
+from benchmarks.measure import Row, Work, by_cpu, taken
+from connectors.base import Tools
+from connectors.clock import SteppedClock
+from connectors.mixpanel import Mixpanel, Settings
+
+NAMES = {
+    "login": "Logged In",
+    "feature.report": "Report Exported",
+    "feature.dashboard": "Dashboard Viewed",
+    "feature.api": "API Called",
+    "feature.comment": "Comment Added",
+    "page": "Page Seen",
+}
+CHUNK = 1 << 16
+
+
+def rows(folder: Path, *, small: bool) -> list[Row]:
+    events = 40_000 if small else 2_000_000
+    size = taken(prepare, folder=str(folder), events=events).found["bytes"]
+    plain = taken(by_loop, folder=str(folder))
+    found = []
+    for words, days, ratio, peak in (("one export", data.DAYS, 0.6, 300), ("a file a day", 1, 0.5, 200)):
+        ours = taken(by_connector, folder=str(folder), days=days)
+        if ours.found != plain.found:
+            raise AssertionError(f"Mixpanel, {words}: {ours.found} is not what the loop found: {plain.found}")
+        work = f"Mixpanel, {events:,} events, {size / 1e9:.2f} GB raw, {words}"
+        found.append(by_cpu(work, ours, plain, ratio=ratio, peak=peak))
+    return found
+
+
+def prepare(folder: str, events: int) -> Work:
+    return lambda: {"bytes": data.make(Path(folder), events)}
+
+
+def by_loop(folder: str) -> Work:
+    """One dictionary, one set of what was seen: what anybody would write first."""
+
+    def work() -> dict[str, Any]:
+        ours = {theirs: name for name, theirs in NAMES.items()}
+        seen: set[tuple[Any, ...]] = set()
+        facts: dict[tuple[Any, ...], int] = {}
+        for line in _lines(Path(folder) / "all.gz"):
+            event = orjson.loads(line)
+            told = event["properties"]
+            account, person = told["company_id"], told["distinct_id"]
+            key = (event["event"], told["time"], person, told["$insert_id"], account)
+            if key in seen:
+                continue
+            seen.add(key)
+            fact = (account, person, told["time"] // 86_400, ours[event["event"]])
+            facts[fact] = facts.get(fact, 0) + 1
+        return {"facts": len(facts), "events": sum(facts.values())}
+
+    return work
+
+
+def by_connector(folder: str, days: int) -> Work:
+    """As a pass pulls it, page by page; only the network is left out."""
+    place = Path(folder)
+    start = datetime(data.FIRST.year, data.FIRST.month, data.FIRST.day, tzinfo=UTC)
+    now = start + timedelta(days=data.DAYS, hours=1)
+    tools = Tools(SteppedClock(now), threading.Event(), lambda user: user, ZoneInfo("UTC"), place / "spool", place)
+    settings = Settings.model_validate(
+        {
+            "service_account": "bench",
+            "secret": "bench",
+            "project_id": 1,
+            "base_url": "http://127.0.0.1:1",
+            "account_key": {"property": "company_id"},
+            "events": NAMES,
+            "days_per_export": days,
+        }
+    )
+    source = Mixpanel("mixpanel", settings, tools, transport=httpx.MockTransport(lambda asked: _export(place, asked)))
+
+    def work() -> dict[str, Any]:
+        facts, events = 0, 0.0
+        for page in source.pull(None, start=start, now=now):
+            with duckdb.connect(config={"threads": 1}) as connection:
+                connection.register("told", page.events)
+                [(count, value)] = connection.execute("select count(id), sum(value) from told").fetchall()
+            facts, events = facts + count, events + value
+        return {"facts": facts, "events": int(events)}
+
+    return work
+
+
+class _File(httpx.SyncByteStream):
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __iter__(self) -> Iterator[bytes]:
+        with self._path.open("rb") as file:
+            while piece := file.read(CHUNK):
+                yield piece
+
+
+def _export(place: Path, asked: httpx.Request) -> httpx.Response:
+    first, last = asked.url.params["from_date"], asked.url.params["to_date"]
+    name = first if first == last else "all"
+    return httpx.Response(200, headers={"Content-Encoding": "gzip"}, stream=_File(place / f"{name}.gz"))
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    unpacked, rest = zlib.decompressobj(31), b""
+    with path.open("rb") as file:
+        while piece := file.read(CHUNK):
+            *lines, rest = (rest + unpacked.decompress(piece)).split(b"\n")
+            yield from lines

@@ -1,0 +1,95 @@
+"""Facts of accounts that use a product, ask for help and are asked in surveys: about ninety each in 91 days."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from string import Template
+from zoneinfo import ZoneInfo
+
+import duckdb
+import yaml
+
+from connectors.base import Page
+from connectors.clock import SteppedClock
+from connectors.table import Stream
+from scoring import Scorecard
+from sync.links import Link
+from sync.log import Log
+from sync.rows import AccountRow, Reading
+from sync.scores import Basis
+
+HERE = Path(__file__).parent
+LAST = date(2026, 10, 30)
+DAYS = 91
+START = LAST - timedelta(days=DAYS - 1)
+NOW = datetime(2026, 10, 31, 6, tzinfo=UTC)
+ZONE = ZoneInfo("UTC")
+NAMES: Mapping[str, tuple[str, ...]] = {
+    "crm": ("seats", "arr"),
+    "mixpanel": ("login", "feature.*"),
+    "surveys": ("survey.nps",),
+    "zendesk": ("ticket.*", "csat.response"),
+}
+KEYS: Mapping[str, str] = {"crm": "001{:015d}", "mixpanel": "cust-{:07d}", "surveys": "001{:015d}", "zendesk": "{}"}
+COMMITS = 30
+
+_MADE = Template((HERE / "facts.sql").read_text(encoding="utf-8"))
+_PAGE = "select id, account_key, actor, name, occurred_at, value, label from facts where source = '{source}'"
+
+
+def make(folder: Path, accounts: int) -> int:
+    """Write the plain facts, the settled log and a copy of it with a tail; the number of facts."""
+    with duckdb.connect(config={"threads": 2, "memory_limit": "4GB", "temp_directory": str(folder / "spill")}) as facts:
+        facts.execute(_MADE.substitute(accounts=accounts, first=START, days=DAYS))
+        facts.execute(f"copy facts to '{folder / 'facts.parquet'}' (format parquet)")
+        [(count,)] = facts.execute("select count(*) from facts").fetchall()
+        log = open_log(folder / "settled")
+        for source in NAMES:
+            for first in sorted(_months()):
+                month = f" and date_trunc('month', day) = date '{first}'"
+                log.append(source, Page(events=Stream(facts, _PAGE.format(source=source) + month)))
+                log.settle()
+        log.close()
+        shutil.copytree(folder / "settled", folder / "tailed")
+        _add_tail(facts, open_log(folder / "tailed"), count)
+    return int(count)
+
+
+def open_log(path: Path) -> Log:
+    return Log(path, timezone=ZONE, clock=SteppedClock(NOW), spill=path.parent / "spill")
+
+
+def basis(accounts: int) -> Basis:
+    """Every account is linked in every source, and every source was read from first to last day."""
+    since, through = _midnight(START), _midnight(LAST + timedelta(days=1))
+    account: Callable[[int], str] = KEYS["crm"].format
+    rows = [AccountRow(account(n), f"Customer {n}", None, (), {}, since, since, NOW, None) for n in range(accounts)]
+    links = [Link(source, key.format(n), account(n), "key") for source, key in KEYS.items() for n in range(accounts)]
+    readings = [Reading(source, None, since, through, frozenset(names)) for source, names in NAMES.items()]
+    return Basis(scorecard(), rows, links, readings, NAMES, ZONE)
+
+
+def scorecard() -> Scorecard:
+    return Scorecard.model_validate(yaml.safe_load((HERE / "scorecard.yaml").read_text(encoding="utf-8")))
+
+
+def _months() -> set[date]:
+    days = (START + timedelta(days=n) for n in range(DAYS))
+    return {day.replace(day=1) for day in days}
+
+
+def _midnight(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
+
+
+def _add_tail(facts: duckdb.DuckDBPyConnection, log: Log, count: int) -> None:
+    """One in a hundred facts again with another value, all of the last month, as late corrections are."""
+    size = max(1, count // 100 // COMMITS)
+    chosen = _PAGE.format(source="mixpanel").replace("value", "value + 1 as value")
+    chosen += f" and day >= date '{LAST.replace(day=1)}' order by hash(id)"
+    for commit in range(COMMITS):
+        log.append("mixpanel", Page(events=Stream(facts, f"{chosen} limit {size} offset {commit * size}")))
+    log.close()
