@@ -42,7 +42,7 @@ class Row(NamedTuple):
 def taken(work: Callable[..., Work], **given: Any) -> Taken:
     """Run work in a process of its own. `given` is passed on as JSON."""
     done = subprocess.run(_command(work, given), stdout=subprocess.PIPE, check=True)
-    return Taken(**json.loads(done.stdout))
+    return Taken(**json.loads(done.stdout.splitlines()[-1]))  # before it may stand what the work logged
 
 
 @contextmanager
