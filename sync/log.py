@@ -134,6 +134,11 @@ class Log:
             rows = connection.execute("select distinct name from events where source = ?", [source]).fetchall()
         return frozenset(name for (name,) in rows)
 
+    def version(self) -> int:
+        """A number that grows with every commit; -1 before the first."""
+        table = delta.open_table(self.path)
+        return table.version() if table else -1
+
     def unsettled(self) -> tuple[int, int]:
         """Rows and files of the tail: much of it makes reading slow."""
         tail = [f for f in delta.data_files(delta.open_table(self.path)) if f.partition["settled"] == "false"]

@@ -75,8 +75,8 @@ def _keep(
     result: Pulled,
 ) -> Reading | None:
     appended = worker.log.append(source.name, page)
-    if page.keys:
-        worker.state.save_keys(page.keys, now=now)
+    if page.keys and worker.state.save_keys(page.keys, now=now):
+        worker.stood_on.clear()  # links may be others now
     result.pages += 1
     result.written += appended.written
     result.retracted += appended.retracted

@@ -27,6 +27,7 @@ from sync.lease import leased
 from sync.progress import Progress, Quiet
 from sync.pull import Pulled, pull
 from sync.report import Problem, Report
+from sync.scores import last_day
 from sync.verdicts import Verdict
 from sync.worker import Worker
 
@@ -101,6 +102,11 @@ def _steps(this: Pass, beat: Callable[[], None]) -> None:
         _pull_all(this, beat)
     if this.worker.stop.is_set() or this.only == "pull":
         return
+    ground = _ground(this)
+    if this.due_only and ground == this.worker.stood_on and not this.worker.state.deliveries_due(this.now):
+        log.info("nothing new")
+        return
+    well = len(this.report.problems)
     if not this.dry_run:
         _try(this, "log", lambda: _settle(this))
     verdicts: dict[str, Verdict] = {}
@@ -110,6 +116,23 @@ def _steps(this: Pass, beat: Callable[[], None]) -> None:
         chosen = chosen_accounts(this.worker, verdicts)
         for name in this.worker.destinations:
             _try(this, name, lambda name=name: _deliver(this, name, verdicts, chosen, beat))  # type: ignore[misc]
+
+    if this.only is None and not this.dry_run:
+        this.worker.stood_on.clear()
+        if len(this.report.problems) == well and not this.worker.stop.is_set():
+            this.worker.stood_on.update(_ground(this))
+
+
+def _ground(this: Pass) -> dict[str, object]:
+    """All that scores and deliveries can depend on: the day, the facts, how far they go, accounts and keys."""
+    worker, zone = this.worker, this.worker.settings.timezone
+    directories = [worker.state.last_finished(f"accounts:{name}") for name in worker.destinations]
+    return {
+        "today": this.today,
+        "log": worker.log.version(),
+        "read": [(r.source, r.since, r.through and last_day(r.through, zone), r.names) for r in worker.readings()],
+        "directories": [run.id if run else None for run in directories],
+    }
 
 
 def _try(this: Pass, place: str, step: Callable[[], None]) -> None:

@@ -26,6 +26,8 @@ from sync.tables import ACCOUNTS, DELIVERIES, KEYS, LEASE, META, READINGS, RUNS,
 CHUNK = 10_000  # rows a statement is executed with at a time: bounds memory, not the transaction
 LEASE_NAME = "worker"
 
+_KEY_COLUMNS = (KEYS.c.source, KEYS.c.key, KEYS.c.name, KEYS.c.domains, KEYS.c.refs)
+
 T = TypeVar("T")
 
 
@@ -77,9 +79,15 @@ class State:
         with self._read() as connection:
             return [AccountRow(*row) for row in connection.execute(query)]
 
-    def save_keys(self, keys: Iterable[Key], *, now: datetime) -> None:
+    def save_keys(self, keys: Sequence[Key], *, now: datetime) -> bool:
+        """Whether any of these keys is new or says something new."""
+        told = {(key.source, key.key): key for key in keys}
+        sources, names = {key.source for key in keys}, {key.key for key in keys}
+        same = select(*_KEY_COLUMNS).where(KEYS.c.source.in_(sources), KEYS.c.key.in_(names))
         with self._write() as connection:
+            known = {(row.source, row.key): Key(*row) for row in connection.execute(same)}
             _upsert(connection, KEYS, (_key(key, now) for key in keys))
+        return any(known.get(name) != key for name, key in told.items())
 
     def forget_keys(self, source: str, *, before: datetime) -> None:
         """Let go of a directory's entries that its last whole reading no longer showed."""
@@ -88,7 +96,7 @@ class State:
 
     def keys(self, source: str | None = None) -> list[Key]:
         """Keys by source and key."""
-        query = select(KEYS.c.source, KEYS.c.key, KEYS.c.name, KEYS.c.domains, KEYS.c.refs)
+        query = select(*_KEY_COLUMNS)
         if source is not None:
             query = query.where(KEYS.c.source == source)
         with self._read() as connection:
@@ -197,6 +205,12 @@ class State:
         with self._read() as connection:
             rows = connection.execute(query.order_by(DELIVERIES.c.record_id))
             return {row.record_id: Delivery(*row) for row in rows}
+
+    def deliveries_due(self, now: datetime) -> bool:
+        """Whether a record that was refused waits for nothing any more."""
+        query = select(DELIVERIES.c.record_id).where(DELIVERIES.c.next_try_at <= now).limit(1)
+        with self._read() as connection:
+            return connection.execute(query).first() is not None
 
     def save_deliveries(self, deliveries: Iterable[Delivery]) -> None:
         with self._write() as connection:

@@ -9,7 +9,7 @@ import signal
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,10 @@ from sync.state import State
 
 @dataclass(frozen=True)
 class Worker:
-    """The parts of one running worker. `stop` ends every wait; `home` is one of `destinations`."""
+    """The parts of one running worker. `stop` ends every wait; `home` is one of `destinations`.
+
+    `stood_on`: what the last pass that went well was worked out from, so that the next can tell whether it is needed.
+    """
 
     settings: Settings
     clock: Clock
@@ -37,6 +40,7 @@ class Worker:
     history: History
     sources: Mapping[str, Source]
     destinations: Mapping[str, Destination]
+    stood_on: dict[str, object] = field(default_factory=dict)
 
     @property
     def home(self) -> Destination:

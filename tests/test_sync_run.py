@@ -12,6 +12,7 @@ from connectors.base import Account, Event, Key, Outcome, Page
 from connectors.clock import SteppedClock
 from connectors.errors import AgainNow, SettingsWrong
 from sync.errors import Busy, LeaseLost
+from sync.evaluate import evaluate
 from sync.run import run_once
 from tests.fakes import FakeCrm, FakeSource, a_worker
 
@@ -64,10 +65,41 @@ def test_a_second_pass_with_nothing_new_writes_nothing_and_reads_no_record(tmp_p
     with a_worker(tmp_path, home=crm, sources=[_product(*_logins("busy", 10))], clock=clock) as worker:
         run_once(worker)
         clock.advance_to(START + timedelta(minutes=10))
-        report = run_once(worker, due_only=True)
+        report = run_once(worker)
     assert report.delivered["crm"]["written"] == 0
     assert report.delivered["crm"]["unchanged"] == 2
-    assert report.calls["crm"] == {}
+    assert report.calls["crm"] == {"read": 1}  # the directory, because a person asked; no record
+
+
+def test_a_daemons_pass_with_nothing_new_does_not_even_score(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    crm, clock, source = _crm("busy", "idle"), SteppedClock(START), _product(*_logins("busy", 10))
+    with a_worker(tmp_path, home=crm, sources=[source], clock=clock) as worker:
+        scored: list[datetime] = []
+        monkeypatch.setattr("sync.run.evaluate", lambda *a, **k: scored.append(k["now"]) or evaluate(*a, **k))
+
+        def passes(hours: float) -> int:
+            clock.advance_to(clock.now() + timedelta(hours=hours))
+            before = len(scored)
+            assert run_once(worker, due_only=True).status == "done"
+            return len(scored) - before
+
+        assert passes(0) == 1
+        assert [passes(0.1), passes(2)] == [0, 0]  # the source was asked and had nothing
+        source.pages.append(Page(events=[_ticket("busy", 1, clock.now())], through=MIDNIGHT))
+        assert [passes(2), passes(0.1)] == [1, 0]
+        source.pages.append(Page(keys=[Key("product", "busy-2", "Busy", (), {"crm_id": "busy"})], through=MIDNIGHT))
+        assert [passes(2), passes(0.1)] == [1, 0]
+        assert passes(24) == 1  # another day
+
+
+def test_a_daemon_tries_a_refused_row_again_though_nothing_is_new(tmp_path: Path) -> None:
+    crm, clock = _crm("busy"), SteppedClock(START)
+    crm.refuse["busy"] = Outcome("busy", False, code="LOCKED", message="locked", remedy="again")
+    with a_worker(tmp_path, home=crm, sources=[_product(*_logins("busy", 10))], clock=clock) as worker:
+        assert run_once(worker, due_only=True).status == "partial"
+        crm.refuse.clear()
+        clock.advance_to(START + timedelta(minutes=6))
+        assert run_once(worker, due_only=True).delivered["crm"]["written"] == 1
 
 
 def test_a_repeated_page_changes_nothing(tmp_path: Path) -> None:
