@@ -17,7 +17,7 @@ from typing import Literal
 import structlog
 
 from connectors.base import Source
-from connectors.errors import ConnectorError, Stopped
+from connectors.errors import ConnectorError, Stopped, WaitUntil
 from sync.accounts import read_companies, read_home
 from sync.deliveries import Delivered, Round
 from sync.dispatch import chosen_accounts, dispatch
@@ -241,10 +241,19 @@ def _deliver(
 ) -> None:
     rules, destination = this.worker.settings.delivery, this.worker.destinations[name]
     round_ = Round(destination, rules, this.now, this.today, eager=not this.due_only)
+    until = this.worker.resting.get(name, this.now)
+    if this.due_only and until > this.now:
+        raise WaitUntil(
+            f"its allowance is used up; left alone until {until:%H:%M} UTC", seconds=0, place=name, quota=True
+        )
     result = Delivered()
     this.progress.start(name)
     try:
         dispatch(this.worker, round_, result, verdicts, chosen=chosen, beat=beat, dry_run=this.dry_run)
+    except WaitUntil as error:
+        if error.quota:
+            this.worker.resting[name] = this.now + timedelta(seconds=error.seconds)
+        raise
     finally:
         told = asdict(result)
         this.report.differences += [found._asdict() for found in told.pop("differences")]

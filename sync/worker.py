@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ class Worker:
     """The parts of one running worker. `stop` ends every wait; `home` is one of `destinations`.
 
     `stood_on`: what the last pass that went well was worked out from, so that the next can tell whether it is needed.
+    `resting`: destinations whose allowance of calls is used up, and until when a daemon leaves them alone.
     """
 
     settings: Settings
@@ -41,6 +43,7 @@ class Worker:
     sources: Mapping[str, Source]
     destinations: Mapping[str, Destination]
     stood_on: dict[str, object] = field(default_factory=dict)
+    resting: dict[str, datetime] = field(default_factory=dict)
 
     @property
     def home(self) -> Destination:

@@ -10,7 +10,7 @@ import pytest
 
 from connectors.base import Account, Event, Key, Outcome, Page
 from connectors.clock import SteppedClock
-from connectors.errors import AgainNow, SettingsWrong
+from connectors.errors import AgainNow, SettingsWrong, WaitUntil
 from sync.errors import Busy, LeaseLost
 from sync.evaluate import evaluate
 from sync.run import run_once
@@ -345,3 +345,18 @@ def test_a_worker_killed_between_two_directories_reads_the_second_when_it_is_bac
         clock.advance_to(START + timedelta(minutes=5))
         run_once(worker, due_only=True)
     assert hub.present["99"]["tier"] == "green"
+
+
+def test_a_daemon_leaves_a_crm_alone_whose_allowance_is_used_up(tmp_path: Path) -> None:
+    class Spent(FakeCrm):
+        def read(self, ids):  # type: ignore[no-untyped-def]
+            self.calls["asked"] += 1
+            raise WaitUntil("the daily allowance is used up", seconds=3600, place=self.name, quota=True)
+
+    crm, clock = Spent("crm", _crm("a").records.values()), SteppedClock(START)
+    with a_worker(tmp_path, home=crm, sources=[_product()], clock=clock) as worker:
+        for minutes in (0, 5, 10, 59, 61):
+            clock.advance_to(START + timedelta(minutes=minutes))
+            report = run_once(worker, due_only=True)
+            assert "allowance is used up" in report.problems[0].message
+    assert crm.calls["asked"] == 2
