@@ -39,9 +39,16 @@ class Row(NamedTuple):
     holds: bool
 
 
+class Unfinished(Exception):
+    """Work that ended with an error, in the words of its last line."""
+
+
 def taken(work: Callable[..., Work], **given: Any) -> Taken:
-    """Run work in a process of its own. `given` is passed on as JSON."""
-    done = subprocess.run(_command(work, given), stdout=subprocess.PIPE, check=True)
+    """Run work in a process of its own. `given` is passed on as JSON. Raises `Unfinished`."""
+    done = subprocess.run(_command(work, given), capture_output=True, text=True)
+    if done.returncode:
+        errors = [line for line in done.stderr.splitlines() if "Error" in line or "Exception" in line]
+        raise Unfinished(errors[-1] if errors else done.stderr)
     return Taken(**json.loads(done.stdout.splitlines()[-1]))  # before it may stand what the work logged
 
 

@@ -11,6 +11,7 @@ FIRST = date(2026, 10, 1)
 DAYS = 8
 NAMES = ("Logged In", "Report Exported", "Dashboard Viewed", "API Called", "Comment Added", "Page Seen")
 TWICE = 0.02
+USERS = 30_000  # so that two million events make about a million facts
 _LINE = (
     '{"event":"%s","properties":{"time":%d,"distinct_id":"user-%07d","$app_build_number":"412","$browser":"Chrome",'
     '"$browser_version":129,"$city":"%s","$current_url":"https://app.example.com/spaces/%d/boards/%d?tab=overview&'
@@ -59,7 +60,7 @@ def _texts(chance: random.Random, day: date, events: int) -> list[bytes]:
 
 
 def _line(chance: random.Random, midnight: int) -> str:
-    user = int(chance.random() * 120_000)
+    user = int(chance.random() * USERS)
     second, city = midnight + int(chance.random() * 86_400), _CITIES[user & 3]
     space, unique = user // 12, f"{chance.getrandbits(64):016x}"
     name = NAMES[int(chance.random() * len(NAMES))]
