@@ -54,11 +54,11 @@ def _daemon(folder: Path, accounts: int) -> Row:
         with _running(folder) as process:
             _first_pass(port, process)
             time.sleep(2)
-            idle, peak = (_memory(process.pid, word) for word in ("VmRSS", "VmHWM"))
+            idle, own, peak = (_memory(process.pid, word) for word in ("VmRSS", "RssAnon", "VmHWM"))
             bare = _bare()
     return Row(
         f"idle daemon after a first pass over {accounts} accounts",
-        f"{idle:.0f} MB (peak {peak:.0f} MB)",
+        f"{idle:.0f} MB ({own:.0f} of its own, {idle - own:.0f} of mapped library files; peak {peak:.0f})",
         f"{bare:.0f} MB for its imports",
         f"{idle / bare:.2f}",
         f"{MEMORY} MB",
