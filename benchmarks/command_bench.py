@@ -13,7 +13,7 @@ from pathlib import Path
 
 import httpx
 
-from benchmarks.measure import Row
+from benchmarks.measure import Row, memory
 from connectors.clock import SystemClock
 from connectors.sandbox import Sandbox
 
@@ -54,7 +54,7 @@ def _daemon(folder: Path, accounts: int) -> Row:
         with _running(folder) as process:
             _first_pass(port, process)
             time.sleep(2)
-            idle, own, peak = (_memory(process.pid, word) for word in ("VmRSS", "RssAnon", "VmHWM"))
+            idle, own, peak = (memory(word, process.pid) for word in ("VmRSS", "RssAnon", "VmHWM"))
             bare = _bare()
     return Row(
         f"idle daemon after a first pass over {accounts} accounts",
@@ -98,13 +98,6 @@ def _first_pass(port: int, process: subprocess.Popen[bytes]) -> None:
             pass
         time.sleep(0.2)
     raise AssertionError("the daemon made no pass; see daemon.log")
-
-
-def _memory(pid: int, word: str) -> float:
-    """In MB, as Linux tells it."""
-    lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
-    (found,) = [line.split()[1] for line in lines if line.startswith(f"{word}:")]
-    return int(found) / 1024
 
 
 def _bare() -> float:
