@@ -118,6 +118,9 @@ class Log:
         if tail is not None:
             connection.execute(f"create temp table newest as {_NEWEST.format(tail=tail)}")
         connection.execute(f"create temp view events as {_events(settled, tail)}")
+        # The planner's guesses of how many rows an aggregate leaves are off by orders of magnitude, and it would build
+        # its hash tables on the large side: joins are made as they are written, large side first.
+        connection.execute("set disabled_optimizers='join_order,build_side_probe_side'")
         delta.lock_down(connection, self.path)
         return connection
 
