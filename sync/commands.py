@@ -154,7 +154,7 @@ def explain(path: Path, account: str, *, as_json: bool) -> None:
 
 def scores(path: Path, *, as_of: str | None, account: str | None, sql: bool, as_json: bool) -> None:
     """Work out and print the scores of a day; writes nothing."""
-    with _worker(path) as worker:
+    with _worker(path, made=True) as worker:
         day = _day(worker, as_of)
         accounts = worker.state.accounts()
         basis = worker.basis(accounts, worker.links(accounts))
@@ -185,9 +185,13 @@ def scores(path: Path, *, as_of: str | None, account: str | None, sql: bool, as_
 
 
 @contextmanager
-def _worker(path: Path) -> Iterator[Worker]:
+def _worker(path: Path, *, made: bool = False) -> Iterator[Worker]:
+    """`made`: for a command that writes nothing, not even the folder and state that a first run makes."""
     log_in_words()
-    with opened(load(path)) as worker:
+    settings = load(path)
+    if made and not settings.data.is_dir():
+        raise UsageError(f"{settings.data} is not there: nothing has been read yet; begin with `bellwether run`")
+    with opened(settings) as worker:
         yield worker
 
 

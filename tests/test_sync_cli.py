@@ -188,9 +188,17 @@ def test_a_file_that_went_away_is_one_line_and_exit_code_1(folder: Path, capsys:
 def test_wrong_usage_is_one_line_and_exit_code_2(
     folder: Path, capsys: pytest.CaptureFixture[str], words: list[str], complaint: str
 ) -> None:
+    (folder / "bellwether-data").mkdir()
     code, _, err = _call(capsys, *words)
     assert code == 2
     assert complaint in " ".join(err.split())
+
+
+def test_scores_before_the_first_run_make_nothing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = sorted(folder.rglob("*"))
+    code, _, err = _call(capsys, "scores")
+    assert (code, "begin with `bellwether run`" in " ".join(err.split())) == (2, True)
+    assert sorted(folder.rglob("*")) == before
 
 
 def test_the_installed_command_takes_its_settings_from_the_environment(folder: Path) -> None:
