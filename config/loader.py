@@ -9,15 +9,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
+from unicodedata import category
 
 import yaml
 
 LARGEST = 1_000_000  # bytes; a settings file of a megabyte is a mistake
 DEEPEST = 30
+_STR = "tag:yaml.org,2002:str"
+_SHOWN = re.compile(r"[\w .@*-]{1,32}")  # of a key
+_UNPRINTABLE = "holds a character that cannot be printed; take it out"
 _REFERENCE = re.compile(r"\$\{(file:)?([^{}]+)\}\Z")
 
 Loc = tuple[str | int, ...]
@@ -29,23 +33,27 @@ class ConfigError(Exception):
 
 @dataclass(frozen=True)
 class Document:
-    """Plain `values` and, for every key and item in them, the line it stands on."""
+    """Plain `values` and, for every key and item in them, the line it stands on.
+
+    `missing`: references that lead nowhere, each with the sentence that says so; their values are the references.
+    """
 
     name: str
     values: Any
     lines: Mapping[Loc, int]
+    missing: Mapping[Loc, str] = field(default_factory=dict)
 
     def place(self, loc: Loc) -> str:
         """`bellwether.yaml:31 sources.zendesk.subdomain`; the nearest line known if the key itself is not there."""
         known = next((loc[:n] for n in range(len(loc), -1, -1) if loc[:n] in self.lines), ())
-        dotted = ".".join(str(part) for part in loc)
-        return f"{self.name}:{self.lines.get(known, 1)} {dotted}".rstrip()
+        return f"{self.name}:{self.lines.get(known, 1)} {_dotted(loc)}".rstrip()
 
 
 def load(path: Path, *, environment: Mapping[str, str] | None = None) -> Document:
     """Read one YAML file. Raises `ConfigError`."""
     try:
-        raw = path.read_bytes()
+        with path.open("rb") as file:
+            raw = file.read(LARGEST + 1)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None
     return parse(raw, name=path.name, environment=environment, root=path.parent)
@@ -81,14 +89,16 @@ def parse(raw: bytes, *, name: str, environment: Mapping[str, str] | None = None
         node = yaml.compose(text, Loader=_NoAliases)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise ConfigError(f"{name}:{line} is not valid YAML: {error.problem}") from None
-    except (yaml.YAMLError, RecursionError) as error:
-        raise ConfigError(f"{name}: is not valid YAML: {str(error).splitlines()[0]}") from None
+        tabs = "; write spaces instead of tabs" if "'\\t'" in str(error.problem) else ""
+        raise ConfigError(f"{name}:{line} is not valid YAML: {error.problem}{tabs}") from None
+    except yaml.reader.ReaderError as error:
+        line = text[: error.position].count("\n") + 1
+        raise ConfigError(f"{name}:{line} {_UNPRINTABLE}") from None
+    except RecursionError:
+        raise ConfigError(f"{name}: is not valid YAML: it is nested more than {DEEPEST} deep") from None
     reader = _Reader(name, environment or {}, root)
     values = reader.value(node, ()) if node else {}
-    if reader.missing:
-        raise ConfigError("\n".join(reader.missing))
-    return Document(name, values, reader.lines)
+    return Document(name, values, reader.lines, reader.missing)
 
 
 class _NoAliases(yaml.SafeLoader):
@@ -102,7 +112,7 @@ class _NoAliases(yaml.SafeLoader):
 class _Reader:
     def __init__(self, name: str, environment: Mapping[str, str], root: Path | None) -> None:
         self.lines: dict[Loc, int] = {(): 1}
-        self.missing: list[str] = []  # told all at once: a new settings file lacks several
+        self.missing: dict[Loc, str] = {}  # told beside all other mistakes: a new settings file lacks several
         self._name, self._environment, self._root = name, environment, root
         self._loader = yaml.SafeLoader("")
 
@@ -118,29 +128,42 @@ class _Reader:
 
     def _mapping(self, node: yaml.MappingNode, loc: Loc) -> dict[str | int | float, Any]:
         result: dict[str | int | float, Any] = {}
+        first: dict[str | int | float, int] = {}
         for key_node, value_node in node.value:
-            key = self._scalar(key_node, loc)
-            if not isinstance(key, str | int | float) or isinstance(key, bool):
-                raise self._error(key_node, loc, f"has the key {key!r}; put it in quotes")
+            key = self._key(key_node, loc)
             place = (*loc, key if isinstance(key, str | int) else str(key))
             if key in result:
-                raise self._error(key_node, place, f"stands twice (first on line {self.lines[place]}); keep one")
-            self.lines[place] = key_node.start_mark.line + 1
+                raise self._error(key_node, place, f"stands twice (first on line {first[key]}); keep one")
+            first[key] = self.lines[place] = key_node.start_mark.line + 1
             result[key] = self.value(value_node, place)
         return result
 
-    def _scalar(self, node: yaml.Node, loc: Loc) -> Any:
+    def _key(self, node: yaml.Node, loc: Loc) -> str | int | float:
         if not isinstance(node, yaml.ScalarNode):
             raise self._error(node, loc, "has a key that is not a plain word")
-        if node.tag == "tag:yaml.org,2002:str":
-            return self._reference(node, loc)
-        try:
-            value = self._loader.construct_object(node)
-        except (yaml.YAMLError, ValueError, OverflowError):
-            raise self._error(node, loc, "cannot be read; put it in quotes") from None
-        return value
+        key = self._printable(node, loc, node.value) if node.tag == _STR else self._plain(node, loc)
+        if not isinstance(key, str | int | float) or isinstance(key, bool):
+            raise self._error(node, loc, f"has the key {key!r}; put it in quotes")
+        return key
 
-    def _reference(self, node: yaml.ScalarNode, loc: Loc) -> str:
+    def _scalar(self, node: yaml.Node, loc: Loc) -> Any:
+        if node.tag == _STR:
+            return self._printable(node, loc, self._reference(node, loc))
+        return self._plain(node, loc)
+
+    def _plain(self, node: yaml.Node, loc: Loc) -> Any:
+        try:
+            return self._loader.construct_object(node)
+        except (yaml.YAMLError, ArithmeticError, AttributeError, LookupError, ValueError):
+            raise self._error(node, loc, "cannot be read; put it in quotes") from None
+
+    def _printable(self, node: yaml.Node, loc: Loc, text: str) -> str:
+        """Refuses what no file, address or database can take: control characters and halves of surrogate pairs."""
+        if any(letter not in "\t\n\r" and category(letter) in ("Cc", "Cs") for letter in text):
+            raise self._error(node, loc, _UNPRINTABLE)
+        return text
+
+    def _reference(self, node: yaml.Node, loc: Loc) -> str:
         found = _REFERENCE.match(node.value)
         if not found:
             return str(node.value)
@@ -149,18 +172,32 @@ class _Reader:
             return self._file(node, loc, name)
         if not self._environment.get(name):
             told = f"needs the environment variable {name}, which is not set; set it or put it in .env"
-            self.missing.append(str(self._error(node, loc, told)))
-        return self._environment.get(name, "")
+            self.missing[loc] = str(self._error(node, loc, told))
+        return self._environment.get(name) or str(node.value)
 
-    def _file(self, node: yaml.ScalarNode, loc: Loc, name: str) -> str:
+    def _file(self, node: yaml.Node, loc: Loc, name: str) -> str:
         path = Path(name) if self._root is None else self._root / name
+        reason = "it is empty"
         try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-            raise self._error(node, loc, f"needs the file {name}, which cannot be read ({reason})") from None
-        return text.rstrip("\r\n")
+            with path.open(encoding="utf-8") as file:
+                text = file.read(LARGEST).rstrip("\r\n")
+        except (OSError, ValueError) as error:
+            text, reason = "", getattr(error, "strerror", None) or "it is not UTF-8 text"
+        if not text:
+            self.missing[loc] = str(self._error(node, loc, f"needs the file {name}, which cannot be read ({reason})"))
+        return text or str(node.value)
 
     def _error(self, node: yaml.Node, loc: Loc, message: str) -> ConfigError:
-        dotted = ".".join(str(part) for part in loc)
-        return ConfigError(f"{self._name}:{node.start_mark.line + 1} {dotted} {message}".replace("  ", " "))
+        place = f"{self._name}:{node.start_mark.line + 1} {_dotted(loc)}".rstrip()
+        return ConfigError(f"{place} {message}")
+
+
+def _dotted(loc: Loc) -> str:
+    return ".".join(_word(str(part)) for part in loc)
+
+
+def _word(key: str) -> str:
+    """A key as it is shown: `token:SECRET`, with the space forgotten, is a key too."""
+    found = _SHOWN.match(key)
+    start = found[0] if found else ""
+    return start if start == key else f"{start}…"

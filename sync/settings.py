@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args
 from zoneinfo import ZoneInfo
 
 from dotenv import dotenv_values
@@ -31,9 +31,11 @@ from rapidfuzz import process
 import config
 from config.loader import ConfigError, Document, Loc
 from connectors import DESTINATIONS, SOURCES, Kind
+from connectors.clock import Clock, FastClock, SystemClock
 from scoring import Scorecard
 
-_DURATION = re.compile(r"(\d{1,6})\s*([smhdw])\Z")
+_DURATION = re.compile(r"([0-9]{1,9})\s*([smhdw])\Z")
+_LONGEST = timedelta(days=36_600)
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
@@ -50,7 +52,10 @@ def duration(text: object) -> timedelta:
     found = _DURATION.match(str(text).strip())
     if not found:
         raise ValueError("write a number and a unit: 30s, 15m, 6h, 7d or 2w")
-    return timedelta(seconds=int(found[1]) * _UNITS[found[2]])
+    length = timedelta(seconds=int(found[1]) * _UNITS[found[2]])
+    if length > _LONGEST:
+        raise ValueError("must be at most a hundred years")
+    return length
 
 
 def _zone(name: object) -> ZoneInfo:
@@ -68,7 +73,9 @@ def _positive(length: timedelta) -> timedelta:
 
 Duration = Annotated[timedelta, BeforeValidator(duration), AfterValidator(_positive)]
 Zone = Annotated[ZoneInfo, BeforeValidator(_zone)]
-Name = Annotated[str, Field(pattern=r"^[a-z0-9_]{1,32}$")]
+_NAME = r"^[a-z0-9_]{1,32}$"
+Name = Annotated[str, Field(pattern=_NAME)]
+M = TypeVar("M", bound=BaseModel)
 
 
 class _Model(BaseModel):
@@ -115,15 +122,18 @@ class Simulated(_Model):
 
     start: AwareDatetime
     speed: float = Field(gt=0, le=1_000_000)
-    epoch: float
+    epoch: float = Field(ge=0, le=1e10)
 
 
-class Entry(BaseModel):
+class Entry(_Model):
     """What every source and destination may say; the rest belongs to its connector."""
 
-    model_config = ConfigDict(extra="allow", frozen=True, arbitrary_types_allowed=True)
-
     kind: str | None = None
+
+
+class SourceEntry(Entry):
+    """What every source may say besides."""
+
     every: Duration = timedelta(hours=1)
     backfill: Duration = timedelta(days=400)
 
@@ -135,8 +145,8 @@ class _File(_Model):
     salt: SecretStr | None = None
     home: Name
     accounts: Accounts = Accounts()  # type: ignore[call-arg]
-    sources: dict[Name, Entry] = {}
-    destinations: dict[Name, Entry] = {}
+    sources: dict[Name, dict[str, Any]] = {}
+    destinations: dict[Name, dict[str, Any]] = {}
     scorecard: str = "saas"
     links: Links = Links()
     delivery: Delivery = Delivery()  # type: ignore[call-arg]
@@ -146,14 +156,17 @@ class _File(_Model):
 
 @dataclass(frozen=True)
 class Connector:
-    """A configured source or destination: its connector's class and settings, and how often it is read."""
+    """A configured source or destination: its connector's class and settings.
+
+    How often a source is read, and how far back at first; a destination goes by `accounts.every`.
+    """
 
     name: str
     kind: str
     cls: type[Any]
     settings: BaseModel
-    every: timedelta
-    backfill: timedelta
+    every: timedelta = timedelta()
+    backfill: timedelta = timedelta()
 
 
 @dataclass(frozen=True)
@@ -192,6 +205,12 @@ def load(path: Path) -> Settings:
     return _assemble(path.resolve(), document)
 
 
+def clock_of(settings: Settings) -> Clock:
+    """The clock that the settings ask for: the machine's, or a simulated one that several processes share."""
+    simulated = settings.clock
+    return FastClock(simulated.start, simulated.speed, simulated.epoch) if simulated else SystemClock()
+
+
 def _dotenv(path: Path) -> dict[str, str]:
     try:
         return {key: value for key, value in dotenv_values(path).items() if value is not None}
@@ -202,16 +221,14 @@ def _dotenv(path: Path) -> dict[str, str]:
 
 
 def _assemble(path: Path, document: Document) -> Settings:
-    try:
-        file = _File.model_validate(document.values)
-    except ValidationError as error:
-        raise SettingsError(list(_lines(error, document, (), _File))) from None
-    mistakes: list[str] = []
-    sources = _connectors(file.sources, SOURCES, "sources", document, mistakes)
-    destinations = _connectors(file.destinations, DESTINATIONS, "destinations", document, mistakes)
-    mistakes += _cross_checks(file, document, destinations)
-    scorecard = _scorecard(file.scorecard, path, document, mistakes)
-    if mistakes or scorecard is None:
+    mistakes = list(document.missing.values())
+    file = _valid(_File, document.values, (), document, mistakes)
+    sources = _connectors("sources", SOURCES, SourceEntry, document, mistakes)
+    destinations = _connectors("destinations", DESTINATIONS, Entry, document, mistakes)
+    if file is not None:
+        mistakes += _cross_checks(file, document, destinations)
+    scorecard = _scorecard(file.scorecard, path, document, mistakes) if file else None
+    if mistakes or file is None or scorecard is None:
         raise SettingsError(mistakes)
     data = (path.parent / file.data).resolve()
     return Settings(
@@ -240,28 +257,49 @@ def _state_url(given: SecretStr | None, folder: Path, data: Path) -> SecretStr:
 
 
 def _connectors(
-    entries: Mapping[str, Entry],
-    registry: Mapping[str, Kind],
-    section: str,
-    document: Document,
-    mistakes: list[str],
+    section: str, registry: Mapping[str, Kind], model: type[Entry], document: Document, mistakes: list[str]
 ) -> dict[str, Connector]:
+    """The connectors of a section, whatever else is wrong with the file: mistakes are told all at once."""
     built = {}
-    for name, entry in entries.items():
-        kind = entry.kind or name
+    for name, given in _entries(document.values, section):
+        here = (section, name)
+        entry = _valid(model, {key: given[key] for key in given if key in model.model_fields}, here, document, mistakes)
+        kind = str(given.get("kind") or name)
         if kind not in registry:
-            known = ", ".join(registry)
-            place = document.place((section, name, "kind"))
+            known, place = ", ".join(registry), document.place((*here, "kind"))
             mistakes.append(f"{place}: there is no connector {_shown(kind)}; write kind: and one of {known}")
             continue
-        cls, model = registry[kind].load()
-        try:
-            settings = model.model_validate(entry.model_extra or {})
-        except ValidationError as error:
-            mistakes += _lines(error, document, (section, name), model, also=Entry)
-            continue
-        built[name] = Connector(name, kind, cls, settings, entry.every, entry.backfill)
+        cls, theirs = registry[kind].load()
+        rest = {key: given[key] for key in given if key not in model.model_fields}
+        settings = _valid(theirs, rest, here, document, mistakes, also=model)
+        if entry is not None and settings is not None:
+            times = entry.model_dump(include={"every", "backfill"})
+            built[name] = Connector(name, kind, cls, settings, **times)
     return built
+
+
+def _entries(values: Any, section: str) -> Iterator[tuple[str, dict[Any, Any]]]:
+    """The entries of a section that are of the right form; the others are told of by the file's own model."""
+    found = values.get(section) if isinstance(values, dict) else None
+    for name, given in found.items() if isinstance(found, dict) else ():
+        if isinstance(given, dict) and isinstance(name, str) and re.fullmatch(_NAME, name):
+            yield name, given
+
+
+def _valid(
+    model: type[M],
+    values: Any,
+    loc: Loc,
+    document: Document,
+    mistakes: list[str],
+    also: type[BaseModel] | None = None,
+) -> M | None:
+    """The model of these values; or None, with the reasons among the mistakes."""
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        mistakes += _lines(error, document, loc, model, also=also)
+        return None
 
 
 def _cross_checks(file: _File, document: Document, destinations: Mapping[str, Connector]) -> Iterator[str]:
@@ -310,10 +348,11 @@ def load_scorecard(name: str, folder: Path) -> Scorecard | None:
         raise SettingsError([str(error)]) from None
     if document is None:
         return None
-    try:
-        return Scorecard.model_validate(document.values)
-    except ValidationError as error:
-        raise SettingsError(list(_lines(error, document, (), Scorecard))) from None
+    mistakes = list(document.missing.values())
+    card = _valid(Scorecard, document.values, (), document, mistakes)
+    if mistakes:
+        raise SettingsError(mistakes)
+    return card
 
 
 def _lines(
@@ -325,7 +364,11 @@ def _lines(
 ) -> Iterator[str]:
     for mistake in error.errors(include_url=False, include_input=False, include_context=False):
         loc = _known(prefix + mistake["loc"], document)
-        if mistake["type"] == "extra_forbidden":
+        if loc in document.missing:
+            continue  # there is nothing to judge yet
+        if mistake["type"] == "extra_forbidden" and loc[0] == "destinations" and loc[2:] in _OF_SOURCES:
+            yield f"{document.place(loc)}: belongs to a source; a destination is read as often as accounts.every says"
+        elif mistake["type"] == "extra_forbidden":
             yield f"{document.place(loc)}: there is no such setting{_nearest(mistake['loc'], model, also)}"
         elif mistake["type"] == "missing":
             yield f"{document.place(loc)}: is missing; add it"
@@ -342,6 +385,7 @@ def _known(loc: Loc, document: Document) -> Loc:
     return kept
 
 
+_OF_SOURCES = {(name,) for name in SourceEntry.model_fields if name not in Entry.model_fields}
 _WORDS = {
     "dict_type": "needs keys with values below it",
     "model_type": "needs keys with values below it",

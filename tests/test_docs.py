@@ -125,7 +125,7 @@ def test_every_setting_of_the_worker_has_a_row() -> None:
 
 
 def test_every_setting_that_all_connectors_share_has_a_row() -> None:
-    assert set(_names(sync_settings.Entry)) <= _first_cells(_page("connectors").split("\n## ")[0])
+    assert set(_names(sync_settings.SourceEntry)) <= _first_cells(_page("connectors").split("\n## ")[0])
 
 
 TITLES = {
@@ -163,7 +163,7 @@ def test_defaults_in_the_tables_are_those_of_the_code() -> None:
         (_section(_page("connectors"), title), (SOURCES if door == "source" else DESTINATIONS)[kind].load()[1])
         for (door, kind), title in TITLES.items()
     ]
-    tables.append((_page("connectors").split("\n## ")[0], sync_settings.Entry))
+    tables.append((_page("connectors").split("\n## ")[0], sync_settings.SourceEntry))
     worker = _section(_page("operations"), "Settings of the worker")
     for name in ("accounts", "delivery", "daemon"):
         model = sync_settings._File.model_fields[name].annotation

@@ -58,6 +58,12 @@ def test_reads_a_small_file_and_fills_in_the_rest(tmp_path: Path) -> None:
             "bellwether.yaml:5 links.map.nobody: no source or destination has this name",
         ),
         ("salt: ${NO_SALT_IS_SET}\n", "bellwether.yaml:5 salt needs the environment variable NO_SALT_IS_SET"),
+        ("delivery: {refresh: 999999w}\n", "bellwether.yaml:5 delivery.refresh: must be at most a hundred years"),
+        ("delivery: {dead_band: .nan}\n", "bellwether.yaml:5 delivery.dead_band: has to be"),
+        (
+            "clock: {start: 2026-03-01T00:00:00Z, speed: 1, epoch: .inf}\n",
+            "bellwether.yaml:5 clock.epoch: has to be less than or equal to 10000000000",
+        ),
     ],
 )
 def test_names_file_line_key_and_remedy(change: str, line: str, tmp_path: Path) -> None:
@@ -94,7 +100,30 @@ def test_the_path_of_state_starts_from_the_settings_folder(tmp_path: Path) -> No
 
 
 def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
-    assert len(_mistakes(tmp_path, GOOD + "timezon: 1\ndeliveri: 2\n")) == 2
+    """Of the file, its connectors, what it refers to and what does not go together."""
+    sources = (
+        "sources:\n"
+        "  help: {kind: zendisk}\n"
+        "  zendesk: {subdomain: acme, client_id: a, client_secret: '${NO_SECRET_IS_SET}', histori: yes, every: soon}\n"
+        "  product: 5\n"
+    )
+    assert _mistakes(tmp_path, GOOD + "timezon: 1\ndeliveri: 2\n" + sources) == [
+        "bellwether.yaml:9 sources.zendesk.client_secret needs the environment variable NO_SECRET_IS_SET, "
+        "which is not set; set it or put it in .env",
+        "bellwether.yaml:10 sources.product: needs keys with values below it",
+        "bellwether.yaml:5 timezon: there is no such setting; did you mean timezone?",
+        "bellwether.yaml:6 deliveri: there is no such setting; did you mean delivery?",
+        "bellwether.yaml:8 sources.help.kind: there is no connector 'zendisk'; write kind: and one of "
+        "file, mixpanel, zendesk",
+        "bellwether.yaml:9 sources.zendesk.every: write a number and a unit: 30s, 15m, 6h, 7d or 2w",
+        "bellwether.yaml:9 sources.zendesk.histori: there is no such setting; did you mean history?",
+    ]
+
+
+def test_what_only_sources_have_is_refused_of_a_destination(tmp_path: Path) -> None:
+    lines = _mistakes(tmp_path, GOOD.replace("kind: file,", "kind: file, every: 1h, backfill: 30d,"))
+    words = "belongs to a source; a destination is read as often as accounts.every says"
+    assert lines == [f"bellwether.yaml:4 destinations.customers.{name}: {words}" for name in ("every", "backfill")]
 
 
 def test_a_mistake_in_a_scorecard_names_the_scorecards_own_file(tmp_path: Path) -> None:
