@@ -1,18 +1,24 @@
 """What the event log and the score history share: Delta tables on local disk, and DuckDB connections beside them.
 
 DuckDB reads the data files of one snapshot directly; the `deltalake` library keeps the list of them. Files that a
-newer snapshot has replaced stay for `RETENTION_HOURS`, so that a reader that began before can finish.
+newer snapshot has replaced stay for `RETENTION_HOURS`, so that a reader that began before can finish; `purge` waits for
+nobody, because it is asked for when something must be gone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+from uuid import uuid4
 
 import duckdb
 from deltalake import DeltaTable, Schema
+from deltalake.transaction import AddAction, RemoveAction
 
+from connectors.clock import SystemClock
 from sync.errors import StateError
 
 RETENTION_HOURS = 6
@@ -68,6 +74,72 @@ def data_files(table: DeltaTable | None) -> list[DataFile]:
 def vacuum(path: Path) -> None:
     """Delete the files that no snapshot of the last hours needs, and what a killed writer left behind."""
     DeltaTable(str(path)).vacuum(RETENTION_HOURS, dry_run=False, enforce_retention_duration=False, full=True)
+
+
+def write_file(
+    connection: duckdb.DuckDBPyConnection, root: Path, partition: Mapping[str, str], query: str
+) -> AddAction | None:
+    """Write the rows of a query to a new file, which belongs to nobody before it is swapped in; None without rows."""
+    folder = "/".join(f"{name}={value}" for name, value in partition.items())
+    target = root / folder / f"part-{uuid4()}.parquet"
+    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    (rows,) = one_row(connection, f"copy ({query}) to {text(str(target))} (format parquet, compression zstd)")
+    if rows == 0:
+        target.unlink()
+        return None
+    status = target.stat()
+    stats = json.dumps({"numRecords": rows})  # no smallest and largest values: they would outlive the rows in the log
+    name = str(target.relative_to(root))
+    return AddAction(name, status.st_size, dict(partition), status.st_mtime_ns // 1_000_000, True, stats)
+
+
+def swap(table: DeltaTable, added: Sequence[AddAction], removed: Sequence[DataFile]) -> None:
+    """Put new files in the place of old ones, in one commit. Raises `CommitFailedError` if one of those is gone."""
+    # the vacuum counts the age of a removed file by the machine's own clock, whatever the worker's clock shows
+    now = int(SystemClock().now().timestamp() * 1000)
+    gone = [RemoveAction(file.path, True, now) for file in removed]
+    table.create_write_transaction([*added, *gone], "append", table.schema())
+
+
+def erase(path: Path, doomed: Callable[[DataFile], str | None], *, spill: Path) -> int:
+    """Take rows out of a table in one commit, and then out of its past; returns how many.
+
+    `doomed` says in SQL which rows of a file go, or None. Only the holder of the lease may call this.
+    """
+    table = open_table(path)
+    if table is None:
+        return 0
+    added, removed, rows = [], [], 0
+    with connect(memory_limit="1GB", threads=1, spill=spill) as connection:
+        for file in data_files(table):
+            condition = doomed(file)
+            source = f"read_parquet({text(str(path / file.path))}, hive_partitioning = false)"
+            (count,) = one_row(connection, f"select count(*) from {source} where {condition or 'false'}")
+            if count:
+                kept = f"select * from {source} where ({condition}) is not true"
+                added.append(write_file(connection, path, file.partition, kept))
+                removed.append(file)
+                rows += count
+    if removed:
+        swap(table, [action for action in added if action], removed)
+    purge(path)
+    return rows
+
+
+def purge(path: Path) -> None:
+    """Delete every file that the newest version does not need, and the history of the table's log with it.
+
+    Old commits name the smallest and largest values of files that are gone. A new checkpoint makes them needless; the
+    newest commit stays, because a writer that knows an older version goes on from it.
+    """
+    table = DeltaTable(str(path))
+    table.vacuum(0, dry_run=False, enforce_retention_duration=False, full=True)
+    table.update_incremental()
+    table.create_checkpoint()
+    for file in (path / "_delta_log").iterdir():
+        found = re.match(r"\d{20}(?=\.)", file.name)
+        if found and int(found[0]) < table.version():
+            file.unlink()
 
 
 def connect(*, memory_limit: str, threads: int, spill: Path) -> duckdb.DuckDBPyConnection:

@@ -11,16 +11,13 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
-from uuid import uuid4
 
 import duckdb
 from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError
-from deltalake.transaction import AddAction, RemoveAction
+from deltalake.transaction import AddAction
 
-from connectors.clock import SystemClock
 from sync import delta
 from sync.delta import DataFile
 
@@ -60,7 +57,7 @@ def settle(path: Path, *, memory_limit: str, threads: int, spill: Path) -> Settl
         with delta.connect(memory_limit=memory_limit, threads=threads, spill=spill) as connection:
             added, removed = _merge(connection, path, files)
         try:
-            _commit(table, added, removed)
+            delta.swap(table, added, removed)
         except CommitFailedError:
             for action in added:
                 (path / action.path).unlink()
@@ -127,33 +124,10 @@ def _write_slice(
         parts.append(_KEPT.format(columns=_qualified("s"), settled=delta.scan(path, old)))
     if new:
         parts.append(_NEW.format(columns=_qualified("t"), tail=delta.scan(path, new)))
-    name = f"source={key[0]}/month={key[1]}/settled=true/part-{uuid4()}.parquet"
-    target = path / name
-    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    (rows,) = delta.one_row(
-        connection,
-        f"copy ({' union all '.join(parts)} order by account_key, day, name, id)"
-        f" to {delta.text(str(target))} (format parquet, compression zstd)",
-    )
-    if rows == 0:
-        target.unlink()
-        return None
     partition = {"source": key[0], "month": key[1], "settled": "true"}
-    status = target.stat()
-    stats = json.dumps({"numRecords": rows})
-    return AddAction(name, status.st_size, partition, status.st_mtime_ns // 1_000_000, True, stats)
+    rows = f"{' union all '.join(parts)} order by account_key, day, name, id"
+    return delta.write_file(connection, path, partition, rows)
 
 
 def _qualified(alias: str) -> str:
     return ", ".join(f"{alias}.{column}" for column in _FACT.split(", "))
-
-
-def _commit(table: DeltaTable, added: Sequence[AddAction], removed: Sequence[DataFile]) -> None:
-    # the vacuum counts the age of a removed file by the machine's own clock, whatever the worker's clock shows
-    now = int(_machine_time().timestamp() * 1000)
-    gone = [RemoveAction(file.path, True, now) for file in removed]
-    table.create_write_transaction([*added, *gone], "append", table.schema())
-
-
-def _machine_time() -> datetime:
-    return SystemClock().now()

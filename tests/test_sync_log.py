@@ -322,7 +322,7 @@ def test_settling_rewrites_only_the_slices_that_changed(log: Log) -> None:
 def test_a_kill_before_the_settling_is_committed_changes_nothing(filled: Log, monkeypatch: pytest.MonkeyPatch) -> None:
     filled.append("zendesk", Page([_fact("1/a", 7)], retracts=["2"]))
     before, version = _events(filled), _version(filled)
-    _killed(monkeypatch, "sync.settling._commit", filled)
+    _killed(monkeypatch, "sync.delta.swap", filled)
     assert (_events(filled), _version(filled)) == (before, version)
     assert filled.settle().rows == 3
     assert _events(filled) == before
@@ -348,7 +348,7 @@ def _killed(monkeypatch: pytest.MonkeyPatch, where: str, log: Log) -> None:
 
 def test_what_a_killed_settling_left_is_swept_once_it_is_old(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
     log.append("zendesk", Page([_fact("1/a")]))
-    _killed(monkeypatch, "sync.settling._commit", log)
+    _killed(monkeypatch, "sync.delta.swap", log)
     (orphan,) = log.path.glob("source=*/month=*/settled=true/*.parquet")
     log.settle()
     assert orphan.exists()  # it could be a page that is being written now
@@ -362,14 +362,14 @@ def test_what_a_killed_settling_left_is_swept_once_it_is_old(log: Log, monkeypat
 
 def _meanwhile(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
     """Do something else just before the first commit of a settling."""
-    real, acts = settling._commit, [act]
+    real, acts = delta.swap, [act]
 
     def commit(*arguments: Any) -> None:
         if acts:
             acts.pop()()
         real(*arguments)
 
-    monkeypatch.setattr(settling, "_commit", commit)
+    monkeypatch.setattr(delta, "swap", commit)
 
 
 def test_a_page_appended_while_settling_is_not_lost(
@@ -411,7 +411,7 @@ def test_a_settling_that_is_always_overtaken_gives_up_and_leaves_no_files(
         raise CommitFailedError("another was faster")
 
     log.append("zendesk", Page([_fact("1/a")]))
-    monkeypatch.setattr(settling, "_commit", refuse)
+    monkeypatch.setattr(delta, "swap", refuse)
     with pytest.raises(CommitFailedError):
         log.settle()
     assert list(log.path.glob("source=*/month=*/settled=true/*.parquet")) == []
