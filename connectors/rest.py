@@ -7,7 +7,6 @@ token travels anywhere else. Every wait goes through the clock and ends at once 
 
 from __future__ import annotations
 
-import gc
 import os
 import threading
 from collections import Counter, deque
@@ -198,10 +197,20 @@ class Rest:
         )
 
     def get_json(
-        self, path: str, *, params: Mapping[str, Any] | None = None, label: str = "read", paced: bool = True
-    ) -> Any:
-        """The parsed answer of a GET. `path` may be a whole address on the same host."""
-        return self._ask(_Call("GET", self._whole(path), label, paced=paced, params=params), self._read_json)
+        self,
+        path: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        label: str = "read",
+        paced: bool = True,
+        parse: Callable[[bytes], T] = orjson.loads,
+    ) -> T:
+        """The parsed answer of a GET. `path` may be a whole address on the same host.
+
+        `parse` raises `ValueError` (or runs into a depth that Python refuses) when the answer is not what it should be.
+        """
+        call = _Call("GET", self._whole(path), label, paced=paced, params=params)
+        return self._ask(call, lambda response: self._parsed(response, parse))
 
     def post_json(self, path: str, body: object, *, label: str = "write", signed: bool = True) -> Any:
         """The parsed answer of a POST; `signed=False` sends no Authorization header (a sign-in).
@@ -210,7 +219,7 @@ class Rest:
         """
         whole, content = self._whole(path), orjson.dumps(body)
         call = _Call("POST", whole, label, signed=signed, paced=signed, content=content)
-        return self._ask(call, self._read_json)
+        return self._ask(call, lambda response: self._parsed(response, orjson.loads))
 
     def download(
         self, path: str, *, to: Path, params: Mapping[str, Any] | None = None, label: str = "read"
@@ -288,7 +297,7 @@ class Rest:
             words = f"the connection broke ({type(error).__name__})"
             raise AgainNow(words, place=self.place, unanswered=True) from None
 
-    def _read_json(self, response: httpx.Response) -> Any:
+    def _parsed(self, response: httpx.Response, parse: Callable[[bytes], T]) -> T:
         pieces, size = [], 0
         for piece in response.iter_bytes():
             pieces.append(piece)
@@ -296,10 +305,9 @@ class Rest:
             if size > LARGEST_BODY:
                 raise SettingsWrong("the answer is larger than any page should be", place=self.place)
         try:
-            with _no_search_for_cycles():
-                return orjson.loads(b"".join(pieces))
-        except orjson.JSONDecodeError:
-            raise AgainNow("answered something that is not JSON", place=self.place) from None
+            return parse(b"".join(pieces))
+        except (ValueError, RecursionError):
+            raise AgainNow("answered something that is not the JSON it should be", place=self.place) from None
 
     def _spool(self, response: httpx.Response, to: Path) -> Mapping[str, str]:
         descriptor = os.open(to, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
@@ -309,19 +317,3 @@ class Rest:
                     raise Stopped("asked to stop", place=self.place)
                 file.write(piece)
         return response.headers
-
-
-@contextmanager
-def _no_search_for_cycles() -> Iterator[None]:
-    """Parsed JSON has none, and looking for some while a large page is parsed takes a third of the time.
-
-    Threads may overlap: whoever found the search on puts it on again, at worst a little early for the other.
-    """
-    if not gc.isenabled():
-        yield
-        return
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()

@@ -10,24 +10,28 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Self
+from itertools import islice
+from typing import Annotated, Any, Literal, Self
 
 import httpx
+from msgspec import Raw
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
-from connectors import tickets
+from connectors import exports, tickets
 from connectors.base import Cursor, Event, Finding, Key, KeyIs, Page, Rejected, Tools
 from connectors.errors import AgainNow, ConnectorError
+from connectors.exports import Body, Organization, decoded
 from connectors.findings import failed
 from connectors.rest import Rest
 from connectors.signin import Auth, Basic, Token, Tokens
 from connectors.text import sentiment
-from connectors.tickets import Row
 
 SETTLING = timedelta(minutes=1)  # the exports leave out the last minute
 NEWEST_START = timedelta(minutes=10)  # and refuse to begin later than this
 MOST_SHOWN = 100  # tickets a call of show_many
 MOST_MARKS = 20_000  # tickets not yet closed that are remembered in the cursor
+
+Rows = Literal["organizations", "users", "tickets", "ticket_events"]
 
 
 class Escalated(BaseModel):
@@ -149,108 +153,107 @@ class Zendesk:
         except (AttributeError, KeyError, TypeError, ValueError):
             raise AgainNow("the sign-in answered without a token", place=self._rest.place) from None
 
-    def _export(self, path: str, params: Mapping[str, Any], rows: str) -> dict[str, Any]:
-        body = self._rest.get_json(f"/api/v2/incremental/{path}.json", params=params, label=rows)
-        found = body.get(rows) if isinstance(body, dict) else None
-        if not isinstance(found, list) or not all(isinstance(row, dict) for row in found):
+    def _export(self, path: str, params: Mapping[str, Any], rows: Rows) -> tuple[Body, Sequence[Raw]]:
+        address = f"/api/v2/incremental/{path}.json"
+        body = self._rest.get_json(address, params=params, label=rows, parse=exports.body)
+        found: Sequence[Raw] | None = getattr(body, rows)
+        if found is None:
             raise AgainNow(f"the export answered without {rows}", place=self._rest.place)
-        return dict(body)
+        return body, found
 
-    def _timed(self, rows: str, at: Cursor, first: int, now: datetime) -> Iterator[dict[str, Any]]:
+    def _timed(self, rows: Rows, at: Cursor, first: int, now: datetime) -> Iterator[tuple[Body, Sequence[Raw]]]:
         """The pages of a time-based export; `at` holds the second in which the next one begins.
 
         A page begins in the second in which the last one ended, so some rows come twice.
         """
         start = min(at.get(rows, first), int((now - NEWEST_START).timestamp()))
         while True:
-            body = self._export(rows, {"start_time": start}, rows)
-            end = int(body.get("end_time") or 0)
+            body, found = self._export(rows, {"start_time": start}, rows)
             # A second is never split between pages, so one that fills a page has been read whole.
-            start = at[rows] = max(end, start if _ended(body) else start + 1)
-            yield body
-            if _ended(body) or not body[rows]:
+            start = at[rows] = max(body.end_time or 0, start if body.end_of_stream else start + 1)
+            yield body, found
+            if body.end_of_stream or not found:
                 return
 
-    def _streamed(self, rows: str, at: Cursor, first: int, **more: str) -> Iterator[dict[str, Any]]:
+    def _streamed(self, rows: Rows, at: Cursor, first: int, **more: str) -> Iterator[tuple[Body, Sequence[Raw]]]:
         """The pages of a cursor-based export; `at` holds the cursor, which outlives the end of the stream."""
         while True:
             place = {"cursor": at[rows]} if rows in at else {"start_time": first}
-            body = self._export(f"{rows}/cursor", {**place, **more}, rows)
-            after = body.get("after_cursor")
-            stuck = not after or after == at.get(rows)
-            if after:
-                at[rows] = after
-            yield body
-            if _ended(body) or stuck:
+            body, found = self._export(f"{rows}/cursor", {**place, **more}, rows)
+            stuck = not body.after_cursor or body.after_cursor == at.get(rows)
+            if body.after_cursor:
+                at[rows] = body.after_cursor
+            yield body, found
+            if body.end_of_stream or stuck:
                 return
 
     def _organizations(self, at: Cursor, now: datetime) -> Iterator[Page]:
-        for body in self._timed("organizations", at, 1, now):
-            keys = [self._organization(row) for row in body["organizations"] if row.get("id") is not None]
-            yield Page(keys=keys, cursor=dict(at))
+        for _, rows in self._timed("organizations", at, 1, now):
+            rejected: list[Rejected] = []
+            found = decoded(rows, exports.organization, "organization", rejected)
+            yield Page(keys=[self._organization(row) for row in found], rejected=rejected, cursor=dict(at))
 
-    def _organization(self, row: Row) -> Key:
-        fields = row.get("organization_fields") or {}
+    def _organization(self, row: Organization) -> Key:
+        fields = row.organization_fields or {}
         refs = {
-            "external_id": row.get("external_id"),
+            "external_id": row.external_id,
             "crm_id": fields.get(self._settings.crm_id_field) if self._settings.crm_id_field else None,
         }
-        domains = tuple(str(domain).lower() for domain in row.get("domain_names") or ())
+        domains = tuple(domain.lower() for domain in row.domain_names or ())
         held = {name: str(value) for name, value in refs.items() if value}
-        return Key(self.name, str(row["id"]), row.get("name"), domains, held)
+        return Key(self.name, str(row.id), row.name, domains, held)
 
     def _users(self, at: Cursor) -> Iterator[Page]:
-        for body in self._streamed("users", at, 1):
-            alone = (row for row in body["users"] if row.get("organization_id") is None)
-            found = {tickets.domain_of(row, self._reader.ignored) for row in alone}
+        for _, rows in self._streamed("users", at, 1):
+            rejected: list[Rejected] = []
+            users = decoded(rows, exports.user, "user", rejected)
+            found = {tickets.domain_of(row, self._reader.ignored) for row in users if row.organization_id is None}
             keys = [tickets.domain_key(self.name, f"domain:{domain}") for domain in found if domain]
-            yield Page(keys=sorted(keys), cursor=dict(at))
+            yield Page(keys=sorted(keys), rejected=rejected, cursor=dict(at))
 
     def _tickets(self, at: Cursor, start: datetime, now: datetime) -> Iterator[Page]:
         first = int(min(start, now - NEWEST_START).timestamp())
-        for body in self._streamed("tickets", at, first, include="metric_sets,users"):
-            marks = dict(at.get("marks", {}))
-            page = self._reader.read(body["tickets"], body.get("users") or (), marks, at.get("seen"))
-            at["marks"] = dict(list(marks.items())[-MOST_MARKS:])
-            through = now - SETTLING if _ended(body) else None
+        marks = dict(at.get("marks", {}))
+        for body, rows in self._streamed("tickets", at, first, include="metric_sets,users"):
+            page = self._reader.read(rows, body.users or (), marks, at.get("seen"))
+            for oldest in list(islice(marks, max(0, len(marks) - MOST_MARKS))):
+                del marks[oldest]
+            at["marks"] = marks.copy()
+            through = now - SETTLING if body.end_of_stream else None
             if through:
                 at["seen"] = int(through.timestamp())
             yield replace(page, cursor=dict(at), through=None if self._settings.history else through)
 
     def _history(self, at: Cursor, start: datetime, now: datetime) -> Iterator[Page]:
-        for body in self._timed("ticket_events", at, int(start.timestamp()), now):
-            through = now - SETTLING if _ended(body) else None
-            yield replace(self._changes(body["ticket_events"]), cursor=dict(at), through=through)
+        for body, rows in self._timed("ticket_events", at, int(start.timestamp()), now):
+            through = now - SETTLING if body.end_of_stream else None
+            yield replace(self._changes(rows), cursor=dict(at), through=through)
 
-    def _changes(self, audits: Sequence[Row]) -> Page:
+    def _changes(self, rows: Sequence[Raw]) -> Page:
         """Only the changes say which tickets matter, and only the tickets say whose they are."""
-        reader, rejected = self._reader, []
+        rejected: list[Rejected] = []
         found: list[Event] = []
-        for audit in audits:
+        for audit in decoded(rows, exports.audit, "ticket event", rejected):
             try:
-                found += tickets.changes(self.name, audit, str(audit["ticket_id"]), reader.escalation)
-            except (AttributeError, KeyError, TypeError, ValueError) as error:
-                rejected.append(Rejected(f"ticket event {audit.get('id')}", tickets.odd(error)))
-        keys = self._account_keys(sorted({event.account_key for event in found}))
+                found += tickets.changes(self.name, audit, self._reader.escalation)
+            except TypeError:
+                rejected.append(Rejected(f"ticket event {audit.id}", "a field is not of the type it should be"))
+        keys = self._account_keys(sorted({event.account_key for event in found}), rejected)
         events = [event._replace(account_key=keys[event.account_key]) for event in found if event.account_key in keys]
         return Page(events=events, rejected=rejected)
 
-    def _account_keys(self, numbers: Sequence[str]) -> dict[str, str]:
+    def _account_keys(self, numbers: Sequence[str], rejected: list[Rejected]) -> dict[str, str]:
         keys: dict[str, str] = {}
         for first in range(0, len(numbers), MOST_SHOWN):
             asked = {"ids": ",".join(numbers[first : first + MOST_SHOWN]), "include": "users"}
             path = "/api/v2/tickets/show_many.json"
-            body = self._rest.get_json(path, params=asked, label="show_many", paced=False)
-            users = {user.get("id"): user for user in body.get("users") or ()}
-            for row in body.get("tickets") or ():
+            body = self._rest.get_json(path, params=asked, label="show_many", paced=False, parse=exports.body)
+            users = {row.id: row for row in decoded(body.users or (), exports.user, "user", rejected)}
+            for row in decoded(body.tickets or (), exports.ticket, "ticket", rejected):
                 key = tickets.account_key(row, users, self._reader.ignored)
                 if key:
-                    keys[str(row["id"])] = key
+                    keys[str(row.id)] = key
         return keys
-
-
-def _ended(body: Mapping[str, Any]) -> bool:
-    return bool(body.get("end_of_stream"))
 
 
 def _names(settings: Settings) -> tuple[str, ...]:

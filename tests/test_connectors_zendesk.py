@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -13,14 +14,17 @@ import httpx
 import pytest
 from pydantic import ValidationError
 
+from connectors import exports
 from connectors.base import Event, Key, Page, Tools
 from connectors.clock import SteppedClock
-from connectors.errors import SettingsWrong
+from connectors.errors import AgainNow, SettingsWrong
 from connectors.zendesk import Settings, Zendesk
 
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
 START = datetime(2026, 3, 1, tzinfo=UTC)
 SECRET = "hush-hush"
+AT = "2026-03-05T10:00:00Z"
+REPLIED = {"reply_time_in_minutes": {"calendar": 90}}
 Row = dict[str, Any]
 Answer = Callable[[httpx.Request], Any]
 
@@ -318,9 +322,110 @@ def test_a_bad_row_is_named_without_its_content_and_the_rest_goes_on(tools: Tool
 
     pages = pulled(tools, Desk(tickets=[{"tickets": rows}]))
 
-    assert [row.place for row in pages[-1].rejected] == ["ticket 1", "ticket 3"]
+    assert [tuple(row) for row in pages[-1].rejected] == [
+        ("ticket 1", "Invalid RFC3339 encoded datetime - at created_at"),
+        ("ticket 3", "Object missing required field created_at"),
+    ]
     assert "private" not in str(pages[-1].rejected)
     assert "2/created" in facts(pages)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        b'"hello"',
+        b"{}",
+        b'{"id": 1.5}',
+        json.dumps(ticket(metric_set={"reopens": -1})).encode(),
+        json.dumps(ticket(metric_set={"reopens": 10**12})).encode(),
+        json.dumps(ticket(metric_set={"reply_time_in_minutes": {"calendar": -5}})).encode(),
+        json.dumps(ticket(metric_set={"reply_time_in_minutes": {"calendar": 1e300}})).encode(),
+        json.dumps(ticket(created_at="2026-03-05T10:00:00")).encode(),
+        json.dumps(ticket(created_at="9999-12-31T23:00:00Z", metric_set=REPLIED)).encode(),
+        json.dumps(ticket(tags="vip")).encode(),
+        json.dumps(ticket(subject="private")).encode().replace(b"private", b"\xff\xfe"),
+    ],
+)
+def test_a_row_that_cannot_be_true_is_refused_alone(tools: Tools, bad: bytes) -> None:
+    good = json.dumps(ticket(2)).encode()
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if "tickets" not in request.url.path:
+            return Desk()(request)
+        end = b'"after_cursor": "end", "end_of_stream": true'
+        return httpx.Response(200, content=b'{"tickets": [' + bad + b", " + good + b"], " + end + b"}")
+
+    *_, page = source(tools, answer).pull(None, start=START, now=NOW)
+
+    assert len(page.rejected) == 1
+    assert page.rejected[0].place.startswith("ticket 1")
+    assert set(facts([page])) == {"2/created", "2/severity/urgent"}
+
+
+@pytest.mark.parametrize(
+    ("sent", "read"),
+    [
+        (rb"cut \ud83d", "cut �"),
+        (rb"\udca9 cut \\\uD83D\n", "� cut \\�\n"),
+        (rb"\ud83d\udca9 \\ud83d \ud83d", "💩 \\ud83d �"),
+    ],
+)
+def test_half_a_character_costs_only_itself(sent: bytes, read: str) -> None:
+    row = json.dumps(ticket(subject="SENT")).encode().replace(b"SENT", sent)
+
+    page = exports.body(b'{"tickets": [' + row + b"]}")
+
+    assert [row.subject for row in exports.decoded(page.tickets or (), exports.ticket, "ticket", [])] == [read]
+
+
+def test_an_answer_that_is_not_the_json_of_an_export_is_tried_again_in_the_end_in_vain(tools: Tools) -> None:
+    for answered in (b'{"tickets": [' * 3, b"[1]", b'{"organizations": {}}', b"[" * 200_000, b"{}"):
+        one = source(tools, lambda request, said=answered: _said(request, said))  # type: ignore[misc]
+
+        with pytest.raises(AgainNow):
+            list(one.pull(None, start=START, now=NOW))
+
+        assert one.calls["organizations"] > 1 or answered == b"{}"
+
+
+def _said(request: httpx.Request, answered: bytes) -> httpx.Response:
+    return Desk()(request) if request.url.path == "/oauth/tokens" else httpx.Response(200, content=answered)
+
+
+def test_a_bad_organization_or_user_is_counted_and_costs_no_other(tools: Tools) -> None:
+    desk = Desk(
+        organizations=[{"organizations": [{"id": 4, "domain_names": 5}, {"id": 44, "name": "Acme"}]}],
+        users=[{"users": [{"id": "x"}, {"id": 1, "email": "a@birch.io"}]}],
+        ticket_events=[{"ticket_events": [{"id": 7, "ticket_id": "x"}, {"id": 8, "ticket_id": 1, "created_at": AT}]}],
+    )
+
+    pages = pulled(tools, desk, history=True)
+
+    assert [row.place for page in pages for row in page.rejected] == [
+        "organization 4",
+        "user 1 of its page",
+        "ticket event 7",
+    ]
+    assert [key.key for page in pages for key in page.keys] == ["44", "domain:birch.io"]
+
+
+def test_what_is_remembered_of_open_tickets_is_bounded_and_each_page_keeps_its_own(
+    tools: Tools, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("connectors.zendesk.MOST_MARKS", 3)
+    first, second = [ticket(n) for n in (1, 2, 3)], [ticket(4), ticket(1, priority="low")]
+    desk = Desk(
+        tickets=[
+            {"tickets": first, "after_cursor": "one", "end_of_stream": False},
+            {"tickets": second, "after_cursor": "two"},
+        ]
+    )
+
+    *_, one, two = pulled(tools, desk)
+
+    assert [list(page.cursor["marks"]) for page in (one, two) if page.cursor] == [["1", "2", "3"], ["3", "4", "1"]]
+    assert one.cursor
+    assert one.cursor["marks"]["1"] == "urgent 0   44"
 
 
 def test_the_requesters_words_are_scored_and_never_kept(tools: Tools) -> None:
