@@ -14,13 +14,14 @@ from urllib.parse import parse_qs, urlsplit
 
 @dataclass(frozen=True)
 class Asked:
-    """A request as it arrived; header names in lower case."""
+    """A request as it arrived; header names in lower case. `line`: the connection it came by."""
 
     method: str
     path: str
     query: Mapping[str, str]
     headers: Mapping[str, str]
     body: bytes
+    line: object = None
 
     @property
     def json(self) -> Any:
@@ -58,6 +59,7 @@ class Loopback:
                     {key: values[0] for key, values in parse_qs(parts.query, keep_blank_values=True).items()},
                     {key.lower(): value for key, value in self.headers.items()},
                     self.rfile.read(length),
+                    self.client_address,
                 )
                 with outer._lock:
                     outer.asked.append(asked)

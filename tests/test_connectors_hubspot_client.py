@@ -184,8 +184,39 @@ def test_every_call_has_a_timeout(crm, monkeypatch):
 def test_twenty_calls_use_one_connection(crm, served):
     for _ in range(20):
         list(crm.write(WRITE))
-    pools = crm._client._line().rest_client.pool_manager.pools
-    assert [pools[key].num_connections for key in pools.keys()] == [1]  # noqa: SIM118 (not a dict)
+    assert len({asked.line for asked in served.asked}) == 1
+
+
+def spent(crm, handed, calls):
+    before = handed.clock.now()
+    for _ in range(calls):
+        list(crm.write(WRITE))
+    return (handed.clock.now() - before).total_seconds()
+
+
+def says(limit, interval="10000"):
+    headers = {"X-HubSpot-RateLimit-Max": limit, "X-HubSpot-RateLimit-Interval-Milliseconds": interval}
+    return lambda asked: Answer(body=DONE.body, headers=headers)
+
+
+def test_an_account_that_does_not_say_what_it_allows_is_asked_180_times_in_ten_seconds(crm, handed):
+    assert spent(crm, handed, 180) == 0
+    assert spent(crm, handed, 1) == 10
+
+
+@pytest.mark.parametrize(
+    ("limit", "interval", "calls", "seconds"),
+    [("20", "10000", 40, 20), ("200", "10000", 190, 0), ("1", "500", 3, 1), ("20", "5000", 39, 10)],
+)
+def test_goes_by_what_the_account_says_it_allows(portal, crm, handed, limit, interval, calls, seconds):
+    portal.script["POST batch/update"] = says(limit, interval)
+    assert spent(crm, handed, calls) == seconds
+
+
+@pytest.mark.parametrize(("limit", "interval"), [("0", "10000"), ("many", "10000"), ("1", "0"), ("1", "9" * 5000)])
+def test_a_limit_that_makes_no_sense_is_not_believed(portal, crm, handed, limit, interval):
+    portal.script["POST batch/update"] = says(limit, interval)
+    assert spent(crm, handed, 5) == 0
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import threading
 from datetime import UTC, date, datetime
 
 import pytest
 
 from connectors.base import Write
-from connectors.errors import SettingsWrong, WaitUntil
-from tests.hubspot_stub import Portal, hubspot, in_turn, invalid, limited
+from connectors.errors import SettingsWrong, Stopped, WaitUntil
+from connectors.hubspot.client import IN_FLIGHT
+from tests.hubspot_stub import Portal, hubspot, in_turn, invalid, limited, tools
 from tests.loopback import Answer, Loopback
 
 
@@ -83,7 +85,7 @@ def test_a_value_that_hubspot_holds_otherwise_is_confirmed_as_it_is(portal, crm)
 
 def test_a_hundred_companies_a_call_each_with_its_own_trace(crm, served):
     outcomes = list(crm.write(writes(201)))
-    assert [len(one.json["inputs"]) for one in served.asked] == [100, 100, 1]
+    assert sorted(len(one.json["inputs"]) for one in served.asked) == [1, 100, 100]
     assert all(
         len({i["objectWriteTraceId"] for i in one.json["inputs"]}) == len(one.json["inputs"]) for one in served.asked
     )
@@ -179,8 +181,82 @@ def test_every_error_has_a_remedy(portal, crm, error, code, remedy):
 def test_a_property_that_does_not_exist_stops_the_writing_and_is_named(portal, crm, served):
     portal.script["POST batch/update"] = in_turn(Answer(400, invalid("PROPERTY_DOESNT_EXIST", "health_score")))
     with pytest.raises(SettingsWrong, match=r"does not exist \(health_score\); run `bellwether provision"):
-        list(crm.write(writes(300)))
-    assert len(served.asked) == 1
+        list(crm.write(writes(900)))
+    assert len(served.asked) <= IN_FLIGHT
+
+
+class Together:
+    """Answers a call only when as many are there as may be in flight; remembers what it answered well."""
+
+    def __init__(self, answer=None, *, action=None):
+        self.answer = answer or (lambda asked: Answer(body={"results": [held(one) for one in asked.json["inputs"]]}))
+        self.barrier = threading.Barrier(IN_FLIGHT, action=action)
+        self.written = set()
+
+    def __call__(self, asked):
+        self.barrier.wait(timeout=20)
+        answer = self.answer(asked)
+        if answer.status == 200:
+            self.written |= {one["id"] for one in answer.body["results"]}
+        return answer
+
+
+def held(one):
+    return {"id": one["id"], "properties": one.get("properties") or {"health_score": "1"}}
+
+
+def first(asked):
+    return asked.json["inputs"][0]["id"]
+
+
+def test_several_calls_are_in_flight_at_once_over_as_many_kept_connections(portal, crm, served):
+    portal.script |= {"POST batch/update": Together(), "POST batch/read": Together()}
+    outcomes = list(crm.write(writes(100 * IN_FLIGHT * 3)))
+    assert len({one.id for one in outcomes if one.ok}) == len(outcomes) == 100 * IN_FLIGHT * 3
+    assert len(crm.read([one.id for one in outcomes])) == len(outcomes)
+    assert len(served.asked) == IN_FLIGHT * 6
+    assert len({asked.line for asked in served.asked}) == IN_FLIGHT
+
+
+def test_a_call_that_fails_costs_none_of_those_in_flight_beside_it(portal, crm):
+    def but_one(asked):
+        if first(asked) == "100":
+            return Answer(401, {"category": "INVALID_AUTHENTICATION"})
+        return Answer(body={"results": [held(one) for one in asked.json["inputs"]]})
+
+    portal.script["POST batch/update"] = together = Together(but_one)
+    outcomes = []
+    with pytest.raises(SettingsWrong):
+        outcomes.extend(crm.write(writes(100 * IN_FLIGHT)))
+    assert {one.id for one in outcomes if one.ok} == together.written
+    assert len(outcomes) == 100 * (IN_FLIGHT - 1)
+
+
+def test_what_was_answered_while_a_batch_was_halved_is_kept_when_the_allowance_ends(portal, crm):
+    def answer(asked):
+        if len(asked.json["inputs"]) == 100:
+            return Answer(400, invalid("INVALID_OPTION", "health_tier"))
+        if first(asked) == "0":
+            return Answer(body={"results": [held(one) for one in asked.json["inputs"]]})
+        return limited("DAILY")
+
+    portal.script["POST batch/update"] = answer
+    outcomes = []
+    with pytest.raises(WaitUntil):
+        outcomes.extend(crm.write(writes(100)))
+    assert sorted(int(one.id) for one in outcomes if one.ok) == list(range(50))
+
+
+def test_once_asked_to_stop_no_call_is_begun_and_those_in_flight_are_waited_for(portal, served, tmp_path):
+    handed = tools(tmp_path)
+    crm = hubspot(served, tmp_path, handed=handed)
+    portal.script["POST batch/update"] = together = Together(action=handed.stop.set)
+    outcomes = []
+    with pytest.raises(Stopped):
+        outcomes.extend(crm.write(writes(100 * IN_FLIGHT * 3)))
+    assert {one.id for one in outcomes if one.ok} == together.written
+    assert (len(outcomes), len(served.asked)) == (100 * IN_FLIGHT, IN_FLIGHT)
+    crm.close()
 
 
 def test_what_was_confirmed_before_the_daily_limit_is_kept(portal, crm):
@@ -224,7 +300,7 @@ def test_reads_a_hundred_a_call_and_leaves_out_what_is_not_there(portal, crm, se
     found = crm.read([str(n) for n in range(101)])
     assert len(found) == 100
     assert found["1"] == {"score": 82.4, "tier": None}
-    assert [len(one.json["inputs"]) for one in served.asked] == [100, 1]
+    assert sorted(len(one.json["inputs"]) for one in served.asked) == [1, 100]
     assert "health_scored_at" in served.asked[0].json["properties"]
 
 

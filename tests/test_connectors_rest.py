@@ -25,7 +25,7 @@ from structlog.testing import capture_logs
 from connectors.base import Tools
 from connectors.clock import SteppedClock, SystemClock
 from connectors.errors import AgainNow, ConnectorError, SettingsWrong, SignInAgain, Stopped, Unreachable, WaitUntil
-from connectors.rest import Rest, checked_base_url, patiently, same_origin, sorted_error
+from connectors.rest import Pace, Rest, checked_base_url, patiently, same_origin, sorted_error
 from connectors.signin import Basic, Token, Tokens
 
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
@@ -231,6 +231,82 @@ def test_a_burst_goes_at_once_and_more_wait_their_turn(tools: Tools) -> None:
         times.append((tools.clock.now() - NOW).total_seconds())
 
     assert times == [0, 0, 0, 60, 60, 60, 120]
+
+
+SECONDS = st.floats(0, 30).map(lambda seconds: round(seconds, 3))
+
+
+@given(calls=st.integers(1, 5), seconds=SECONDS, gaps=st.lists(SECONDS, max_size=30))
+def test_no_stretch_of_time_holds_more_calls_than_are_allowed(calls: int, seconds: float, gaps: list[float]) -> None:
+    clock = SteppedClock(NOW)
+    pace, times = _pace(clock, calls, seconds), []
+    for gap in gaps:
+        clock.sleep(gap, threading.Event())
+        pace.wait()
+        times.append(clock.now())
+
+    apart = zip(times, times[calls:], strict=False)
+    assert all((later - earlier).total_seconds() >= seconds for earlier, later in apart)
+
+
+def test_a_pace_changes_in_the_middle_and_what_was_called_still_counts() -> None:
+    clock = SteppedClock(NOW)
+    pace, times = _pace(clock, 2, 10), []
+    for calls in (2, 2, 4, 4, 1, 1):
+        pace.allow(calls, 10)
+        pace.wait()
+        times.append((clock.now() - NOW).total_seconds())
+
+    assert times == [0, 0, 0, 0, 10, 20]
+
+
+def test_while_one_waits_as_long_as_it_was_asked_to_all_of_its_pace_do() -> None:
+    class Watched(SteppedClock):
+        others: list[float] = []  # noqa: RUF012
+
+        def sleep(self, seconds: float, stop: threading.Event) -> bool:
+            if not self.others:
+                self.others.append(-1)  # another thread that begins a call meanwhile
+                pace.wait()
+                self.others[0] = (self.now() - NOW).total_seconds()
+            return super().sleep(0 if self.now() > NOW else seconds, stop)
+
+    clock = Watched(NOW)
+    pace = _pace(clock, 100, 10)
+    answers = iter([WaitUntil("busy", seconds=7), None])
+
+    def attempt() -> None:
+        if error := next(answers):
+            raise error
+
+    patiently(attempt, tools=_with(clock), place="x", pace=pace)
+    assert clock.others == [7]
+
+
+def test_a_clock_that_is_set_back_keeps_nobody_waiting_for_it_to_come_round_again() -> None:
+    class Backwards(SteppedClock):
+        behind = timedelta()
+
+        def now(self) -> datetime:
+            return super().now() - self.behind
+
+    clock = Backwards(NOW)
+    pace = _pace(clock, 2, 10)
+    for _ in range(2):
+        pace.wait()
+    pace.hold(5)
+    clock.behind = timedelta(hours=3)
+    pace.wait()
+
+    assert clock.now() == NOW - timedelta(hours=3)
+
+
+def _pace(clock: SteppedClock, calls: int, seconds: float) -> Pace:
+    return Pace(calls, seconds, tools=_with(clock), place="x")
+
+
+def _with(clock: SteppedClock) -> Tools:
+    return Tools(clock, threading.Event(), lambda user: user, ZoneInfo("UTC"), Path(), Path())
 
 
 # --- what comes back

@@ -1,4 +1,4 @@
-"""Calls to one HubSpot account, patient and counted, through the SDK's `ApiClient` with one kept connection a thread.
+"""Calls to one HubSpot account, patient, paced and counted, through the SDK's `ApiClient`; connections are kept.
 
 The SDK's typed calls only know paths that end in 2027, so the dated paths go through `call_api`. Left alone it has no
 timeout, follows a redirect (so that records reach another host, whose answer passes for a success), and its exceptions
@@ -8,10 +8,11 @@ hold headers and body; all that ends here. It is imported late because that is s
 from __future__ import annotations
 
 import json
+import re
 import threading
-import weakref
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
@@ -20,14 +21,18 @@ from connectors.base import Tools
 from connectors.errors import AgainNow, ConnectorError, RowWrong, SettingsWrong, Unreachable
 from connectors.hubspot.remedies import sorted_call
 from connectors.hubspot.settings import Settings
-from connectors.rest import patiently
+from connectors.rest import Pace, patiently
 
+IN_FLIGHT = 4  # batches at once: 26 calls a second at 150 ms each, where 19 are allowed
+AT_MOST = (180, 10.0)  # calls in so many seconds, until the account says what it allows
+OF_LIMIT = 0.95  # of what it allows: its clock and ours do not cut time at the same moments
 TIMEOUT = (3, 30)  # seconds to connect; of silence
 ANY_SUCCESS = dict.fromkeys(range(200, 300), "object")
+_FEW = re.compile(r"[1-9]\d{0,4}")
 
 
 class Client:
-    """`calls` counts requests by label, retries included. `date` is the version in every path."""
+    """`calls` counts requests by label, retries included. `date` is the version in every path. Thread-safe."""
 
     def __init__(self, settings: Settings, *, place: str, tools: Tools) -> None:
         self.place, self.tools, self.calls = place, tools, Counter[str]()
@@ -35,8 +40,8 @@ class Client:
         self._base_url = checked_base_url(settings.base_url, f"{place}.base_url")
         self._token = settings.access_token
         self._lock = threading.Lock()
-        self._kept = threading.local()
-        self._lines = weakref.WeakSet[Any]()  # a line goes when its thread does
+        self._idle: list[Any] = []  # the SDK's clients that no thread is using
+        self._pace = Pace(*AT_MOST, tools=tools, place=place)
 
     def get(self, path: str, *, label: str, query: Mapping[str, Any] | None = None) -> Mapping[str, Any]:
         return self._patiently("GET", path, label, query=query)
@@ -53,14 +58,17 @@ class Client:
 
     def close(self) -> None:
         with self._lock:
-            lines = list(self._lines)
-            self._lines.clear()
+            lines, self._idle = self._idle, []
         for line in lines:
             line.rest_client.pool_manager.clear()
 
     def _patiently(self, method: str, path: str, label: str, *, rows: bool = False, **parts: Any) -> Mapping[str, Any]:
+        def attempt() -> Mapping[str, Any]:
+            self._pace.wait()
+            return self._once(method, path, label, **parts)
+
         try:
-            return patiently(lambda: self._once(method, path, label, **parts), tools=self.tools, place=self.place)
+            return patiently(attempt, tools=self.tools, place=self.place, pace=self._pace)
         except RowWrong as error:
             if rows:
                 raise
@@ -80,16 +88,17 @@ class Client:
         with self._lock:
             self.calls[label] += 1
         try:
-            answer = self._line().call_api(
-                path,
-                method,
-                query_params=list((query or {}).items()),
-                body=body,
-                response_types_map=ANY_SUCCESS,
-                auth_settings=["oauth2"],
-                _return_http_data_only=True,
-                _request_timeout=TIMEOUT,
-            )
+            with self._line() as line:
+                answer, _, headers = line.call_api(
+                    path,
+                    method,
+                    query_params=list((query or {}).items()),
+                    body=body,
+                    response_types_map=ANY_SUCCESS,
+                    auth_settings=["oauth2"],
+                    _request_timeout=TIMEOUT,
+                )
+            self._measure(headers)
         except _sdk().ApiException as error:
             raise self._sorted(error) from None
         except HTTPError as error:
@@ -114,16 +123,28 @@ class Client:
         except ValueError:
             body = None
         headers = {str(name).lower(): str(value) for name, value in dict(error.headers or {}).items()}
+        self._measure(headers)
         parsed = body if isinstance(body, dict) else {}
         return sorted_call(int(error.status or 0), parsed, headers, self.place)
 
-    def _line(self) -> Any:
-        line = getattr(self._kept, "line", None)
-        if line is None:
-            line = self._kept.line = _line(self._base_url, self._token.get_secret_value())
+    def _measure(self, headers: Mapping[str, str]) -> None:
+        """Keep to what the account says it allows; answers of some paths (search) do not say."""
+        found = {str(name).lower(): _FEW.fullmatch(value) for name, value in headers.items()}
+        most, interval = (found.get(f"x-hubspot-ratelimit-{name}") for name in ("max", "interval-milliseconds"))
+        if most and interval:
+            self._pace.allow(max(1, int(int(most[0]) * OF_LIMIT)), int(interval[0]) / 1000)
+
+    @contextmanager
+    def _line(self) -> Iterator[Any]:
+        """One of the SDK's clients, for one call at a time, as none of it says that threads may share one."""
+        with self._lock:
+            line = self._idle.pop() if self._idle else None
+        line = line or _line(self._base_url, self._token.get_secret_value())
+        try:
+            yield line
+        finally:
             with self._lock:
-                self._lines.add(line)
-        return line
+                self._idle.append(line)
 
 
 class Refused(SettingsWrong):

@@ -1,4 +1,4 @@
-"""Writing field values to companies, 100 a call, and reading them back.
+"""Writing field values to companies, 100 a call, and reading them back; several calls are in flight at once.
 
 Every input carries an `objectWriteTraceId` of its own, without which one bad company fails the batch; HubSpot may fail
 it all the same, and then it is halved. An answer 207 is a success that holds failures, in any order.
@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from connectors.base import FieldValue, Outcome, Write
-from connectors.batches import batches, halved
+from connectors.batches import abreast, batches, halved
 from connectors.errors import RowWrong
-from connectors.hubspot.client import Client
+from connectors.hubspot.client import IN_FLIGHT, Client
 from connectors.hubspot.fields import Fields, as_text
 from connectors.hubspot.remedies import Verdict, verdict
 
@@ -56,8 +56,7 @@ class Writer:
                 rows.append(row)
             else:
                 yield Outcome(row.id, True, {})
-        for batch in batches(rows, BATCH):
-            yield from self._batch(batch)
+        yield from abreast(batches(rows, BATCH), self._batch, width=IN_FLIGHT)
 
     def _batch(self, rows: Sequence[Row]) -> Iterator[Outcome]:
         for batch, answer in halved(rows, self._update):
@@ -115,12 +114,12 @@ class Writer:
 
     def read(self, ids: Sequence[str]) -> dict[str, dict[str, FieldValue]]:
         """Canonical present values of our properties; a company that is not there is left out."""
-        found: dict[str, dict[str, FieldValue]] = {}
-        for batch in batches(ids, BATCH):
-            for _, answer in halved(batch, self._retrieve):
-                if not isinstance(answer, RowWrong):
-                    found.update(answer)
-        return found
+        return dict(abreast(batches(ids, BATCH), self._present, width=IN_FLIGHT))
+
+    def _present(self, ids: Sequence[str]) -> Iterator[tuple[str, dict[str, FieldValue]]]:
+        for _, answer in halved(ids, self._retrieve):
+            if not isinstance(answer, RowWrong):
+                yield from answer.items()
 
     def _retrieve(self, ids: Sequence[str]) -> dict[str, dict[str, FieldValue]]:
         body = {
