@@ -475,6 +475,17 @@ def test_a_profile_locks_batches_now_and_then(vendor: Vendor) -> None:
     assert answers == {200, 423}
 
 
+@pytest.mark.parametrize("faults", [Profile(partial=0.5)], indirect=True)
+def test_a_profile_refuses_rows_in_passing_and_writes_the_others(vendor: Vendor) -> None:
+    answer = vendor.update(*(traced(record, record, city="Bern") for record in vendor.ids[:10]))
+    refused = {error["context"]["ids"][0] for error in answer.json()["errors"]}
+    assert answer.status_code == 207
+    assert {error["category"] for error in answer.json()["errors"]} == {"INTERNAL_ERROR"}
+    assert refused | {one.record for one in vendor.portal.writes} == set(vendor.ids[:10])
+    assert vendor.portal.faults.struck["partial"] == len(refused)
+    assert 0 < len(refused) < 10
+
+
 def test_writes_remember_who_and_when(vendor: Vendor) -> None:
     vendor.update(traced(vendor.ids[0], plan="free"))
     vendor.portal.set_field(vendor.ids[0], "plan", "pro")

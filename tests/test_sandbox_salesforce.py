@@ -722,6 +722,18 @@ def test_an_empty_cell_leaves_a_field_alone_and_na_clears_it(vendor: Vendor) -> 
     assert vendor.org.records[vendor.account(3)]["Industry"] is None
 
 
+@pytest.mark.parametrize("faults", [Profile(aborted=1.0)], indirect=True)
+def test_a_job_aborted_half_way_says_which_rows_it_never_got_to(vendor: Vendor) -> None:
+    ids = [vendor.account(number) for number in range(1, 6)]
+    job = upload(vendor, "Id,Seats__c\n" + "".join(f"{one},77\n" for one in ids))
+    vendor.clock.sleep(60, threading.Event())
+    assert state(vendor, job)["state"] == "Aborted"
+    done = [row["sf__Id"] for row in rows(vendor, job, "successfulResults")]
+    assert sorted(done) == sorted(one.record for one in vendor.org.writes) == ids[:2]
+    assert [row["Id"] for row in rows(vendor, job, "unprocessedrecords")] == ids[2:]
+    assert vendor.org.faults.struck["aborted"] == 1
+
+
 def test_a_column_nobody_may_see_fails_the_whole_job(vendor: Vendor) -> None:
     job = upload(vendor, f"Id,Nothing__c\n{vendor.account(1)},5\n")
     vendor.clock.sleep(60, threading.Event())

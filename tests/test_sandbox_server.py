@@ -7,7 +7,9 @@ import socket
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import httpx
@@ -17,8 +19,8 @@ from hypothesis import strategies as st
 
 from connectors.clock import SteppedClock
 from connectors.sandbox import Sandbox
-from connectors.sandbox.credentials import ZENDESK_TOKEN
-from connectors.sandbox.faults import PROFILES, Profile, profile
+from connectors.sandbox.credentials import MIXPANEL_ACCOUNT, MIXPANEL_PROJECT, ZENDESK_CLIENT, ZENDESK_TOKEN
+from connectors.sandbox.faults import PROFILES, SESSION, Profile, profile
 from connectors.sandbox.refusals import refusal
 from connectors.sandbox.server import VENDORS
 
@@ -127,7 +129,7 @@ def test_a_call_fails_alike_every_time_and_never_three_in_a_row(name: str, seed:
 
 def test_a_storm_brings_every_kind_of_fault() -> None:
     kinds = Counter(profile("storm").fault("zendesk", number) for number in range(3000))
-    assert set(kinds) == {None, "refused", "broken", "closed", "reset", "silent", "cut", "lost"}
+    assert set(kinds) == {None, "refused", "broken", "closed", "reset", "silent", "cut", "lost", "expired"}
     assert 0.1 < 1 - kinds[None] / 3000 < 0.3
 
 
@@ -161,6 +163,85 @@ def test_a_lost_answer_was_carried_out_all_the_same(http: httpx.Client) -> None:
         calls = dict(started.calls["zendesk"])
     assert calls["me"] == answered + calls["fault.lost"] + calls.get("fault.cut", 0)
     assert calls["fault.lost"] > 0
+
+
+def sign_in(http: httpx.Client, sandbox: Sandbox) -> str:
+    """A new session's header; a call that fails on the way is made again."""
+    body = {"grant_type": "client_credentials", "client_id": ZENDESK_CLIENT[0], "client_secret": ZENDESK_CLIENT[1]}
+    for _ in range(3):
+        try:
+            answer = http.post(sandbox.urls["zendesk"] + "/oauth/tokens", json=body)
+        except httpx.TransportError:
+            continue
+        if answer.is_success:
+            return f"Bearer {answer.json()['access_token']}"
+    raise AssertionError("three sign-ins in a row failed")
+
+
+def test_a_session_ends_in_the_middle_of_the_work_and_the_next_one_lasts_a_while() -> None:
+    with running("storm") as started, httpx.Client() as http:
+        token, ended = sign_in(http, started), []
+        for number in range(200):
+            try:
+                answer = http.get(started.urls["zendesk"] + ME, headers={"authorization": token})
+            except httpx.TransportError:
+                continue
+            if answer.status_code == 401:
+                ended.append(number)
+                token = sign_in(http, started)
+        assert len(ended) == started.faults["expired"] > 1
+        assert min(later - first for first, later in pairwise(ended)) > SESSION - 3
+
+
+def test_a_client_that_loses_patience_with_a_silent_vendor_is_counted() -> None:
+    with Sandbox(
+        clock=SteppedClock(NOW), accounts=10, history_days=20, faults="storm", vendors=("zendesk",), silence=30
+    ) as started:
+        with httpx.Client(auth=ZENDESK_TOKEN, timeout=0.2) as http:
+            seen = Counter(outcome(http, started) for _ in range(60))
+        assert seen["ReadTimeout"] == started.faults["silent"] == started.faults["given_up"] > 0
+
+
+def test_what_the_sources_have_heard_of_can_stand_still_while_time_goes_on() -> None:
+    clock, told = SteppedClock(NOW), SteppedClock(NOW)
+    params = {"project_id": MIXPANEL_PROJECT, "from_date": "2026-10-29", "to_date": "2026-10-29"}
+
+    def heard(http: httpx.Client, started: Sandbox) -> tuple[int, int]:
+        export = http.get(started.urls["mixpanel"] + "/api/2.0/export", params=params, auth=MIXPANEL_ACCOUNT)
+        tickets = http.get(
+            started.urls["zendesk"] + "/api/v2/incremental/tickets/cursor.json",
+            params={"start_time": 1_600_000_000},
+            auth=ZENDESK_TOKEN,
+        )
+        return len(export.text.splitlines()), max(one["generated_timestamp"] for one in tickets.json()["tickets"])
+
+    with Sandbox(clock=clock, told=told, accounts=40, history_days=20) as started, httpx.Client() as http:
+        before = heard(http, started)
+        clock.advance_to(NOW + timedelta(hours=12))
+        assert heard(http, started) == before
+        told.advance_to(clock.now())
+        after = heard(http, started)
+        assert after[0] > before[0]
+        assert after[1] > before[1]
+
+
+def test_calls_whose_answer_is_lost_are_known_to_the_crm() -> None:
+    vendors = ("hubspot",)
+    with running("storm", vendors) as started, httpx.Client() as http:
+        portal = started.crm["hubspot"]
+        record = next(portal.live())
+        address = f"{started.urls['hubspot']}/crm/objects/2026-03/companies/{record}"
+        answered = 0
+        for number in range(150):
+            with suppress(httpx.TransportError):
+                answer = http.patch(
+                    address,
+                    json={"properties": {"city": f"{number}"}},
+                    headers={"authorization": "Bearer sandbox-hubspot"},
+                )
+                answered += answer.is_success
+        assert len(portal.writes) == portal.writing_calls == answered + len(portal.unanswered)
+        assert len(portal.unanswered) > 0
 
 
 def test_a_door_that_speaks_for_the_vendor_says_how_long_to_wait_where_the_vendor_would() -> None:

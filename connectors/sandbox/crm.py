@@ -105,7 +105,10 @@ def today(zone: ZoneInfo) -> Callable[[datetime], datetime]:
 
 
 class Store:
-    """The records of one CRM. A record whose creation lies in the future is not there yet."""
+    """The records of one CRM. A record whose creation lies in the future is not there yet.
+
+    `unanswered`: the writing calls that were carried out, but whose answer did not arrive whole.
+    """
 
     def __init__(self, clock: Clock, faults: Profile, *, daily: Allowance) -> None:
         self.clock = clock
@@ -119,6 +122,7 @@ class Store:
         self.merged: dict[str, str] = {}
         self.writes: list[Written] = []
         self.writing_calls = 0
+        self.unanswered: set[int] = set()
         self.fail_rows: dict[str, str] = {}
         self.lock_rows: dict[str, int] = {}
         self.missing_scopes: set[str] = set()
@@ -184,7 +188,7 @@ class Store:
             self.lock_rows[record] -= 1
             return "UNABLE_TO_LOCK_ROW"
         self._tries[record] += 1
-        if self.faults.happens(self.faults.locked, record, self._tries[record]):
+        if self.faults.strikes("locked", record, self._tries[record]):
             return "UNABLE_TO_LOCK_ROW"
         return self.fail_rows.get(record)
 
@@ -215,11 +219,14 @@ def served(
         request.scope["label"] = handler.__name__
         call = Call(request, await request.body())
         with store.lock:
+            before = store.writing_calls
             try:
                 admit(call)
                 response = handler(call)
             except Refused as refused:
                 response = answer(refused.status, refused.body, refused.headers)
+            if store.writing_calls > before and request.scope.get("unanswered"):
+                store.unanswered.add(store.writing_calls)
             after(response)
             return response
 

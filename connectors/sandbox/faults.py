@@ -6,7 +6,8 @@ this machine does not get past), counts the calls, and now and then answers, del
 place.
 
 Labels of calls: a handler may set `scope["label"]`; otherwise the label is the handler's own name. A call
-that the door spoiled is also counted as `fault.<kind>`.
+that the door spoiled is also counted as `fault.<kind>`, and a handler finds `scope["unanswered"]` where its answer
+will not arrive whole.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Literal
 from urllib.parse import urlsplit
@@ -24,9 +26,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from connectors.sandbox.refusals import refusal
 
-Fault = Literal["refused", "broken", "closed", "reset", "silent", "cut", "lost"]
+Fault = Literal["refused", "broken", "closed", "reset", "silent", "cut", "lost", "expired"]
+Struck = Literal["locked", "partial", "aborted", "terminated"]
 
-SILENCE = 0.2  # seconds of the machine's own time before a silent call is dropped: a test of it must stay quick
+SESSION = 24  # calls that a session is good for at least, so that a new one is never refused at once
 GRACE = 3  # at most two faults in a row at one vendor, so that a patient client always gets through
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
@@ -36,8 +39,11 @@ class Profile:
     """Shares of calls, or rows, that go wrong. `seed` decides which.
 
     Calls: `refused` 429, `broken` 500, `closed` 503 with Retry-After, `reset` before an answer, `silent` no
-    answer, `cut` in the middle of the body, `lost` carried out without an answer. Rows: `locked` (a row
-    lock). Exports: `terminated` (a Mixpanel export that ends early inside a 200).
+    answer (the connection is dropped after `silence` seconds of the machine's time, unless the client has given
+    up by then), `cut` in the middle of the body, `lost` carried out without an answer, `expired` every session
+    ends before the call (a share of every 24th). Rows: `locked` (a row lock), `partial` (a HubSpot row refused in
+    passing inside a 207). Bulk jobs: `aborted` (half-way). Exports: `terminated` (a Mixpanel export that ends
+    early inside a 200). `struck` counts the rows, jobs and exports that met with a fault.
     """
 
     name: str = "none"
@@ -49,17 +55,30 @@ class Profile:
     silent: float = 0.0
     cut: float = 0.0
     lost: float = 0.0
+    expired: float = 0.0
     locked: float = 0.0
+    partial: float = 0.0
+    aborted: float = 0.0
     terminated: float = 0.0
+    silence: float = 0.2
+    struck: Counter[str] = field(default_factory=Counter, compare=False, repr=False)
 
     def happens(self, share: float, *what: object) -> bool:
         """Whether something of this share happens to `what` (a row id and how often it was tried, say)."""
         return share > 0 and self._draw(*what) < share
 
+    def strikes(self, kind: Struck, *what: object) -> bool:
+        """Whether a row, a job or an export meets with this kind of fault."""
+        struck = self.happens(getattr(self, kind), *what)
+        self.struck[kind] += struck
+        return struck
+
     def fault(self, vendor: str, number: int) -> Fault | None:
         """What happens to the vendor's `number`th call."""
         if number % GRACE == 0:
             return None
+        if number > SESSION and number % SESSION == 1 and self.happens(self.expired, "session", vendor, number):
+            return "expired"
         drawn = self._draw(vendor, number)
         for kind, share in self._shares():
             if drawn < share:
@@ -104,29 +123,40 @@ PROFILES = {
             silent=0.02,
             cut=0.03,
             lost=0.03,
+            expired=0.5,
             locked=0.05,
+            partial=0.02,
+            aborted=0.3,
             terminated=0.2,
         ),
     )
 }
 
 
-def profile(name: str, *, seed: int = 7) -> Profile:
+def profile(name: str, *, seed: int = 7, silence: float = 0.2) -> Profile:
     """The named profile under this seed; ValueError names the ones there are."""
     if name not in PROFILES:
         raise ValueError(f"no fault profile {name!r}; there are {', '.join(PROFILES)}")
-    chosen = PROFILES[name]
-    return Profile(**{**chosen.__dict__, "seed": seed})
+    return replace(PROFILES[name], seed=seed, silence=silence, struck=Counter())
 
 
 class Door:
     """An ASGI application in front of a vendor's: host check, call counts, faults.
 
-    `drop` aborts the connection of a client address (host, port); only the server can.
+    `drop` aborts the connection of a client address (host, port); only the server can. `expire` ends every session,
+    where the vendor has some.
     """
 
-    def __init__(self, app: ASGIApp, vendor: str, *, profile: Profile, drop: Callable[[tuple[str, int]], None]) -> None:
-        self._app, self._vendor, self._profile, self._drop = app, vendor, profile, drop
+    def __init__(
+        self,
+        app: ASGIApp,
+        vendor: str,
+        *,
+        profile: Profile,
+        drop: Callable[[tuple[str, int]], None],
+        expire: Callable[[], None] | None = None,
+    ) -> None:
+        self._app, self._vendor, self._profile, self._drop, self._expire = app, vendor, profile, drop, expire
         self._number = 0
         self.calls: Counter[str] = Counter()
 
@@ -140,11 +170,15 @@ class Door:
             await self._answer(self._profile.fault(self._vendor, self._number), scope, receive, send)
 
     async def _answer(self, fault: Fault | None, scope: Scope, receive: Receive, send: Send) -> None:
-        if fault is None:
+        if fault is None or (fault == "expired" and self._expire is None):
             await self._pass(scope, receive, send)
             return
         self.calls[f"fault.{fault}"] += 1
-        if fault in ("refused", "broken", "closed"):
+        scope["unanswered"] = fault in ("cut", "lost")
+        if fault == "expired" and self._expire is not None:
+            self._expire()
+            await self._pass(scope, receive, send)
+        elif fault in ("refused", "broken", "closed"):
             await _spoken(self._vendor, fault)(scope, receive, send)
         elif fault == "cut":
             await self._pass(scope, receive, _Cut(send, lambda: self._drop(scope["client"])))
@@ -155,9 +189,17 @@ class Door:
         if fault == "lost":
             await self._pass(scope, receive, _discard)
         elif fault == "silent":
-            await asyncio.sleep(SILENCE)
+            await self._keep_silent(receive)
         self._drop(scope["client"])
         await asyncio.sleep(0)  # the loop tells the server that the connection is gone before we return
+
+    async def _keep_silent(self, receive: Receive) -> None:
+        """Until the client hangs up, or for as long as the profile says."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._profile.silence):
+                while (await receive())["type"] != "http.disconnect":
+                    pass
+                self.calls["fault.given_up"] += 1
 
     async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def counted(message: Message) -> None:

@@ -320,6 +320,7 @@ class Front:
 def _take(portal: Portal, now: datetime, *, searching: bool) -> None:
     """Use one call of every allowance that this call falls under."""
     if not portal.daily.left(now):
+        portal.faults.struck["daily"] += 1
         raise too_many("DAILY")
     if searching and not portal.searching.take(now):
         raise too_many("SECONDLY")

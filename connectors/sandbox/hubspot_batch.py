@@ -56,12 +56,12 @@ def update(portal: Portal, wanted: Mapping[str, Any]) -> Answer:
     _check_size(inputs, MOST_INPUTS, "object updates")
     _check_repeats(inputs)
     portal.batches += 1
-    if portal.faults.happens(portal.faults.locked, "batch", portal.batches):
+    if portal.faults.strikes("locked", "batch", portal.batches):
         raise locked()
     traced = _traced(inputs)
     changes, errors, missing = [], [], []
     for one in inputs:
-        change = _change(portal, one)
+        change = _change(portal, one, busy=traced)
         if isinstance(change, Change):
             changes.append(change)
         elif change is None:
@@ -80,14 +80,16 @@ class Problem(NamedTuple):
     message: str
 
 
-def _change(portal: Portal, one: Mapping[str, Any]) -> Change | Problem | None:
-    """What the input asks for; a problem; or None when nobody has its id."""
+def _change(portal: Portal, one: Mapping[str, Any], *, busy: bool) -> Change | Problem | None:
+    """What the input asks for; a problem; or None when nobody has its id. `busy`: it may be refused in passing."""
     record = portal.found(str(one.get("id")), _id_property(portal, one.get("idProperty")))
     if record is None:
         return None
     code = portal.fail_rows.get(record)
     if code is not None:
         return Problem(code, "The record was refused by a rule of this account.")
+    if busy and portal.faults.strikes("partial", record, portal.batches):
+        return Problem("INTERNAL_ERROR", "The record could not be saved; try again later.")
     properties = one.get("properties") or {}
     fields, refused = checked(portal, record, properties)
     if refused:

@@ -50,14 +50,14 @@ class Wish:
     limit: int | None
 
 
-def app(world: World, clock: Clock, faults: Profile) -> Starlette:
-    """The vendor's application over this world."""
-    return Starlette(routes=[Route("/api/2.0/export", _Exports(world, clock, faults).export)])
+def app(world: World, clock: Clock, faults: Profile, *, told: Clock) -> Starlette:
+    """The vendor's application over this world. `told`: up to when it has heard of events."""
+    return Starlette(routes=[Route("/api/2.0/export", _Exports(world, clock, faults, told).export)])
 
 
 class _Exports:
-    def __init__(self, world: World, clock: Clock, faults: Profile) -> None:
-        self._world, self._clock, self._faults = world, clock, faults
+    def __init__(self, world: World, clock: Clock, faults: Profile, told: Clock) -> None:
+        self._world, self._clock, self._faults, self._told = world, clock, faults, told
         self._hourly, self._secondly = Limit(PER_HOUR, 3600), Limit(PER_SECOND, 1)
         self._lines = lru_cache(maxsize=KEPT_DAYS)(lambda day: lines_of(world, day))
         self._number = 0
@@ -69,11 +69,13 @@ class _Exports:
         if not (self._secondly.take(now) and self._hourly.take(now)):
             return self._busy(request, now)
         try:
-            wish = _wish(request, self._world, now)
+            wish = _wish(request, self._world, self._told.now())
         except AskedWrongly as wrong:
             return PlainTextResponse(f"{wrong}\n", status_code=400)
         self._number += 1
-        return _streamed(self._pieces(wish, now), zipped="gzip" in request.headers.get("accept-encoding", ""))
+        return _streamed(
+            self._pieces(wish, self._told.now()), zipped="gzip" in request.headers.get("accept-encoding", "")
+        )
 
     def _busy(self, request: Request, now: datetime) -> Response:
         used = PER_HOUR - self._hourly.remaining(now)
@@ -104,10 +106,10 @@ class _Exports:
 
     def _breaks(self, wish: Wish) -> int | None:
         """The day on which this export breaks off, if it does; every third goes through."""
-        share = self._faults.terminated
-        if self._number % 3 == 0 or not self._faults.happens(share, "export", self._number):
+        days = wish.last - wish.first + 1
+        if self._number % 3 == 0 or days < 1 or not self._faults.strikes("terminated", "export", self._number):
             return None
-        return wish.first + self._number % (wish.last - wish.first + 1) if wish.last >= wish.first else None
+        return wish.first + self._number % days
 
 
 def _wish(request: Request, world: World, now: datetime) -> Wish:

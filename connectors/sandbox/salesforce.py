@@ -79,6 +79,7 @@ def app(
         middleware=[Middleware(WithoutTrailingSlash)],
     )
     served_app.router.redirect_slashes = False
+    served_app.state.expire = org.expire_sessions
     return served_app, org
 
 

@@ -137,10 +137,12 @@ class Jobs:
         return ""
 
     def _work(self, job: Job) -> None:
-        sent = [{name: _cell(value) for name, value in row.items() if value != ""} for row in job.rows]
-        job.done = list(zip(job.rows, salesforce_write.update(self._org, sent), strict=True))
+        aborted = self._org.faults.strikes("aborted", job.id)
+        rows = job.rows[: len(job.rows) // 2] if aborted else job.rows
+        sent = [{name: _cell(value) for name, value in row.items() if value != ""} for row in rows]
+        job.done = list(zip(rows, salesforce_write.update(self._org, sent), strict=True))
         job.done.sort(key=lambda pair: zlib.crc32(pair[0].get("Id", "").encode()))
-        job.state = "JobComplete"
+        job.state = "Aborted" if aborted else "JobComplete"
 
     def told(self, job: Job) -> dict[str, Any]:
         """The job's description, as create, get and patch answer it."""
@@ -172,7 +174,7 @@ class Jobs:
     def results(self, job: Job, kind: str) -> bytes:
         """One of the three result files: `successfulResults`, `failedResults`, `unprocessedrecords`."""
         if kind == "unprocessedrecords":
-            left = () if job.done else job.rows
+            left = job.rows[len(job.done) :]
             return _csv(job, job.header, ([row.get(name, "") for name in job.header] for row in left))
         if kind == "successfulResults":
             head, rows = (

@@ -14,13 +14,14 @@ import importlib
 import ipaddress
 import socket
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from types import MappingProxyType
 from typing import Any, Self
 
 import uvicorn
-from starlette.types import ASGIApp
+from starlette.applications import Starlette
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from connectors.clock import Clock
@@ -36,7 +37,8 @@ class Sandbox:
 
     `vendors`: which of them. `ports`: in that order; 0 means any. `faults`: the name of a profile.
     `jwt_public_key`: a PEM that the Salesforce stand-in accepts beside its own. `crm`: the stores behind Salesforce
-    and HubSpot.
+    and HubSpot. `told`: the moment up to which Zendesk and Mixpanel have heard of anything, now unless said otherwise.
+    `silence`: seconds of the machine's time that a silent call lasts.
     """
 
     def __init__(
@@ -51,10 +53,12 @@ class Sandbox:
         ports: Sequence[int] | None = None,
         host: str = "127.0.0.1",
         jwt_public_key: str | None = None,
+        told: Clock | None = None,
+        silence: float = 0.2,
     ) -> None:
         _refuse_others(host)
-        self._clock = clock
-        self._faults = profile(faults, seed=seed)
+        self._clock, self._told = clock, told or clock
+        self._faults = profile(faults, seed=seed, silence=silence)
         self._jwt_public_key = jwt_public_key
         self.world = World(accounts=accounts, seed=seed, start=clock.now() - timedelta(days=history_days))
         self.crm: dict[str, Any] = {}
@@ -72,6 +76,16 @@ class Sandbox:
         """Calls answered so far, by vendor and by what they were for."""
         return MappingProxyType({vendor: dict(door.calls) for vendor, door in self._doors.items()})
 
+    @property
+    def faults(self) -> Mapping[str, int]:
+        """What has gone wrong so far, by kind: calls spoiled at a door, and rows, jobs and exports within."""
+        found = Counter(self._faults.struck)
+        for door in self._doors.values():
+            found.update(
+                {what.removeprefix("fault."): count for what, count in door.calls.items() if what.startswith("fault.")}
+            )
+        return MappingProxyType(+found)
+
     def close(self) -> None:
         """Stop serving; returns when nothing of the sandbox is left."""
         for server in self._servers:
@@ -88,12 +102,13 @@ class Sandbox:
 
     def _door(self, vendor: str) -> Door:
         app = self._app(vendor)
-        return Door(app, vendor, profile=self._faults, drop=self._drop)
+        expire = getattr(app.state, "expire", None)
+        return Door(app, vendor, profile=self._faults, drop=self._drop, expire=expire)
 
-    def _app(self, vendor: str) -> ASGIApp:
+    def _app(self, vendor: str) -> Starlette:
         build: Callable[..., Any] = importlib.import_module(f"connectors.sandbox.{vendor}").app
         if vendor not in ("salesforce", "hubspot"):
-            return build(self.world, self._clock, self._faults)  # type: ignore[no-any-return]
+            return build(self.world, self._clock, self._faults, told=self._told)  # type: ignore[no-any-return]
         more: dict[str, Any] = {"base_url": lambda: self.urls[vendor]}
         if vendor == "salesforce" and self._jwt_public_key is not None:
             more["jwt_public_key"] = self._jwt_public_key

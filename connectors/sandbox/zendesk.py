@@ -30,10 +30,13 @@ from connectors.sandbox.zendesk_gate import Answer, Gate
 MOST_SHOWN = 100  # tickets a call of show_many
 
 
-def app(world: World, clock: Clock, faults: Profile) -> Starlette:
-    """The vendor's application over this world. What goes wrong here goes wrong at the door: no rows are written."""
+def app(world: World, clock: Clock, faults: Profile, *, told: Clock) -> Starlette:
+    """The vendor's application over this world. What goes wrong here goes wrong at the door: no rows are written.
+
+    `told`: up to when it has heard of tickets.
+    """
     del faults
-    desk, gate = _Desk(world), Gate(clock)
+    desk, gate = _Desk(world), Gate(clock, told)
     exports: dict[str, Answer] = {
         "incremental/tickets/cursor": desk.tickets,
         "incremental/users/cursor": desk.users,
@@ -49,7 +52,9 @@ def app(world: World, clock: Clock, faults: Profile) -> Starlette:
     for path, answer in (exports | others).items():
         handler = gate.guarded(answer, export=path in exports)
         routes += [Route(f"/api/v2/{path}{ending}", handler) for ending in ("", ".json")]
-    return Starlette(routes=routes, exception_handlers={404: _not_found})
+    served = Starlette(routes=routes, exception_handlers={404: _not_found})
+    served.state.expire = gate.expire
+    return served
 
 
 async def _not_found(request: Request, _: Exception) -> Response:

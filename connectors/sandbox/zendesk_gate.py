@@ -29,10 +29,11 @@ Answer = Callable[[Request, datetime], dict[str, Any]]
 class Gate:
     """Who may come in, and how often."""
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+    def __init__(self, clock: Clock, told: Clock) -> None:
+        self._clock, self._told = clock, told
         self._calls, self._exports = Limit(PER_MINUTE, 60), Limit(EXPORTS_PER_MINUTE, 60)
         self._tokens: dict[str, tuple[datetime, str]] = {}
+        self._signed_in = 0
 
     async def sign_in(self, request: Request) -> Response:
         asked = await _body(request)
@@ -43,9 +44,14 @@ class Gate:
         life = asked.get("expires_in", TOKEN_LIFE)
         if not isinstance(life, int) or not SHORTEST <= life <= LONGEST:
             return _oauth_error(400, "invalid_request", f"expires_in is not from {SHORTEST} to {LONGEST}")
-        token, scope = f"sandbox-{len(self._tokens) + 1:06d}", str(asked.get("scope", "read"))
+        self._signed_in += 1
+        token, scope = f"sandbox-{self._signed_in:06d}", str(asked.get("scope", "read"))
         self._tokens[token] = (self._clock.now() + timedelta(seconds=life), scope)
         return JSONResponse({"access_token": token, "token_type": "bearer", "scope": scope, "expires_in": life})
+
+    def expire(self) -> None:
+        """End every session, as an administrator can."""
+        self._tokens.clear()
 
     def guarded(self, answer: Answer, *, export: bool) -> Callable[[Request], Awaitable[Response]]:
         """The answer behind sign-in and limits, with the headers that tell how much is left."""
@@ -54,7 +60,7 @@ class Gate:
             request.scope["label"] = answer.__name__
             now = self._clock.now()
             refused = self._stranger(request, now, export=export) or self._too_often(now, export=export)
-            response = refused or _answered(answer, request, now)
+            response = refused or _answered(answer, request, self._told.now())
             response.headers.update(self._left(now, export=export))
             return response
 
