@@ -121,7 +121,7 @@ def run(
 @app.command()
 def daemon(config: Config = DEFAULT) -> None:
     """Keep making passes as things fall due, until SIGTERM or Ctrl-C."""
-    from sync.commands import daemon as body
+    from sync.daemon import daemon as body
 
     body(config)
 

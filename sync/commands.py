@@ -12,7 +12,7 @@ from typing import Any
 import config as words
 from scoring import reason
 from sync.check import findings
-from sync.console import Bars, clean, log_as_json, log_in_words, put_json, say, table
+from sync.console import Bars, clean, log_in_words, put_json, say, table
 from sync.deliveries import plain
 from sync.errors import UsageError
 from sync.matching import match_report
@@ -21,7 +21,8 @@ from sync.run import Step, run_once
 from sync.scores import fetch, scored, statement
 from sync.settings import load
 from sync.show import score_document, score_in_words, show_matching, show_parts, show_report
-from sync.worker import Worker, opened, signals
+from sync.stopping import signals
+from sync.worker import Worker, opened
 
 
 def write_starter(path: Path, *, force: bool) -> None:
@@ -85,15 +86,6 @@ def run(path: Path, *, only: Step | None, dry_run: bool, as_json: bool) -> int:
     else:
         show_report(report, dry_run=dry_run)
     return 0 if report.status == "done" else 1
-
-
-def daemon(path: Path) -> None:
-    """Work until told to stop."""
-    from sync.daemon import serve
-
-    log_as_json()
-    with opened(load(path)) as worker:
-        serve(worker)
 
 
 def status(path: Path, *, as_json: bool) -> None:

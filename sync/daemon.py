@@ -1,73 +1,118 @@
 """The daemon: the same pass again and again, until it is told to stop.
 
 What is due is decided from state by the pass itself, so the scheduler only has to knock: a job store in memory, missed
-knocks folded into one, no limit to how late one may be. A signal only sets the stop flag; every wait in the worker ends
-on it, the batch in hand is finished and its outcomes are saved.
+knocks folded into one, no limit to how late one may be. Each pass is made in a process of its own (`child.py`), so that
+between passes there is little more than this loop and what it answers about itself. A signal only sets the stop flag;
+the pass hears of it, finishes the batch in hand and saves its outcomes.
 """
 
 from __future__ import annotations
 
+import logging
+import os
 import threading
+from pathlib import Path
 
 import structlog
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
-from sync.errors import Busy, LeaseLost
+from sync.child import LAST_BATCH, Answer, Memory, in_child
+from sync.console import log_as_json
+from sync.errors import StateError
 from sync.health import Health, serving
-from sync.run import run_once
-from sync.worker import Worker, signals
+from sync.settings import Settings, clock_of, load
+from sync.stopping import signals
 
-LAST_BATCH = 60.0  # seconds given to the batch in hand after a signal
 log = structlog.get_logger("bellwether.daemon")
 
 
-def serve(worker: Worker) -> None:
-    """Work until SIGTERM or SIGINT. Must be called from the main thread, which waits for the signal."""
-    rules = worker.settings.daemon
-    health = Health(worker.clock)
+def daemon(path: Path) -> None:
+    """Work until told to stop."""
+    log_as_json()
+    logging.getLogger("apscheduler").setLevel(logging.ERROR)  # a pass longer than the time between knocks is no fault
+    serve(load(path))
+
+
+def serve(settings: Settings) -> None:
+    """Work until SIGTERM or SIGINT. Must be called from the main thread, which waits for the signal.
+
+    Raises `StateError` when the first pass finds that state or a connector cannot be used at all.
+    """
+    rules, stop = settings.daemon, threading.Event()
+    health = Health(clock_of(settings))
     token = rules.token.get_secret_value() if rules.token else None
-    busy = threading.Lock()
-    with signals(worker.stop), serving(health, rules.host, rules.port, token) as port:
-        log.info("daemon started", port=port, settings=worker.settings.path.name)
-        scheduler = _scheduler(worker, health, busy)
+    with signals(stop), serving(health, rules.host, rules.port, token) as port:
+        log.info("daemon started", port=port, settings=settings.path.name)
+        passes = Passes(settings, health, stop)
+        scheduler = _scheduler(settings, passes)
         scheduler.start()
-        worker.stop.wait()
+        stop.wait()
         log.info("stopping after the batch in hand")
         scheduler.shutdown(wait=False)
-        if not busy.acquire(timeout=LAST_BATCH):
-            log.warning("the batch in hand did not finish in time; the next start reads it back")
+        passes.end()
         log.info("daemon stopped")
+    if passes.unusable:
+        raise StateError(passes.unusable)
 
 
-def _scheduler(worker: Worker, health: Health, busy: threading.Lock) -> BackgroundScheduler:
+class Passes:
+    """Makes one pass at a time, each in a process of its own, and tells `health` of it.
+
+    `unusable`: why there was no use in going on, found by the first pass.
+    """
+
+    def __init__(self, settings: Settings, health: Health, stop: threading.Event) -> None:
+        self.unusable = ""
+        self._settings, self._health, self._stop = settings, health, stop
+        self._clock = clock_of(settings)
+        self._memory = Memory()
+        self._first = True
+        self._busy = threading.Lock()
+        self._lifeline, self._held = os.pipe()
+
+    def knock(self) -> None:
+        """Make a pass; a failure is logged and counted, and the next knock tries again."""
+        if self._stop.is_set() or not self._busy.acquire(blocking=False):
+            return
+        try:
+            self._health.begin()
+            self._note(in_child(self._settings, self._memory, self._lifeline))
+        except Exception:
+            self._health.fail()
+            log.exception("pass failed")
+        finally:
+            self._busy.release()
+
+    def end(self) -> None:
+        """Tell the pass that is under way to finish the batch in hand, and wait for it."""
+        os.close(self._held)
+        if not self._busy.acquire(timeout=LAST_BATCH + 5):
+            log.warning("the batch in hand did not finish in time; the next start reads it back")
+
+    def _note(self, answer: Answer) -> None:
+        first, self._first = self._first, False
+        self._memory = answer.memory or Memory(resting=self._memory.resting)
+        if answer.report is not None:
+            self._health.note(answer.report, answer.readings, self._clock.now())
+            log.info("pass", status=answer.report.status, scored=answer.report.scored)
+            return
+        self._health.fail()
+        log.warning("pass not made", why=answer.fault)
+        if first and not answer.opened:
+            self.unusable = answer.fault
+            self._stop.set()
+
+
+def _scheduler(settings: Settings, passes: Passes) -> BackgroundScheduler:
     scheduler = BackgroundScheduler(
         executors={"default": ThreadPoolExecutor(1)},
         job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
         timezone="UTC",
     )
-    speed = worker.settings.clock.speed if worker.settings.clock else 1.0
-    seconds = max(0.05, worker.settings.daemon.every.total_seconds() / speed)
-    scheduler.add_job(_pass, IntervalTrigger(seconds=seconds), args=[worker, health, busy])
-    scheduler.add_job(_pass, args=[worker, health, busy])  # no trigger: at once
+    speed = settings.clock.speed if settings.clock else 1.0
+    seconds = max(0.05, settings.daemon.every.total_seconds() / speed)
+    scheduler.add_job(passes.knock, IntervalTrigger(seconds=seconds))
+    scheduler.add_job(passes.knock)  # no trigger: at once
     return scheduler
-
-
-def _pass(worker: Worker, health: Health, busy: threading.Lock) -> None:
-    """One pass; a failure is logged and counted, and the next knock tries again."""
-    if worker.stop.is_set() or not busy.acquire(blocking=False):
-        return
-    health.begin()
-    try:
-        report = run_once(worker, due_only=True, budget=worker.settings.daemon.pull_budget)
-        health.note(report, worker.state.readings(), worker.clock.now())
-        log.info("pass", status=report.status, scored=report.scored)
-    except (Busy, LeaseLost) as error:
-        health.fail()
-        log.warning("pass not made", why=str(error))
-    except Exception:
-        health.fail()
-        log.exception("pass failed")
-    finally:
-        busy.release()

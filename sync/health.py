@@ -9,7 +9,7 @@ from __future__ import annotations
 import hmac
 import socket as socketlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 
@@ -64,7 +64,7 @@ class Health:
         self.ready, self._begun = False, None
         self._passes.labels("failed").inc()
 
-    def note(self, report: Report, readings: list[Reading], now: datetime) -> None:
+    def note(self, report: Report, readings: Sequence[Reading], now: datetime) -> None:
         """Take in what a pass did."""
         self.ready, self._begun = True, None
         self._passes.labels(report.status).inc()

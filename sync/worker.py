@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-import signal
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,14 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from connectors.base import Account, Destination, Key, Source, Tools
-from connectors.clock import Clock, FastClock, SystemClock
+from connectors.clock import Clock
 from sync.errors import StateError
 from sync.history import History
 from sync.links import Links, link
 from sync.log import Log
 from sync.rows import AccountRow, Reading
 from sync.scores import Basis
-from sync.settings import Connector, Settings
+from sync.settings import Connector, Settings, clock_of
 from sync.state import State
 
 
@@ -81,24 +80,9 @@ class Worker:
 
 
 @contextmanager
-def signals(stop: threading.Event) -> Iterator[None]:
-    """SIGTERM and SIGINT set the flag; the old handlers come back afterwards."""
-
-    def handle(number: int, frame: object) -> None:
-        stop.set()
-
-    before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextmanager
 def opened(settings: Settings, *, clock: Clock | None = None, stop: threading.Event | None = None) -> Iterator[Worker]:
     """Build a worker and close it again. Raises `StateError` and `ConnectorError`."""
-    clock = clock or _clock(settings)
+    clock = clock or clock_of(settings)
     stop = stop or threading.Event()
     _make_folders(settings)
     state = State(settings.state.get_secret_value())
@@ -119,11 +103,6 @@ def opened(settings: Settings, *, clock: Clock | None = None, stop: threading.Ev
 def as_key(name: str, account: Account) -> Key:
     """A record of a destination that is not the home: an entry of another directory."""
     return Key(name, account.id, account.name, account.domains, account.refs)
-
-
-def _clock(settings: Settings) -> Clock:
-    simulated = settings.clock
-    return FastClock(simulated.start, simulated.speed, simulated.epoch) if simulated else SystemClock()
 
 
 def _make_folders(settings: Settings) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -25,6 +26,12 @@ from sync.worker import opened
 START = datetime(2026, 11, 2, 6, tzinfo=UTC)
 SPEED = 3600.0  # an hour a second
 ACCOUNTS = 12
+SETTINGS = """\
+home: file
+sources: {}
+destinations: {file: {accounts: accounts.csv, scores: scores.csv}}
+daemon: {port: 0}
+"""
 
 
 class Daemon:
@@ -36,13 +43,13 @@ class Daemon:
         self._at = self._log.tell()
         self._path = folder / "daemon.log"
         self.process = subprocess.Popen(command, cwd=folder, stderr=self._log, stdout=subprocess.DEVNULL)
-        self.port = int(self._wait_for("daemon started")["port"])
+        self.port = int(str(self.wait_for("daemon started")["port"]))
 
     def lines(self) -> list[dict[str, object]]:
         text = self._path.read_bytes()[self._at :].decode()
         return [json.loads(line) for line in text.splitlines() if line.endswith("}")]
 
-    def _wait_for(self, event: str) -> dict[str, object]:
+    def wait_for(self, event: str) -> dict[str, object]:
         for _ in range(600):
             found = [line for line in self.lines() if line["event"] == event]
             if found:
@@ -60,6 +67,21 @@ class Daemon:
                 return
             time.sleep(0.1)
         raise AssertionError(self._path.read_text())
+
+    def wait_for_pass(self) -> Path:
+        """Where the system tells of the process of the pass that is under way."""
+        of = Path(f"/proc/{self.process.pid}/task")
+        for _ in range(600):
+            children = [int(word) for task in of.iterdir() for word in (task / "children").read_text().split()]
+            if children:
+                return Path(f"/proc/{children[0]}")
+            time.sleep(0.05)
+        raise AssertionError(self._path.read_text())
+
+    def resident(self) -> int:
+        """Megabytes of memory, files of libraries included."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(re.findall(r"VmRSS:\s+(\d+) kB", status)[0]) // 1024
 
     def end(self, number: signal.Signals) -> int:
         self.process.send_signal(number)
@@ -110,6 +132,7 @@ def test_works_answers_and_ends_on_sigterm(daemon: tuple[Path, Sandbox]) -> None
         running.wait_until_ready()
         assert running.get("/healthz").text == "alive\n"
         metrics = running.get("/metrics").text
+        assert running.resident() < 200
     finally:
         code = running.end(signal.SIGTERM)
     assert code == 0
@@ -147,6 +170,49 @@ def test_killed_at_any_moment_it_starts_again_and_neither_loses_nor_doubles(daem
         for name in worker.destinations:
             assert {item.status for item in worker.state.deliveries(name).values()} == {"confirmed"}
         assert set(worker.state.deliveries("salesforce")) == {row.id for row in worker.state.accounts()}
+
+
+def test_a_pass_that_is_killed_ends_alone_and_none_outlives_its_daemon(daemon: tuple[Path, Sandbox]) -> None:
+    folder, _box = daemon
+    running = Daemon(folder)
+    try:
+        first = running.wait_for_pass()
+        secrets = re.findall(r"(?:token|secret|password): (\S+)", (folder / "bellwether.yaml").read_text())
+        assert secrets
+        assert not any(secret in (first / "cmdline").read_text() for secret in secrets)
+        os.kill(int(first.name), signal.SIGKILL)
+        assert "ended by SIGKILL" in str(running.wait_for("pass not made")["why"])
+        assert (running.get("/healthz").text, running.get("/readyz").status_code) == ("alive\n", 503)
+        second = running.wait_for_pass()
+    finally:
+        running.end(signal.SIGKILL)
+    for _ in range(600):
+        if not second.exists() or " Z " in (second / "stat").read_text():  # where nobody collects orphans
+            return
+        time.sleep(0.05)
+    raise AssertionError("the pass goes on without its daemon")
+
+
+def test_told_to_stop_in_the_middle_of_a_pass_it_waits_for_it(daemon: tuple[Path, Sandbox]) -> None:
+    running = Daemon(daemon[0])
+    try:
+        child = running.wait_for_pass()
+    finally:
+        assert running.end(signal.SIGTERM) == 0
+    assert not child.exists()
+    assert running.lines()[-1]["event"] == "daemon stopped"
+
+
+def test_a_state_that_cannot_be_used_ends_the_daemon_with_the_remedy(tmp_path: Path) -> None:
+    (tmp_path / "bellwether.yaml").write_text(SETTINGS)
+    (tmp_path / "bellwether-data").mkdir()
+    (tmp_path / "bellwether-data" / "state.db").write_bytes(b"not a database, " * 100)
+    done = subprocess.run(
+        [Path(sys.executable).parent / "bellwether", "daemon"], cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 2
+    assert "state.db): file is not a database; restore it from a copy" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
 
 
 def test_a_person_at_the_terminal_waits_for_the_daemon(daemon: tuple[Path, Sandbox]) -> None:
