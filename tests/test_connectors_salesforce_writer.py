@@ -4,6 +4,7 @@ import csv
 import io
 import json
 from datetime import UTC, date, datetime
+from itertools import pairwise
 
 import pytest
 
@@ -371,6 +372,78 @@ def test_an_upload_without_an_answer_is_made_again_in_another_job(org, bulk):
     outcomes = list(bulk.write([Write(sf_id(n), {"score": 1.0}) for n in range(3)]))
     assert len(outcomes) == 3
     assert job.patched == ["Aborted", "UploadComplete"]
+
+
+def test_a_job_is_cut_where_its_data_would_be_too_much_and_no_sooner(org, bulk, monkeypatch):
+    uploads, job = [], Job(org, lambda id: "OK")
+    org.script["PUT jobs/ingest/7500000000000001AA/batches"] = lambda asked: (
+        uploads.append(asked.body),
+        job.upload(asked),
+    )[1]
+    writes = [Write(sf_id(n), {"score": 1.0, "reason": "é" * 100}) for n in range(6)]
+    whole = len("Id,Health_Reason__c,Health_Score__c\n") + 6 * len(f"{sf_id(0)},{'é' * 100},1.0\n".encode())
+    for largest, jobs in ((whole, 1), (whole - 1, 2), (1, 6)):
+        monkeypatch.setattr("connectors.salesforce.bulk.LARGEST", largest)
+        uploads.clear()
+        assert {one.id for one in bulk.write(writes) if one.ok} == {write.id for write in writes}
+        assert len(uploads) == jobs
+        assert all(len(data) <= largest for data in uploads) or jobs == 6
+
+
+def test_rows_that_take_no_call_open_no_job(served, tmp_path):
+    crm = salesforce(served, tmp_path, bulk_above=2, fields={"coverage": None})
+    outcomes = list(crm.write([Write(sf_id(n), {"coverage": 1.0}) for n in range(4)]))
+    assert [one.ok for one in outcomes] == [True] * 4
+    assert not [path for path in served.paths() if "jobs" in path]
+    crm.close()
+
+
+def test_a_number_that_is_not_finite_spoils_only_its_own_row_of_a_job(org, bulk):
+    job = Job(org, lambda id: "OK")
+    scores = [1.0, float("nan"), 2.0, 3.0]
+    outcomes = {
+        one.id: one for one in bulk.write([Write(sf_id(n), {"score": score}) for n, score in enumerate(scores)])
+    }
+    assert [outcomes[sf_id(n)].remedy for n in range(4)] == [None, "row", None, None]
+    assert [row["Id"] for row in job.rows] == [sf_id(0), sf_id(2), sf_id(3)]
+
+
+def test_half_a_character_does_not_cost_the_others_their_job(org, bulk):
+    job = Job(org, lambda id: "OK")
+    assert all(one.ok for one in bulk.write([Write(sf_id(n), {"reason": "half \ud83d"}) for n in range(3)]))
+    assert job.rows[0]["Health_Reason__c"] == "half ?"
+
+
+def test_looks_at_a_job_grow_apart_and_begin_later_for_a_large_one(org, served, tmp_path, monkeypatch):
+    monkeypatch.setattr("connectors.salesforce.bulk.CHUNK", 2)
+    handed = tools(tmp_path)
+    crm = salesforce(served, tmp_path, bulk_above=2, handed=handed)
+    job, times = Job(org, lambda id: "OK", looks=12), []
+
+    def look(asked):
+        times.append(handed.clock.now())
+        return job.look(asked)
+
+    org.script["GET jobs/ingest/7500000000000001AA"] = look
+    assert all(one.ok for one in crm.write([Write(sf_id(n), {"score": 1.0}) for n in range(5)]))
+    waits = [(later - earlier).total_seconds() for earlier, later in pairwise(times)]
+    assert waits[:3] == [6.0, 9.0, 13.5]
+    assert waits == sorted(waits)
+    assert waits[-1] == 300
+    crm.close()
+
+
+def test_results_are_read_whatever_their_cells_hold_and_again_when_no_answer_came(org, bulk):
+    Job(org, lambda id: "OK")
+    failed = f'"sf__Id","sf__Error","Id"\r\n"","CODE:a \u2028 b\n\nc:--","{sf_id(1)}"\r\n"","OTHER:x:--","{sf_id(2)}"'
+    org.script |= {
+        "GET jobs/ingest/7500000000000001AA/successfulResults": in_turn(
+            Answer(hang_up=True), Answer(body=f"sf__Id,sf__Created\n{sf_id(0)},false\n")
+        ),
+        "GET jobs/ingest/7500000000000001AA/failedResults": in_turn(Answer(body=failed)),
+    }
+    outcomes = list(bulk.write([Write(sf_id(n), {"score": 1.0}) for n in range(3)]))
+    assert [(one.id, one.code) for one in outcomes] == [(sf_id(0), ""), (sf_id(1), "CODE"), (sf_id(2), "OTHER")]
 
 
 def test_the_address_in_a_job_is_never_used(org, bulk, served):

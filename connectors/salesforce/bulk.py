@@ -1,15 +1,15 @@
 """Bulk API 2.0: one update job as CSV. A job that is complete may have failed for any of its rows.
 
 An empty cell leaves a field alone and `#N/A` clears it. Results come in any order, in three lists, and are
-joined on the Id column. https://developer.salesforce.com/docs/atlas.en-us.api_asynch.meta/api_asynch/
+joined on the Id column. Both ways a row is in memory as text only for a moment.
+https://developer.salesforce.com/docs/atlas.en-us.api_asynch.meta/api_asynch/
 """
 
 from __future__ import annotations
 
 import csv
-import io
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from connectors.base import FieldValue, Outcome
 from connectors.errors import AgainNow, ConnectorError, SettingsWrong, Stopped
@@ -17,59 +17,43 @@ from connectors.rest import patiently, pause
 from connectors.salesforce.client import Client
 from connectors.salesforce.remedies import bulk_verdict
 
-LARGEST = 50_000  # rows a job: about 30 MB of our fields, where 100 MB are allowed
-FIRST_WAIT, LONGEST_WAIT = 2.0, 30.0  # seconds between two looks at a job
+LARGEST = 95_000_000  # bytes a job, where 150 MB of base64 are allowed: about 112 million of ours
+CHUNK = 10_000  # rows that Salesforce works through at a time
+FIRST_WAIT, LONGEST_WAIT = 2.0, 300.0  # seconds between two looks at a job: the first for each chunk, then growing
 PATIENCE = 3600.0  # seconds until a job is given up
 UPLOADS = 3  # jobs opened before an upload is given up
 ENDED = ("JobComplete", "Failed", "Aborted")
 CLEARED = "#N/A"
 _JOB_ID = re.compile(r"[A-Za-z0-9]{15,18}")
-_CSV = {"Content-Type": "text/csv; charset=UTF-8"}
-
-Records = Mapping[str, Mapping[str, FieldValue]]
 
 
-def update(client: Client, records: Records, *, confirmed: Records) -> Iterator[Outcome]:
-    """Update the accounts `records` (id -> Salesforce field -> value); one outcome each. `confirmed` is what
-    a success confirms, by our field names.
-    """
-    job = _uploaded(client, as_csv(records))
-    try:
-        _wait(client, job)
-    except Stopped:
-        _abort(client, job)
-        raise
-    except AgainNow:
-        _abort(client, job)
-    yield from _results(client, job, records, confirmed)
+class _Line:
+    """Hands a row back as text, where a file would keep it."""
+
+    def write(self, text: str) -> str:
+        return text
 
 
-def _uploaded(client: Client, data: bytes) -> str:
-    """A job with its data, not yet closed. Data can be uploaded once, and whether an upload without an answer
-    arrived is not to be guessed: that job is dropped and another one opened.
-    """
+class Table:
+    """The data of one job in the making. All rows have the same columns; a field that a row does not set is empty."""
 
-    def attempt() -> str:
-        job = _opened(client)
-        try:
-            client.text(f"{job}/batches", method="PUT", label="write", attempts=1, data=data, headers=_CSV)
-        except (AgainNow, Stopped):
-            _abort(client, job)
-            raise
-        return job
+    def __init__(self, columns: Sequence[str]) -> None:
+        self._columns = columns
+        self._writer = csv.writer(_Line(), lineterminator="\n")
+        self.ids: dict[str, None] = {}
+        self.data = bytearray(self._encoded(["Id", *columns]))
 
-    return patiently(attempt, tools=client.tools, place=client.place, attempts=UPLOADS)
+    def add(self, id: str, record: Mapping[str, FieldValue]) -> bool:
+        """Whether there was room for the account `id` with these values by Salesforce field."""
+        line = self._encoded([id, *(_cell(record, name) for name in self._columns)])
+        if self.ids and len(self.data) + len(line) > LARGEST:
+            return False
+        self.ids[id] = None
+        self.data += line
+        return True
 
-
-def as_csv(records: Records) -> bytes:
-    """All rows with the same columns; a field that a row does not set is empty, which keeps it."""
-    columns = sorted({name for record in records.values() for name in record})
-    out = io.StringIO(newline="")
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["Id", *columns])
-    for id, record in records.items():
-        writer.writerow([id, *(_cell(record, name) for name in columns)])
-    return out.getvalue().encode()
+    def _encoded(self, cells: Sequence[str]) -> bytes:
+        return str(self._writer.writerow(cells)).encode(errors="replace")
 
 
 def _cell(record: Mapping[str, FieldValue], name: str) -> str:
@@ -77,6 +61,39 @@ def _cell(record: Mapping[str, FieldValue], name: str) -> str:
         return ""
     value = record[name]
     return CLEARED if value is None else str(value)
+
+
+def update(client: Client, table: Table, *, confirmed: Callable[[str], Mapping[str, FieldValue]]) -> Iterator[Outcome]:
+    """Update the accounts of the table, which is emptied; one outcome each. `confirmed` is what the success of an id
+    confirms, by our field names.
+    """
+    job = _uploaded(client, table.data)
+    table.data.clear()
+    try:
+        _wait(client, job, chunks=-(-len(table.ids) // CHUNK))
+    except Stopped:
+        _abort(client, job)
+        raise
+    except AgainNow:
+        _abort(client, job)
+    yield from _results(client, job, table.ids, confirmed)
+
+
+def _uploaded(client: Client, data: bytearray) -> str:
+    """A job with its data, not yet closed. Data can be uploaded once, and whether an upload without an answer
+    arrived is not to be guessed: that job is dropped and another one opened.
+    """
+
+    def attempt() -> str:
+        job = _opened(client)
+        try:
+            client.upload(f"{job}/batches", data, label="write")
+        except (AgainNow, Stopped):
+            _abort(client, job)
+            raise
+        return job
+
+    return patiently(attempt, tools=client.tools, place=client.place, attempts=UPLOADS)
 
 
 def _opened(client: Client) -> str:
@@ -87,9 +104,9 @@ def _opened(client: Client) -> str:
     return f"jobs/ingest/{id}"
 
 
-def _wait(client: Client, job: str) -> None:
+def _wait(client: Client, job: str, *, chunks: int) -> None:
     """Until the job has ended. The upload is closed here: seen still open, closing it again does no harm."""
-    seconds, waited = FIRST_WAIT, 0.0
+    seconds, waited = FIRST_WAIT * chunks, 0.0
     while True:
         state = client.document(job, label="write").get("state")
         if state in ENDED:
@@ -111,32 +128,27 @@ def _abort(client: Client, job: str) -> None:
         return
 
 
-def _results(client: Client, job: str, records: Records, confirmed: Records) -> Iterator[Outcome]:
-    left = dict.fromkeys(records)
-    for row in _rows(client.text(f"{job}/successfulResults", label="write")):
-        id = _id(row)
+def _results(
+    client: Client, job: str, ids: Iterable[str], confirmed: Callable[[str], Mapping[str, FieldValue]]
+) -> Iterator[Outcome]:
+    left = dict.fromkeys(ids)
+    for id in client.rows(f"{job}/successfulResults", _by_id, label="write"):
         if id in left:
             del left[id]
-            yield Outcome(id, True, confirmed[id])
-    for row in _rows(client.text(f"{job}/failedResults", label="write")):
-        id = _id(row)
+            yield Outcome(id, True, confirmed(id))
+    for id, error in client.rows(f"{job}/failedResults", _by_id, label="write").items():
         if id in left:
             del left[id]
-            code, message, remedy = bulk_verdict(row.get("sf__error") or "")
+            code, message, remedy = bulk_verdict(error)
             yield Outcome(id, False, None, code, message, remedy)
-    unprocessed = {_id(row) for row in _rows(client.text(f"{job}/unprocessedrecords", label="write"))}
+    unprocessed = client.rows(f"{job}/unprocessedrecords", _by_id, label="write")
     for id in left:
         code = "UNPROCESSED" if id in unprocessed else "NO_RESULT"
         yield Outcome(id, False, None, code, "Salesforce did not get to this record", "again")
 
 
-def _rows(text: str) -> Iterator[dict[str, str]]:
-    """Rows by column name in lower case: Salesforce does not keep the case that was sent."""
-    reader = csv.reader(io.StringIO(text, newline=""))
-    header: Sequence[str] = [name.lower() for name in next(reader, [])]
-    for row in reader:
-        yield dict(zip(header, row, strict=False))
-
-
-def _id(row: Mapping[str, str]) -> str:
-    return row.get("id") or row.get("sf__id") or ""
+def _by_id(rows: Iterator[list[str]]) -> dict[str, str]:
+    """Id -> error. Column names in any case: Salesforce does not keep the one that was sent."""
+    header = [name.lower() for name in next(rows, [])]
+    told = (dict(zip(header, row, strict=False)) for row in rows)
+    return {row.get("id") or row.get("sf__id") or "": row.get("sf__error") or "" for row in told}

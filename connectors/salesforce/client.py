@@ -55,22 +55,13 @@ class Client:
         """One call, tried once, that is made even when the worker has been asked to stop."""
         self._signed_in(lambda session: self._line().restful(session, path, method, **options), label)
 
-    def text(
-        self,
-        path: str,
-        *,
-        method: str = "GET",
-        label: str,
-        attempts: int = 6,
-        data: bytes | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> str:
-        """The body, as text, of a call that speaks CSV."""
-        return self._patiently(
-            lambda session: self._line().text(session, path, method, data=data, headers=headers or {}),
-            label,
-            attempts,
-        )
+    def upload(self, path: str, data: bytearray, *, label: str) -> None:
+        """Send CSV. Tried once, because nobody can tell whether an upload without an answer arrived."""
+        self._patiently(lambda session: self._line().upload(session, path, data), label, 1)
+
+    def rows(self, path: str, read: Callable[[Iterator[list[str]]], T], *, label: str) -> T:
+        """What `read` makes of the rows of a CSV answer as they arrive; every attempt begins again with the first."""
+        return self._patiently(lambda session: self._line().rows(session, path, read), label, 6)
 
     def query(self, soql: str, *, label: str, tooling: bool = False) -> Iterator[list[Mapping[str, Any]]]:
         """The records of a query, page by page."""

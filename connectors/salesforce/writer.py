@@ -43,40 +43,52 @@ class Writer:
         """One outcome a write. Raises `ConnectorError` when nothing more can be written; what has no outcome
         by then was not answered for.
         """
-        rows: list[Row] = []
-        for write in writes:
-            try:
-                row = Row(write.id, self._fields.record(write.fields))
-            except RowWrong as error:
-                yield Outcome(write.id, False, None, error.code, "a value is not a finite number", "row")
-                continue
-            if row.values:
-                rows.append(row)
-            else:
-                yield Outcome(row.id, True, {})
-        yield from self._retrying_locked(rows)
-
-    def _retrying_locked(self, rows: Sequence[Row]) -> Iterator[Outcome]:
-        locked: list[Row] = []
-        by_id = {row.id: row for row in rows}
-        for outcome in self._all(rows):
+        many, locked = len(writes) > self._bulk_above, set[str]()
+        for outcome in self._in_bulk(writes) if many else self._in_batches(writes, BATCH):
             if outcome.code == LOCKED:
-                locked.append(by_id[outcome.id])
+                locked.add(outcome.id)
             else:
                 yield outcome
-        for batch in batches(locked, LOCKED_BATCH):
+        yield from self._in_batches([write for write in writes if write.id in locked], LOCKED_BATCH)
+
+    def _row(self, write: Write) -> Row | Outcome:
+        """The write in canonical values, or the outcome of one that takes no call."""
+        try:
+            values = self._fields.record(write.fields)
+        except RowWrong as error:
+            return Outcome(write.id, False, None, error.code, "a value is not a finite number", "row")
+        return Row(write.id, values) if values else Outcome(write.id, True, {})
+
+    def _in_batches(self, writes: Sequence[Write], size: int) -> Iterator[Outcome]:
+        rows: list[Row] = []
+        for row in map(self._row, writes):
+            if isinstance(row, Outcome):
+                yield row
+            else:
+                rows.append(row)
+        for batch in batches(rows, size):
             yield from self._collection(batch)
 
-    def _all(self, rows: Sequence[Row]) -> Iterator[Outcome]:
-        if len(rows) > self._bulk_above:
-            names = self._fields.names
-            for part in batches(rows, bulk.LARGEST):
-                records = {row.id: {names[key]: value for key, value in row.values.items()} for row in part}
-                values = {row.id: row.values for row in part}
-                yield from bulk.update(self._client, records, confirmed=values)
-            return
-        for batch in batches(rows, BATCH):
-            yield from self._collection(batch)
+    def _in_bulk(self, writes: Sequence[Write]) -> Iterator[Outcome]:
+        """By jobs as large as they may be: what a job costs in calls does not depend on its rows."""
+        names, by_id = self._fields.names, {write.id: write for write in writes}
+        columns = sorted({names[key] for write in writes for key in write.fields if key in names})
+
+        def confirmed(id: str) -> Mapping[str, FieldValue]:
+            return self._fields.record(by_id[id].fields)  # worked out again rather than kept for every row
+
+        table = bulk.Table(columns)
+        for row in map(self._row, writes):
+            if isinstance(row, Outcome):
+                yield row
+                continue
+            record = {names[key]: value for key, value in row.values.items()}
+            if not table.add(row.id, record):
+                yield from bulk.update(self._client, table, confirmed=confirmed)
+                table = bulk.Table(columns)
+                table.add(row.id, record)
+        if table.ids:
+            yield from bulk.update(self._client, table, confirmed=confirmed)
 
     def _collection(self, rows: Sequence[Row]) -> Iterator[Outcome]:
         for batch, answer in halved(rows, self._patch):
