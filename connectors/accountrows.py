@@ -6,14 +6,16 @@ not for a broken file, so a file with many such rows is refused as a whole.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import duckdb
 
 from connectors.base import Rejected
 from connectors.errors import SettingsWrong
+from connectors.leftout import in_words
 from connectors.table import SHOWN, Rows, named
 
 BEARABLE = 0.05  # of all rows; one row always is, beside a good one
-FEW = 3
 
 
 def keep_good(connection: duckdb.DuckDBPyConnection, rows: Rows, *, key: str, file: str, place: str) -> Rows:
@@ -38,14 +40,9 @@ where id is null or __line > earlier"""
         Rejected(f"{file}:{line}", "its id is blank" if blank else f"its id stands in line {earlier} already")
         for line, blank, earlier in first
     ]
-    left = Rows(rows.columns, (*rows.rejected, *told)[:SHOWN], rows.refused + bad)
+    left = replace(rows, rejected=(*rows.rejected, *told)[:SHOWN], refused=rows.refused + bad)
     if left.refused and (not good or left.refused > max(1, BEARABLE * (good + left.refused))):
-        words = f"{in_words(left)}; so many customers would seem to have left, so nothing is read"
+        many = "so many customers would seem to have left, so nothing is read; correct them"
+        words = f"{in_words(left.refused, left.rejected)}; {many}"
         raise SettingsWrong(words, place=place)
     return left
-
-
-def in_words(left: Rows) -> str:
-    """How many rows were left out, and why the first of them were."""
-    first = "; ".join(f"{row.place}: {row.reason}" for row in left.rejected[:FEW])
-    return f"{left.refused} row{' is' if left.refused == 1 else 's are'} left out ({first})"

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+import ssl
 from urllib.parse import SplitResult, urljoin, urlsplit
 
-from connectors.errors import SettingsWrong
+from connectors.errors import ConnectorError, SettingsWrong, Unreachable
+from connectors.findings import UNREACHABLE
 
 
 def checked_base_url(url: str, place: str) -> str:
@@ -28,6 +30,19 @@ def same_origin(base_url: str, url: str, place: str) -> str:
     if _origin(_split(whole, place)) != _origin(_split(base_url, place)):
         raise SettingsWrong("the vendor sent an address on another host; check base_url", place=place)
     return whole
+
+
+def not_reached(error: BaseException, place: str) -> ConnectorError:
+    """What it means that a connection did not come about."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            words = "the certificate of this host is not valid; check base_url, and that its issuer is trusted here"
+            return SettingsWrong(words, place=place)
+        if isinstance(cause, socket.gaierror):
+            return Unreachable(f"the name of this host is not known; {UNREACHABLE}", place=place)
+        cause = cause.__cause__ or cause.__context__
+    return Unreachable(f"cannot be reached ({type(error).__name__}); {UNREACHABLE}", place=place)
 
 
 def _split(url: str, place: str) -> SplitResult:

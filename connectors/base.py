@@ -219,6 +219,11 @@ class Directory(Protocol):
 
     name: str
 
+    @property
+    def left_out(self) -> str:
+        """How many records the last reading could not use, and where and why the first of them; empty when none."""
+        ...
+
     def accounts(
         self, *, where: str, attributes: Mapping[str, str], limit: int | None = None
     ) -> Iterator[Sequence[Account]]:

@@ -16,7 +16,7 @@ import duckdb
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from connectors.base import Cursor, Finding, KeyIs, Page, Rejected, Tools
-from connectors.errors import ConnectorError
+from connectors.errors import ConnectorError, SettingsWrong
 from connectors.filefacts import FACTS, GOOD, NO_NAME, REMEDIES, Columns, facts_table, shown
 from connectors.findings import failed
 from connectors.names import FactName
@@ -138,7 +138,7 @@ class FileSource:
         columns = self._settings.columns
         spill = self._tools.spool / self.name
         with opened(self._path, spill=spill, timezone=self._tools.timezone.key, place=self._place) as (found, rows):
-            rows.require(columns.model_dump(exclude_none=True).values(), file=self._path.name, place=self._place)
+            rows.require(list(columns.model_dump(exclude_none=True).values()), file=self._path.name, place=self._place)
             found.execute(facts_table(columns, self._settings.event, self._settings.name_of))
             yield found, rows
 
@@ -148,6 +148,10 @@ class FileSource:
         hash_people(connection, "(from facts where good)", self._tools.actor)
         first, last = self._days(connection)
         rejected, more = self._rejected(connection, rows)
+        if first is None and before.get("first"):
+            why = f" ({rejected[0].place}: {rejected[0].reason})" if rejected else ""
+            words = f"{self._path.name} has no row any more that can be read{why}; correct it, its facts are kept"
+            raise SettingsWrong(words, place=f"{self._place}.path")
         others = _one(connection, "select count(*) from facts where other")
         counts = {"more_refused": more, "rows_of_other_events": others}
         covered = [date.fromisoformat(day) for day in (before.get("first"), before.get("last")) if day]

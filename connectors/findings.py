@@ -23,4 +23,4 @@ def remedy(error: ConnectorError, otherwise: str) -> str:
 
 def failed(place: str, error: ConnectorError, otherwise: str) -> Finding:
     """The finding that an error makes."""
-    return Finding(place, False, words(error), remedy(error, otherwise))
+    return Finding(place, False, words(error).removesuffix(f"; {UNREACHABLE}"), remedy(error, otherwise))

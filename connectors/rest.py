@@ -22,7 +22,7 @@ import orjson
 import structlog
 from tenacity import RetryCallState, Retrying, retry_if_exception, wait_exponential, wait_random
 
-from connectors.address import checked_base_url, same_origin
+from connectors.address import checked_base_url, not_reached, same_origin
 from connectors.base import Tools
 from connectors.errors import AgainNow, ConnectorError, SettingsWrong, SignInAgain, Stopped, Unreachable, WaitUntil
 from connectors.signin import Auth
@@ -330,7 +330,7 @@ class Rest:
             ) as response:
                 yield response
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-            raise Unreachable(f"cannot be reached ({type(error).__name__})", place=self.place) from None
+            raise not_reached(error, self.place) from None
         except (httpx.TransportError, httpx.DecodingError) as error:
             words = f"the connection broke ({type(error).__name__})"
             raise AgainNow(words, place=self.place, unanswered=True) from None

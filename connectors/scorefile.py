@@ -17,17 +17,15 @@ from datetime import UTC, date, datetime
 from typing import Annotated, Any
 
 import duckdb
-import structlog
 from pydantic import BaseModel, ConfigDict
 from pydantic import Field as Setting
 
-from connectors.accountrows import in_words, keep_good
+from connectors.accountrows import keep_good
 from connectors.base import FIELDS, Account, Change, Field, FieldValue, Finding, Outcome, Tools, Write
 from connectors.errors import ConnectorError, SettingsWrong
 from connectors.findings import failed
+from connectors.leftout import in_words
 from connectors.table import Rows, named, opened, safe_path
-
-log = structlog.get_logger("bellwether.accounts")
 
 ONE_PAGE = 1000
 ACCOUNT = "account"
@@ -69,6 +67,12 @@ class FileDestination:
         self._accounts = safe_path(root, settings.accounts, f"{self._place}.accounts")
         self._scores = safe_path(root, settings.scores, f"{self._place}.scores")
         self._calls: Counter[str] = Counter()
+        self._left_out = ""
+
+    @property
+    def left_out(self) -> str:
+        """The rows of the accounts file that the last reading left out."""
+        return self._left_out
 
     @property
     def calls(self) -> Mapping[str, int]:
@@ -81,8 +85,7 @@ class FileDestination:
         """The rows that meet `where`, a thousand at a time. A date among the attributes becomes its day number."""
         with self._opened(attributes.values()) as (connection, rows):
             self._calls["accounts"] += 1
-            if rows.refused:
-                log.warning("rows of the accounts file are left out", place=self._place, what=in_words(rows))
+            self._left_out = in_words(rows.refused, rows.rejected)
             present = self._present()
             found = self._query(connection, rows, where, attributes, limit)
             while batch := found.fetchmany(ONE_PAGE):
@@ -91,8 +94,6 @@ class FileDestination:
     def check(self, *, where: str, attributes: Mapping[str, str]) -> Iterator[Finding]:
         try:
             number = sum(len(page) for page in self.accounts(where=where, attributes=attributes))
-            with self._opened() as (_, rows):
-                left = rows
         except ConnectorError as error:
             yield failed(
                 self._place, error, "correct the accounts file, its columns in the settings, or accounts.where"
@@ -100,9 +101,9 @@ class FileDestination:
         else:
             words = f"{number} account{'' if number == 1 else 's'}"
             yield Finding(self._place, bool(number), words, "" if number else "fill the file, or widen accounts.where")
-            if left.refused:
+            if self.left_out:
                 remedy = "correct these lines; until then a customer without another line counts as one who left"
-                yield Finding(f"{self._place}.accounts", False, in_words(left), remedy)
+                yield Finding(f"{self._place}.accounts", False, self.left_out, remedy)
         writable = os.access(self._scores.parent, os.W_OK)
         words = "scores can be written" if writable else f"{self._scores.parent} cannot be written to"
         yield Finding(

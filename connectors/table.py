@@ -7,12 +7,13 @@ whole names.
 
 from __future__ import annotations
 
+import codecs
 import csv
 import os
 import re
 import shutil
 import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ import duckdb
 from arro3.core import Array, DataType, Table
 
 from connectors.base import Rejected
-from connectors.errors import SettingsWrong
+from connectors.errors import AgainNow, SettingsWrong
 
 Config = dict[str, str | bool | int | float | list[str]]
 
@@ -31,6 +32,7 @@ HASHED_AT_ONCE = 50_000
 SHOWN = 100  # rejected rows told one by one; the rest is counted
 MOST_HEADER = 1024 * 1024
 SEPARATORS = (",", ";", "\t", "|")
+NESTED = re.compile(r"\]$|^(STRUCT|MAP|UNION|BLOB|BIT|VARIANT)")  # kinds of columns that are no plain values
 NOT_UTF8 = "is not UTF-8 text; save it as CSV UTF-8"
 CHUNK = 1024 * 1024
 QUOTE = "a quotation mark is out of place, or does not close"
@@ -42,12 +44,12 @@ def safe_path(root: Path, name: str, place: str) -> Path:
     root = root.resolve()
     path = Path(os.path.normpath(root / name))
     if not path.is_relative_to(root) or path == root or "\0" in name:
-        raise SettingsWrong(f"{name!r} is not a file under {root}", place=place)
+        raise SettingsWrong(f"{name!r} is not a file under {root}; name one that is", place=place)
     for part in (path, *path.parents):
         if part == root:
             return path
         if part.is_symlink():
-            raise SettingsWrong(f"{name!r} passes a symlink, which is not followed", place=place)
+            raise SettingsWrong(f"{name!r} passes a symlink, which is not followed; name the file itself", place=place)
     return path
 
 
@@ -56,11 +58,13 @@ def readable(path: Path, place: str) -> os.stat_result:
     try:
         found = path.stat(follow_symlinks=False)
     except OSError:
-        raise SettingsWrong(f"{path.name} is not there (looked in {path.parent})", place=place) from None
+        raise SettingsWrong(
+            f"{path.name} is not there (looked in {path.parent}); put it there, or correct its name", place=place
+        ) from None
     if not stat.S_ISREG(found.st_mode):
-        raise SettingsWrong(f"{path.name} is not a plain file", place=place)
+        raise SettingsWrong(f"{path.name} is not a plain file; name one that is", place=place)
     if found.st_size > LARGEST:
-        raise SettingsWrong(f"{path.name} is larger than {LARGEST // 1024**3} GB", place=place)
+        raise SettingsWrong(f"{path.name} is larger than {LARGEST // 1024**3} GB; split it", place=place)
     return found
 
 
@@ -68,20 +72,27 @@ def readable(path: Path, place: str) -> os.stat_result:
 class Rows:
     """What is in the table `rows`: its columns, how many rows were left out, and why the first of them were.
 
-    `torn`: the first row with a quotation mark out of place, which may have swallowed any number of rows behind it.
+    `nested`: columns that hold lists, structs or bytes, which are no text. `torn`: the first row with a quotation
+    mark out of place, which may have swallowed any number of rows behind it.
     """
 
     columns: tuple[str, ...]
+    nested: tuple[str, ...] = ()
     rejected: tuple[Rejected, ...] = ()
     refused: int = 0
     torn: Rejected | None = None
 
-    def require(self, wanted: Iterable[str], *, file: str, place: str) -> None:
-        """`SettingsWrong` naming the columns that the file does not have."""
+    def require(self, wanted: Collection[str], *, file: str, place: str) -> None:
+        """`SettingsWrong` naming the columns that the file does not have, or that cannot be read as text."""
         missing = sorted(set(wanted) - set(self.columns))
         if missing:
             there = ", ".join(self.columns[:20])
-            raise SettingsWrong(f"{file} has no column {', '.join(missing)} (there are: {there})", place=place)
+            words = f"{file} has no column {', '.join(missing)} (there are: {there}); correct columns, or the file"
+            raise SettingsWrong(words, place=place)
+        nested = sorted(set(wanted) & set(self.nested))
+        if nested:
+            words = f"{file} holds lists, structs or bytes in {', '.join(nested)}; write numbers, dates or text"
+            raise SettingsWrong(words, place=place)
 
 
 @contextmanager
@@ -89,15 +100,19 @@ def opened(path: Path, *, spill: Path, timezone: str, place: str) -> Iterator[tu
     """A database with the file as table `rows`: its columns as text, and `__line`, where each row stands.
 
     Line breaks inside cells are not counted. One thread and a small memory limit; what does not fit goes to `spill`.
-    Afterwards it can read nothing else.
+    Afterwards it can read nothing else. Raises `AgainNow` when somebody writes to the file meanwhile.
     """
-    readable(path, place)
+    before = readable(path, place)
     config: Config = {"threads": 1, "memory_limit": MEMORY, "temp_directory": str(spill)}
     spill.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
         with closing(duckdb.connect(config=config)) as connection:
             connection.execute(f"set TimeZone = {quoted(timezone)}")
-            yield connection, _loaded(connection, path, place, spill)
+            rows = _loaded(connection, path, place, spill)
+            after = readable(path, place)
+            if (after.st_ino, after.st_size, after.st_mtime_ns) != (before.st_ino, before.st_size, before.st_mtime_ns):
+                raise AgainNow(f"{path.name} changed while it was read; the next pass reads it", place=place)
+            yield connection, rows
     finally:
         shutil.rmtree(spill)
 
@@ -106,7 +121,7 @@ def _loaded(connection: duckdb.DuckDBPyConnection, path: Path, place: str, spill
     parquet = path.suffix == ".parquet"
     try:
         rows = _parquet(connection, path) if parquet else _csv(connection, path, place, spill)
-    except (duckdb.Error, csv.Error) as error:
+    except (duckdb.Error, csv.Error, OSError) as error:
         raise SettingsWrong(_refusal(path.name, error, parquet=parquet), place=place) from None
     connection.execute("set enable_external_access = false")
     return rows
@@ -116,6 +131,8 @@ def _refusal(file: str, error: Exception, *, parquet: bool) -> str:
     """One line of a database's page-long complaint, without what stands in the file."""
     if isinstance(error, duckdb.OutOfMemoryException):
         return f"{file} does not fit into memory; split it into smaller files"
+    if isinstance(error, OSError):
+        return f"{file} cannot be read ({error.strerror}); give this user access to it"
     if parquet:
         return f"{file} cannot be read as Parquet; write it again, or give a CSV file with a name ending in .csv"
     line = re.search(r"\bline:? (\d+)", str(error), re.IGNORECASE)
@@ -125,10 +142,12 @@ def _refusal(file: str, error: Exception, *, parquet: bool) -> str:
 
 def _parquet(connection: duckdb.DuckDBPyConnection, path: Path) -> Rows:
     relation = f"read_parquet({quoted(str(path))})"
-    names = [name for name, *_ in connection.execute(f"describe select * from {relation}").fetchall()]
+    described = connection.execute(f"describe select * from {relation}").fetchall()
+    names = tuple(name for name, *_ in described)
+    nested = tuple(name for name, kind, *_ in described if NESTED.search(kind))
     columns = ", ".join(f"{named(name)}::varchar as {named(name)}" for name in names)
     connection.execute(f"create table rows as select row_number() over () as __line, {columns} from {relation}")
-    return Rows(tuple(names))
+    return Rows(names, nested)
 
 
 def _csv(connection: duckdb.DuckDBPyConnection, path: Path, place: str, spill: Path) -> Rows:
@@ -143,14 +162,15 @@ def _csv(connection: duckdb.DuckDBPyConnection, path: Path, place: str, spill: P
     bad = connection.execute("select line, lower(error_type) from reject_errors order by all").fetchall()
     strange = [line for line, kind in bad if kind == "invalid encoding"]
     # A quotation mark out of place beside a letter of two bytes is called that too.
-    if strange and not _is_utf8(path):
-        raise SettingsWrong(f"{path.name} {NOT_UTF8} (line {strange[0]})", place=place)
+    wrong = _not_utf8(path) if strange else None
+    if wrong:
+        raise SettingsWrong(f"{path.name}:{wrong} {NOT_UTF8}", place=place)
     lines = {line: REASONS.get(kind, kind) for line, kind in bad}
     for line in list(lines)[:SHOWN]:  # the rows after one that was left out stand a line further down
         connection.execute("update rows set __line = __line + 1 where __line >= ?", [line])
     told = [Rejected(f"{path.name}:{line}", kind) for line, kind in list(lines.items())[:SHOWN]]
     torn = next((Rejected(f"{path.name}:{line}", why) for line, why in lines.items() if why == QUOTE), None)
-    return Rows(tuple(names), tuple(told), len(lines), torn)
+    return Rows(tuple(names), (), tuple(told), len(lines), torn)
 
 
 def _read(connection: duckdb.DuckDBPyConnection, path: Path, names: list[str], separator: str) -> None:
@@ -174,14 +194,18 @@ def _even(path: Path, to: Path) -> None:
             copy.write(chunk)
 
 
-def _is_utf8(path: Path) -> bool:
-    try:
-        with path.open(encoding="utf-8") as file:
-            while file.read(CHUNK):
-                pass
-    except UnicodeDecodeError:
-        return False
-    return True
+def _not_utf8(path: Path) -> int | None:
+    """The first line that is not UTF-8; None when all are."""
+    decoder, line, end = codecs.getincrementaldecoder("utf-8")(), 1, False
+    with path.open("rb") as file:
+        while not end:
+            chunk = file.read(CHUNK)
+            end = not chunk
+            try:
+                line += decoder.decode(chunk, end).count("\n")
+            except UnicodeDecodeError as error:
+                return line + error.object[: error.start].count(b"\n")
+    return None
 
 
 def _header(path: Path, place: str) -> tuple[list[str], str]:
@@ -190,14 +214,14 @@ def _header(path: Path, place: str) -> tuple[list[str], str]:
         with path.open(encoding="utf-8-sig", newline="") as file:
             first = file.readline(MOST_HEADER)
     except UnicodeDecodeError:
-        raise SettingsWrong(f"{path.name} {NOT_UTF8}", place=place) from None
+        raise SettingsWrong(f"{path.name}:{_not_utf8(path)} {NOT_UTF8}", place=place) from None
     if not first:
-        raise SettingsWrong(f"{path.name} is empty", place=place)
+        raise SettingsWrong(f"{path.name} is empty; fill it, or name another file", place=place)
     separator = max(SEPARATORS, key=first.count)
     names = [name.strip() for name in next(csv.reader([first], delimiter=separator), [])]
     known = {name.lower() for name in names}
     if not all(names) or not names or len(known) < len(names):
-        words = f"the first line of {path.name} does not name every column once"
+        words = f"{path.name}:1 does not name every column once; give each one a name of its own"
         raise SettingsWrong(words, place=place)
     return names, separator
 

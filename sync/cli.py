@@ -57,13 +57,13 @@ def _told() -> Iterator[None]:
 
 def _exit_code(error: Exception) -> int:
     """Say what went wrong in one line per mistake. An error nobody foresaw is raised again, traceback and all."""
-    from connectors.errors import ConnectorError
+    from connectors.errors import ConnectorError, SettingsWrong
     from sync.console import complain
     from sync.errors import Busy, LeaseLost, StateError, UsageError
     from sync.settings import SettingsError
 
     lines = error.lines if isinstance(error, SettingsError) else [str(error)]
-    if isinstance(error, SettingsError | StateError | UsageError):
+    if isinstance(error, SettingsError | SettingsWrong | StateError | UsageError):
         code = 2
     elif isinstance(error, ConnectorError | Busy | LeaseLost):
         code = 1

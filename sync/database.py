@@ -16,7 +16,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 
 from sync.errors import StateError
 
@@ -52,6 +52,10 @@ def database_error(address: URL, error: DBAPIError) -> StateError:
         said += f"; another process has held it for over {LOCK_SECONDS} s: wait for it, or end it"
     elif "not a database" in said or "malformed" in said:
         said += "; restore it from a copy, or move it away to start anew"
+    elif "is full" in said or "disk I/O" in said:
+        said += "; make room on the disk"
+    elif address.get_backend_name() == "postgresql" and isinstance(error, OperationalError):
+        said += "; see that the server runs, and that state: names it rightly"
     return StateError(f"state ({_named(address)}): {said}")
 
 

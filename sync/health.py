@@ -134,5 +134,5 @@ def _listen(host: str, port: int) -> socketlib.socket:
         family = socketlib.getaddrinfo(host, port, type=socketlib.SOCK_STREAM)[0][0]
         return socketlib.create_server((host, port), family=family)
     except OSError as error:
-        reason = error.strerror or "it cannot be used"
+        reason = (error.strerror or "it cannot be used").split(" (while")[0]
         raise UsageError(f"daemon.port: {host}:{port} cannot be listened on ({reason}); choose another port") from None

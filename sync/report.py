@@ -14,7 +14,8 @@ class Problem:
     message: str
 
     def __str__(self) -> str:
-        return self.message if self.place in self.message else f"{self.place}: {self.message}"
+        named = self.place in self.message.split(": ")[0].split(".")
+        return self.message if named or self.message.startswith(self.place) else f"{self.place}: {self.message}"
 
 
 @dataclass

@@ -33,6 +33,7 @@ from sync.worker import Worker
 
 Step = Literal["pull", "score"]
 
+CLOCK_SLIP = timedelta(minutes=5)  # two clocks that agree may differ by that
 KEPT = timedelta(days=90)  # runs in state
 log = structlog.get_logger("bellwether.run")
 
@@ -74,6 +75,7 @@ def run_once(
     this = Pass(worker, now, Report(), progress or Quiet(), only, dry_run, due_only, budget)
     before = {name: dict(part.calls) for name, part in worker.destinations.items()}
     with leased(worker.state) as beat:
+        _look_at_clock(this)
         run = _begin(worker, "pass", now)
         try:
             with suppress(Stopped):
@@ -87,6 +89,19 @@ def run_once(
         this.report.calls = _calls(worker, before)
         worker.state.finish_run(run, this.report.status, this.report.kept(), worker.clock.now())
     return this.report
+
+
+def _look_at_clock(this: Pass) -> None:
+    """A clock that was set back is told once; the pass goes on, for which of the two times is wrong is not known."""
+    last = this.worker.state.last_finished("pass")
+    if last and last.started_at - this.now > CLOCK_SLIP:
+        now, then = (f"{moment:%Y-%m-%d %H:%M}" for moment in (this.now, last.started_at))
+        _tell(this, "clock", f"it is {now} UTC by this clock, and the last pass was made at {then}; set it right")
+
+
+def _tell(this: Pass, place: str, message: str) -> None:
+    this.report.problems.append(Problem(place, message))
+    log.warning("step failed", place=place, error=message)
 
 
 def _begin(worker: Worker, kind: str, now: datetime) -> int:
@@ -142,8 +157,7 @@ def _try(this: Pass, place: str, step: Callable[[], None]) -> None:
     except (Stopped, LeaseLost):
         raise
     except (ConnectorError, StateError) as error:
-        this.report.problems.append(Problem(place, str(error)))
-        log.warning("step failed", place=place, error=str(error))
+        _tell(this, place, str(error))
     except Exception as error:  # a fault in one vendor's data must not cost the others their pass
         this.report.problems.append(Problem(place, f"unexpected: {type(error).__name__}; the log has the details"))
         log.exception("step failed unexpectedly", place=place)
@@ -169,6 +183,9 @@ def _directory(this: Pass, name: str) -> None:
         this.progress.finish(f"accounts {name}")
     if _is_home(this, name):
         this.report.accounts = counts
+    left_out = this.worker.destinations[name].left_out
+    if left_out:
+        _tell(this, f"destinations.{name}", left_out)
 
 
 def _is_home(this: Pass, name: str) -> bool:
@@ -195,7 +212,8 @@ def _due(this: Pass, kind: str, every: timedelta) -> bool:
     if not this.due_only:
         return True
     last = this.worker.state.last_finished(kind)
-    return last is None or this.now - last.started_at >= every
+    # one that began later than now was made before the clock was set back, and says nothing of what is due
+    return last is None or not timedelta() <= this.now - last.started_at < every
 
 
 def _pull_one(this: Pass, source: Source, beat: Callable[[], None]) -> Pulled:

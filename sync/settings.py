@@ -196,6 +196,8 @@ class Settings:
 
 def load(path: Path) -> Settings:
     """Read and check a settings file with the environment and a `.env` beside it. Raises `SettingsError`."""
+    if path.is_dir():
+        raise SettingsError([f"{path} is a folder; name the settings file in it"])
     if not path.is_file():
         raise SettingsError([f"{path} is not there; `bellwether init` writes a starter settings file"])
     try:

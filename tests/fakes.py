@@ -51,6 +51,7 @@ class FakeCrm:
         self.present: dict[str, dict[str, FieldValue]] = {id: {} for id in self.records}
         self.refuse: dict[str, Outcome] = {}
         self.calls: Counter[str] = Counter()
+        self.left_out = ""
         self.written: list[Write] = []
 
     def accounts(

@@ -325,7 +325,7 @@ def test_mixed_line_endings_do_not_hide_that_a_file_is_not_utf_8(tools: Tools, t
     many = b"A1,2026-03-01,9\n" * 2000
     (tmp_path / "nps.csv").write_bytes(b"account_id,date,score\n" + many + b"A1,2026-03-01,9\r\nCaf\xe9,2026-03-01,9\n")
 
-    with pytest.raises(SettingsWrong, match=r"UTF-8.*line 2003"):
+    with pytest.raises(SettingsWrong, match=r"nps\.csv:2003 is not UTF-8"):
         pulled(source(tools))
 
 

@@ -12,6 +12,7 @@ from connectors.hubspot.client import Client
 from connectors.hubspot.fields import Described, Fields
 from connectors.hubspot.settings import Settings
 from connectors.hubspot.where import parse
+from connectors.leftout import Sieve
 from connectors.values import as_moment, as_number, day_number, label
 
 PAGE = 100
@@ -25,16 +26,22 @@ class Accounts:
         self._client, self._fields = client, fields
         refs = {"external_id": settings.external_id_field, "crm_id": settings.crm_id_property}
         self._refs = {kind: name for kind, name in refs.items() if name}
+        self._sieve = Sieve()
+
+    @property
+    def left_out(self) -> str:
+        return self._sieve.left_out
 
     def pages(self, *, where: str, attributes: Mapping[str, str], limit: int | None) -> Iterator[Sequence[Account]]:
         conditions = parse(where)
         kinds = self._kinds(attributes)
         used = (condition.property for condition in conditions)
         wanted = [*_ALWAYS, *self._refs.values(), *attributes.values(), *self._fields.names.values(), *used]
-        left = limit
+        left, sieve = limit, Sieve()
+        self._sieve = sieve
         for companies in self._listed(wanted):
-            members = (one for one in companies if all(c.meets(one["properties"]) for c in conditions))
-            page = [self._account(company, attributes, kinds) for company in islice(members, left)]
+            members = (one for one in companies if all(c.meets(_properties(one)) for c in conditions))
+            page = list(islice(sieve.accounts(members, lambda one: self._account(one, attributes, kinds)), left))
             if page:
                 yield page
             left = None if left is None else left - len(page)
@@ -48,7 +55,7 @@ class Accounts:
         path = f"/crm/objects/{self._client.date}/companies"
         while True:
             answer = self._client.get(path, label="read", query=query)
-            yield [{**one, "properties": one.get("properties") or {}} for one in answer.get("results") or ()]
+            yield list(answer.get("results") or ())
             after = ((answer.get("paging") or {}).get("next") or {}).get("after")
             if after is None:
                 return
@@ -68,10 +75,10 @@ class Accounts:
         return {event: _kind(described[name]) for event, name in attributes.items()}
 
     def _account(self, company: Mapping[str, Any], attributes: Mapping[str, str], kinds: Mapping[str, str]) -> Account:
-        held = company["properties"]
+        held = _properties(company)
         refs = {kind: str(held[name]) for kind, name in self._refs.items() if held.get(name)}
         return Account(
-            id=str(company["id"]),
+            id=str(company["id"] or ""),
             name=str(held.get("name") or held.get("domain") or ""),
             domains=domains(held),
             refs=refs,
@@ -80,6 +87,11 @@ class Accounts:
             attributes={event: level(held.get(name), kinds[event]) for event, name in attributes.items()},
             present={key: held.get(name) for key, name in self._fields.names.items() if name in held},
         )
+
+
+def _properties(company: Any) -> Mapping[str, Any]:
+    found = company.get("properties") if isinstance(company, Mapping) else None
+    return found if isinstance(found, Mapping) else {}
 
 
 def _kind(described: Described) -> str:

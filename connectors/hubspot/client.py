@@ -16,9 +16,9 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
-from connectors.address import checked_base_url
+from connectors.address import checked_base_url, not_reached
 from connectors.base import Tools
-from connectors.errors import AgainNow, ConnectorError, RowWrong, SettingsWrong, Unreachable
+from connectors.errors import AgainNow, ConnectorError, RowWrong, SettingsWrong
 from connectors.hubspot.remedies import sorted_call
 from connectors.hubspot.settings import Settings
 from connectors.rest import Pace, patiently
@@ -107,8 +107,7 @@ class Client:
                 words = "the certificate of this host is not valid; check base_url"
                 raise SettingsWrong(words, place=self.place) from None
             if isinstance(reason, NewConnectionError | ConnectTimeoutError):
-                words = f"HubSpot cannot be reached ({type(reason).__name__}); check base_url and the network"
-                raise Unreachable(words, place=self.place) from None
+                raise not_reached(reason, self.place) from None
             words = f"no answer from HubSpot ({type(reason).__name__})"
             raise AgainNow(words, place=self.place, unanswered=True) from None
         except ValueError:  # bytes that are not text, from something between HubSpot and us

@@ -39,6 +39,10 @@ class Salesforce:
     ) -> Iterator[Sequence[Account]]:
         return self._accounts.pages(where=where, attributes=attributes, limit=limit)
 
+    @property
+    def left_out(self) -> str:
+        return self._accounts.left_out
+
     def check(self, *, where: str, attributes: Mapping[str, str]) -> Iterator[Finding]:
         return self._checks.run(where=where, attributes=attributes)
 

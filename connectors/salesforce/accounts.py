@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from connectors.base import Account
 from connectors.errors import SettingsWrong
+from connectors.leftout import Sieve
 from connectors.salesforce.client import Client
 from connectors.salesforce.fields import Fields
 from connectors.salesforce.settings import is_path
@@ -22,14 +23,21 @@ class Accounts:
 
     def __init__(self, client: Client, fields: Fields, *, external_id_field: str | None) -> None:
         self._client, self._fields, self._external = client, fields, external_id_field
+        self._sieve = Sieve()
+
+    @property
+    def left_out(self) -> str:
+        return self._sieve.left_out
 
     def pages(self, *, where: str, attributes: Mapping[str, str], limit: int | None) -> Iterator[Sequence[Account]]:
         """Our own fields are read where they can be seen, so that a pilot works before they exist."""
         ours = self._fields.visible(refresh=True)
         soql = self._soql(where, attributes, ours, limit)
-        left = limit
+        left, sieve = limit, Sieve()
+        self._sieve = sieve
         for records in self._client.query(soql, label="read"):
-            page = [self._account(record, attributes, ours) for record in islice(records, left)]
+            made = sieve.accounts(records, lambda record: self._account(record, attributes, ours))
+            page = list(islice(made, left))
             if page:
                 yield page
             left = None if left is None else left - len(page)
@@ -52,7 +60,7 @@ class Accounts:
         domain = host_of(_at(record, "Website"))
         external = _at(record, self._external) if self._external else None
         return Account(
-            id=str(_at(record, "Id")),
+            id=str(_at(record, "Id") or ""),
             name=str(_at(record, "Name") or ""),
             domains=(domain,) if domain else (),
             refs={"external_id": str(external)} if external not in (None, "") else {},

@@ -17,9 +17,9 @@ from urllib.parse import urlsplit
 import httpx
 import jwt
 
-from connectors.address import checked_base_url, same_origin
+from connectors.address import checked_base_url, not_reached, same_origin
 from connectors.base import Tools
-from connectors.errors import AgainNow, SettingsWrong, Unreachable
+from connectors.errors import AgainNow, SettingsWrong
 from connectors.salesforce.settings import Settings
 
 ASSERTION = "urn:ietf:params:oauth:grant-type:jwt-bearer"
@@ -75,8 +75,7 @@ class SignIn:
                 response = client.post(f"{self._base_url}/services/oauth2/token", data=self._grant())
                 body = _json(response)
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-            words = f"Salesforce cannot be reached ({type(error).__name__}); check base_url and the network"
-            raise Unreachable(words, place=self._place) from None
+            raise not_reached(error, self._place) from None
         except httpx.TransportError as error:
             raise AgainNow(f"signing in got no answer ({type(error).__name__})", place=self._place) from None
         if response.status_code == 200 and body.get("access_token"):
