@@ -9,10 +9,10 @@ of other languages.
 from __future__ import annotations
 
 import re
-from functools import cache
-from typing import Protocol
 
-MOST_LETTERS = 2000  # VADER takes time quadratic in the words of a text
+from connectors import vader
+
+MOST_LETTERS = 2000  # who is angry says so early
 FEW_WORDS = 8
 ENGLISH_SHARE = 0.15
 
@@ -31,39 +31,37 @@ porque pour proszę puedo que questo qui se si sich sie sin się sobre som sono 
 une uns van von voor vous wenn werden wie wir zijn zu zum är
 """
 ENGLISH, OTHERS = frozenset(ENGLISH_WORDS.split()), frozenset(OTHERS_WORDS.split())
-WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
-
-
-class _Lexicon(Protocol):
-    lexicon: dict[str, float]
-
-    def polarity_scores(self, text: str) -> dict[str, float]: ...
+WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
 
 
 def sentiment(text: str) -> float | None:
     """From -1 (furious) to 1 (delighted); None when the text is not English or says too little to judge."""
     text = text[:MOST_LETTERS]
-    words = [word.replace("’", "'") for word in WORD.findall(text.lower())]
-    if not _is_english(words):
-        return None
-    return _lexicon().polarity_scores(text)["compound"]
+    return vader.compound(text) if _is_english(text) else None
 
 
-def _is_english(words: list[str]) -> bool:
-    english = sum(word in ENGLISH for word in words)
-    others = sum(word in OTHERS for word in words)
-    if len(words) >= FEW_WORDS:
-        return english >= ENGLISH_SHARE * len(words) and english > others
+def _is_english(text: str) -> bool:
+    kinds = "".join([_kinds[token] for token in text.split()])
+    english, others = kinds.count("e"), kinds.count("o")
+    if len(kinds) >= FEW_WORDS:
+        return english >= ENGLISH_SHARE * len(kinds) and english > others
     # Too few words for a share to mean anything: some must be known, and none may be another language's.
-    valence = _lexicon().lexicon
-    known = sum(word in ENGLISH or word in valence for word in words)
-    return others == 0 and 3 * known >= len(words) > 0
+    known = english + kinds.count("k")
+    return others == 0 and 3 * known >= len(kinds) > 0
 
 
-@cache
-def _lexicon() -> _Lexicon:
-    # Imported late: it brings requests with it and reads 7,500 words.
-    from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
+class _Kinds(dict[str, str]):
+    """A letter for each word of a token: English, of another language, known as a word with a mood, or unknown."""
 
-    analyser: _Lexicon = SentimentIntensityAnalyzer()
-    return analyser
+    def __missing__(self, token: str) -> str:
+        if len(self) >= vader.MOST_TOKENS:
+            self.clear()
+        self[token] = found = "".join(_kind(word) for word in WORD.findall(token.lower().replace("’", "'")))
+        return found
+
+
+def _kind(word: str) -> str:
+    return "e" if word in ENGLISH else "o" if word in OTHERS else "k" if word in vader.lexicon() else "?"
+
+
+_kinds = _Kinds()
