@@ -14,12 +14,14 @@ from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
 
 from connectors.base import FIELDS, Destination, FieldValue, Outcome, Write
+from connectors.batches import batches
 from sync.rows import Delivery, DeliveryStatus
 from sync.settings import Delivery as Rules
 from sync.verdicts import Verdict
 
 FIRST_WAIT, LONGEST_WAIT, RARELY = timedelta(minutes=5), timedelta(hours=6), timedelta(days=1)
 MOST_NAMED = 100  # failed rows a report names one by one
+READ_AT_ONCE = 10_000  # records whose present values are held in memory; a multiple of every vendor's batch
 KEEP_EVERY = 200  # outcomes held in memory before they are saved; a crash costs at most a re-read of these
 _CLEARED: dict[str, FieldValue] = {field.key: None for field in FIELDS}
 
@@ -113,19 +115,21 @@ def deliver(
         return
     by_record = {item.write.id: item for item in planned}
     writes: list[Write] = []
-    adopted: list[Delivery] = []
-    present = round_.destination.read(list(by_record))
-    for item in planned:
-        values = present.get(item.write.id)
-        if values is None:
-            outcome = Outcome(item.write.id, False, code="NOT_FOUND", message="the record is not there", remedy="gone")
-            adopted.append(_noted(round_, item, outcome, result))
-        elif not _differences(round_.destination, item, values):
-            result.adopted += 1
-            adopted.append(_confirmed(round_, item, values))
-        else:
-            writes.append(item.write)
-    save(adopted)
+    for part in batches(planned, READ_AT_ONCE):
+        adopted: list[Delivery] = []
+        present = round_.destination.read([item.write.id for item in part])
+        for item in part:
+            values = present.get(item.write.id)
+            if values is None:
+                words = "the record is not there"
+                outcome = Outcome(item.write.id, False, code="NOT_FOUND", message=words, remedy="gone")
+                adopted.append(_noted(round_, item, outcome, result))
+            elif not _differences(round_.destination, item, values):
+                result.adopted += 1
+                adopted.append(_confirmed(round_, item, values))
+            else:
+                writes.append(item.write)
+        save(adopted)
     _write(round_, writes, by_record, result, save)
 
 

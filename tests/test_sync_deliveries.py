@@ -91,6 +91,16 @@ def test_a_record_that_already_holds_the_values_is_adopted_without_a_write() -> 
     assert ledger["a"].status == "confirmed"
 
 
+def test_what_the_records_hold_is_read_some_at_a_time_and_written_in_one_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sync.deliveries.READ_AT_ONCE", 2)
+    crm, ledger = _crm(*"abcde"), Ledger()
+    crm.present["b"] = {"score": 80.0, "tier": "green", "reason": "Logins fine", "scored_at": None}
+    result = _pass(crm, ledger, {account: _verdict(account) for account in "abcdex"})
+    assert (result.written, result.adopted, result.failed) == (4, 1, 1)
+    assert (crm.calls["read"], crm.calls["write"]) == (3, 1)
+    assert set(ledger) == set("abcdex")
+
+
 def test_one_bad_row_does_not_cost_the_others_and_is_tried_again_later() -> None:
     crm, ledger = _crm("a", "b"), Ledger()
     crm.refuse["a"] = Outcome("a", False, code="UNABLE_TO_LOCK_ROW", message="locked", remedy="again")
