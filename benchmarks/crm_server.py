@@ -1,6 +1,6 @@
 """The parts of Salesforce and HubSpot that a delivery calls, on loopback, over records held in memory.
 
-HubSpot's takes its time for every write and holds its limit; a bulk job of Salesforce's takes simulated time.
+HubSpot's takes its time for every call and holds its limit; a bulk job of Salesforce's takes simulated time.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from connectors.clock import Clock
 from connectors.salesforce.settings import DEFAULT_NAMES
 
 LATENCY = 0.150
-CALLS, SECONDS = 190, 10.0  # HubSpot's limit
+CALLS, SECONDS = 190, 10.0  # HubSpot's limit, and the headers that tell it
+LIMITS = {"Max": CALLS, "Interval-Milliseconds": round(SECONDS * 1000)}
 QUEUED, CHUNK, CHUNK_TIME = timedelta(seconds=2), 10_000, timedelta(seconds=8)  # how long a bulk job takes
 DATA = "/services/data/v66.0/"
 JOB = f"{DATA}jobs/ingest"
@@ -45,12 +46,12 @@ class HubSpot:
         if path == "/seen":
             return 200, self._summary()
         asked = orjson.loads(body)["inputs"]
-        if path.endswith("/read"):
-            return 200, {"results": [{"id": one["id"], "properties": self._held.get(one["id"], {})} for one in asked]}
         began = time.monotonic()
         if self._too_many(began):
             return 429, {"status": "error", "errorType": "RATE_LIMIT", "policyName": "TEN_SECONDLY_ROLLING"}
         time.sleep(LATENCY)
+        if path.endswith("/read"):
+            return 200, {"results": [{"id": one["id"], "properties": self._held.get(one["id"], {})} for one in asked]}
         for one in asked:
             self._held.setdefault(one["id"], {}).update(one["properties"])
         with self._lock:
@@ -131,7 +132,11 @@ class Salesforce:
         return str(job["state"])
 
     def _results(self, job: dict[str, Any]) -> str:
-        return "sf__Id,sf__Created\n" + "".join(f"{row['Id']},false\n" for row in job["rows"])
+        text = io.StringIO(newline="")
+        writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
+        writer.writerow(["sf__Id", "sf__Created", *job["rows"][0]])
+        writer.writerows([row["Id"], "false", *row.values()] for row in job["rows"])
+        return text.getvalue()
 
     def _update(self, id: str, values: dict[str, Any]) -> None:
         self._held.setdefault(id, {}).update(values)
@@ -159,6 +164,8 @@ def started(answer: Callable[[str, str, bytes, object], Answer]) -> Iterator[str
             self.send_response(status)
             self.send_header("Content-Type", "text/csv" if isinstance(said, str) else "application/json")
             self.send_header("Content-Length", str(len(data)))
+            for name, value in LIMITS.items():
+                self.send_header(f"X-HubSpot-RateLimit-{name}", str(value))
             self.end_headers()
             self.wfile.write(data)
 

@@ -219,6 +219,18 @@ def test_every_field_on_a_record_is_in_the_tables() -> None:
     assert all(f"`{field.key}`" in _section(_page("connectors"), "File destination") for field in FIELDS)
 
 
+def test_what_a_write_costs_is_what_the_writers_batches_come_to() -> None:
+    salesforce, hubspot = (import_module(f"connectors.{kind}.writer") for kind in ("salesforce", "hubspot"))
+    section = _section(_page("connectors"), "What a write costs in calls")
+    assert f"| 1 for every {salesforce.READ_BATCH:,} records | 1 for every {hubspot.BATCH} |" in section
+    assert f"| 1 for every {salesforce.BATCH} | 1 for every {hubspot.BATCH} |" in section
+    few, many = 1000 // hubspot.BATCH, 100_000 // hubspot.BATCH
+    assert f"| 1,000 records | 1 + {1000 // salesforce.BATCH} | {few} + {few} |" in section
+    assert f"| 100,000 records | {100_000 // salesforce.READ_BATCH} + 6, " in section
+    assert f"| {many:,} + {many:,} |" in section
+    assert f"1 for every {salesforce.LOCKED_BATCH}," in " ".join(section.split())
+
+
 def test_every_kind_of_error_and_remedy_is_explained() -> None:
     section = _section(_page("operations"), "When something fails")
     kinds = [
