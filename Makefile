@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test check format bench clean
+.PHONY: help demo test check format bench soak clean
 
 help: ## what there is to make
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -31,6 +31,9 @@ format: .venv/ready ## put the code into its form
 
 bench: .venv/ready ## speed and size beside plain code (SIZE=small: a minute, to see that it runs)
 	$(BIN)/python -m benchmarks --size $(or $(SIZE),full)
+
+soak: .venv/ready ## seven days of faults in half an hour: nothing lost, repeated or grown (DAYS=2: ten minutes)
+	$(BIN)/python -m tests.soak --days $(or $(DAYS),7)
 
 clean: ## take away what make made
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis dist

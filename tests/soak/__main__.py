@@ -1,0 +1,183 @@
+"""Let the daemon live some days beside its undisturbed twin, and say whether anything was lost, repeated or grew.
+
+Prints a row a day and a verdict; exit code 1 when an invariant is broken. A day takes at least `86,400 / speed`
+seconds, and the twin's time besides.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+import tempfile
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import NamedTuple
+
+import structlog
+
+from connectors.clock import SteppedClock
+from tests.soak import audit
+from tests.soak.audit import Sight
+from tests.soak.company import START, Company
+from tests.soak.process import Life, fast, made
+from tests.soak.twin import lived
+
+KINDS = "refused broken closed reset silent given_up cut lost expired locked partial aborted terminated daily".split()
+HEAD = (
+    "day",
+    "portions",
+    "facts",
+    "rows written",
+    "of these again after a lost answer",
+    "repeated",
+    "other than the twin",
+    "waiting",
+    "log files",
+    "state rows",
+    "runs",
+    "daemon MB",
+    "passes MB",
+)
+GROWTH = 1.0  # MB a day that the daemon may grow by
+
+
+class Day(NamedTuple):
+    """The end of a day: what is to be seen of the daemon and its twin, how far they are apart, and memory in MB."""
+
+    number: int
+    portions: int
+    sight: Sight
+    twin: Sight
+    others: int
+    memory: float
+    peak: float
+
+
+def main() -> int:
+    asked = _arguments()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    with tempfile.TemporaryDirectory(prefix="bellwether-soak-", dir=asked.folder) as folder:
+        found = _soaked(Path(folder), asked)
+    print("\n".join(f"BROKEN: {one}" for one in found) or "nothing lost, nothing repeated, nothing grew")
+    return 1 if found else 0
+
+
+def _soaked(folder: Path, asked: argparse.Namespace) -> list[str]:
+    """What is broken after so many days."""
+    of_both = {"accounts": asked.accounts, "seed": asked.seed}
+    clock, line = fast(asked.speed)
+    silence = asked.patience + 0.5
+    company = Company(folder / "daemon", clock=clock, faults=asked.faults, silence=silence, more=line, **of_both)
+    stepped = SteppedClock(START)
+    with company, Company(folder / "twin", clock=stepped, faults="none", **of_both) as other:
+        made(company, clock)
+        life = Life(company, clock, troubled=START + timedelta(days=asked.days / 2), patience=asked.patience)
+        try:
+            days = list(_days(life, other, stepped, START + timedelta(days=asked.days, hours=-3)))
+        finally:
+            code = life.daemon.stop()
+        found = [*_broken(days, company.box.faults, asked.faults), *_untrue(company, life)]
+        print(f"daemon and passes ended: {_counted(life.kills)}\nfaults: {_counted(company.box.faults)}")
+    return [*found, f"the daemon ended with code {code}"] if code else found
+
+
+def _days(life: Life, other: Company, clock: SteppedClock, until: datetime) -> Iterator[Day]:
+    """Live day by day; the twin goes through the same portions when the day is over."""
+    print(_row(HEAD), _row(["---"] * len(HEAD)), sep="\n", flush=True)
+    today: list[tuple[datetime, Sight]] = []
+    portions: deque[datetime] = deque()
+    twin = lived(other, clock, _taken(portions))
+    for moment, ends, worker in life.portions(until):
+        today.append((moment, audit.look(life.company, worker)))
+        if ends:
+            memory, peak = life.daemon.memory(), life.daemon.peak()
+            portions.extend(begun for begun, _ in today)
+            sights = [audit.look(other, next(twin)) for _ in today]
+            others = sum(_others(sight, beside, begun) for (begun, sight), beside in zip(today, sights, strict=True))
+            day = Day((moment - START).days + 1, len(today), today[-1][1], sights[-1], others, memory, peak)
+            print(_row(_cells(day)), flush=True)
+            today = []
+            yield day
+
+
+def _taken(portions: deque[datetime]) -> Iterator[datetime]:
+    while portions:
+        yield portions.popleft()
+
+
+def _others(sight: Sight, twin: Sight, moment: datetime) -> int:
+    """Records, stories of records and sources that are not the twin's."""
+    parts = {
+        "fields": audit.differences(sight.fields, twin.fields),
+        "writes": audit.differences(sight.written.states, twin.written.states),
+    }
+    facts = [
+        source for source in sight.facts.keys() | twin.facts.keys() if sight.facts.get(source) != twin.facts.get(source)
+    ]
+    if any(parts.values()) or facts:
+        print(f"told at {moment}: {parts}, facts of {facts}", file=sys.stderr, flush=True)
+    return sum(sum(part.values()) for part in parts.values()) + len(facts)
+
+
+def _cells(day: Day) -> list[str]:
+    sight = day.sight
+    told = sight.written
+    facts, rows = sum(part[0] for part in sight.facts.values()), sum(sight.rows.values())
+    counts = (day.portions, facts, told.rows, told.again, len(told.repeated), day.others, sight.waiting)
+    sizes = (f"{sight.files} ({sight.tail} of the tail)", f"{rows:,}", f"{sight.runs:,}")
+    return [str(day.number), *(f"{count:,}" for count in counts), *sizes, f"{day.memory:.1f}", f"{day.peak:.0f}"]
+
+
+def _broken(days: Sequence[Day], faults: Mapping[str, int], profile: str) -> Iterator[str]:
+    last, twin = days[-1].sight, days[-1].twin
+    if any(day.others for day in days):
+        yield "records or facts are other than the twin's"
+    if last.written.repeated:
+        yield f"{len(last.written.repeated)} rows were written twice without need, first {last.written.repeated[0]}"
+    if any(rows != ids for rows, ids, _ in last.facts.values()):
+        yield "facts stand twice in the log"
+    if last.waiting:
+        yield f"{last.waiting} rows still wait to be written"
+    if last.rows != twin.rows:
+        yield f"state has rows {last.rows}, the twin's {twin.rows}"
+    if last.files > 2 * twin.files or last.tail > 2 * twin.tail + 10:
+        yield f"the log has {last.files} files, the twin's {twin.files}"
+    quiet = [day.memory for day in days[len(days) // 2 :]]
+    if len(quiet) > 1 and (growth := (quiet[-1] - quiet[0]) / (len(quiet) - 1)) > GROWTH:
+        yield f"the daemon grew by {growth:.1f} MB a day"
+    if profile == "storm" and (missing := [kind for kind in KINDS if not faults.get(kind)]):
+        yield f"these faults never occurred: {', '.join(missing)}"
+
+
+def _untrue(company: Company, life: Life) -> Iterator[str]:
+    known, truth = life.known(), audit.truth(company)
+    print(f"\nin the log {_counted(known)}; in the world {_counted(truth)}")
+    if known != truth:
+        yield "the log does not hold what happened"
+
+
+def _counted(counts: Mapping[str, float]) -> str:
+    return ", ".join(f"{count:,.0f} {what}" for what, count in sorted(counts.items()))
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
+    parser.add_argument("--days", type=int, default=7)
+    parser.add_argument("--accounts", type=int, default=300)
+    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--faults", choices=("none", "mild", "storm"), default="storm")
+    parser.add_argument("--speed", type=float, default=300.0, help="how many times as fast time runs (%(default)s)")
+    parser.add_argument("--patience", type=float, default=1.5, help="seconds a read waits (%(default)s)")
+    parser.add_argument("--folder", help="where to work; a temporary folder otherwise")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,183 @@
+"""What is looked at after each portion, from the vendors' side: every write the CRMs carried out, and every fact."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+from connectors.hubspot.settings import DEFAULT_NAMES as HUBSPOT
+from connectors.salesforce.settings import DEFAULT_NAMES as SALESFORCE
+from connectors.sandbox.tickets import opened_on
+from connectors.sandbox.usage import lines_of
+from connectors.sandbox.zendesk_directory import FREE_MAIL, Person, contact_of
+from sync import delta
+from sync.tables import ACCOUNTS, DELIVERIES, KEYS, READINGS, RUNS, TOTALS
+from sync.worker import Worker
+from tests.soak.company import Company
+
+Fields = Mapping[str, Any]
+Record = tuple[str, str]  # the CRM and the record's id
+
+NAMES = {"salesforce": SALESFORCE, "hubspot": HUBSPOT}
+OURS = {crm: {name for key, name in names.items() if key != "scored_at"} for crm, names in NAMES.items()}
+FACTS = """
+select source, count(*), count(distinct id), sum(hash(
+    id, account_key, actor, name, case when source = 'salesforce' then day::timestamp else occurred_at::timestamp end,
+    value, label)::hugeint)
+from (select *, date_trunc('day', occurred_at) as day from events) group by source order by source
+"""
+
+
+@dataclass
+class Written:
+    """What a worker made of the records: every state it gave a record, in order, and what it wrote without need.
+
+    `again`: the same values once more after a call that was carried out but whose answer was lost; writing whole
+    values again changes nothing, and not to ask again would be to leave a lost call lost.
+    """
+
+    states: dict[Record, list[Fields]] = field(default_factory=dict)
+    rows: int = 0
+    again: int = 0
+    repeated: list[Record] = field(default_factory=list)
+
+
+def written(company: Company) -> Written:
+    """All writes of our fields so far. The moment of scoring alone is no difference."""
+    found = Written()
+    for crm, ours in OURS.items():
+        store = company.box.crm[crm]
+        present: dict[str, dict[str, Any]] = {}
+        lost: dict[str, Fields] = {}
+        for write in list(store.writes):
+            fields = {name: _held(value) for name, value in write.fields.items() if name in ours}
+            record, before = (crm, write.record), present.setdefault(write.record, {})
+            if write.by == "api" and fields:
+                found.rows += 1
+                if any(before.get(name) != value for name, value in fields.items()):
+                    found.states.setdefault(record, []).append(fields)
+                elif lost.get(write.record) == fields:
+                    found.again += 1
+                else:
+                    found.repeated.append(record)
+                if write.call in store.unanswered:
+                    lost[write.record] = fields
+                else:
+                    lost.pop(write.record, None)
+            before.update(fields)
+    return found
+
+
+def fields(company: Company) -> dict[Record, Fields]:
+    """What our fields hold now, on every record there is."""
+    return {
+        (crm, record): {name: _held(store.records[record].get(name)) for name in sorted(OURS[crm])}
+        for crm, store in company.box.crm.items()
+        for record in store.live()
+    }
+
+
+@dataclass(frozen=True)
+class Sight:
+    """All there is to see of a worker after a portion. `facts`: of each source how many, how many ids, and a number
+    that tells two sets of facts apart. `rows` in state, runs apart. `waiting`: rows whose last try was refused.
+    """
+
+    written: Written
+    fields: Mapping[Record, Fields]
+    facts: Mapping[str, tuple[int, ...]]
+    rows: Mapping[str, int]
+    runs: int
+    files: int
+    tail: int
+    waiting: int
+
+
+def look(company: Company, worker: Worker) -> Sight:
+    """What can be seen now, while no pass is under way."""
+    rows = _rows(worker)
+    with worker.log.connect(spill=worker.spill) as connection:
+        facts = {source: tuple(rest) for source, *rest in connection.execute(FACTS).fetchall()}
+    return Sight(
+        written(company),
+        fields(company),
+        facts,
+        rows,
+        rows.pop("runs"),
+        len(delta.data_files(delta.open_table(worker.log.path))),
+        worker.log.unsettled()[1],
+        _waiting(worker),
+    )
+
+
+def at_rest(worker: Worker, *, since: datetime) -> bool:
+    """Whether a pass begun since then did all there was to do, and no row waits for its next try."""
+    last = worker.state.last_finished("pass")
+    return last is not None and last.status == "done" and last.started_at > since and not _waiting(worker)
+
+
+def _waiting(worker: Worker) -> int:
+    known = (row for name in worker.destinations for row in worker.state.deliveries(name).values())
+    return sum(row.status not in ("confirmed", "closed") for row in known)
+
+
+def _rows(worker: Worker) -> dict[str, int]:
+    with closing(sqlite3.connect(worker.settings.data / "state.db")) as state:
+        return {
+            table.name: state.execute(f"select count(*) from {table.name}").fetchone()[0]
+            for table in (ACCOUNTS, KEYS, READINGS, RUNS, TOTALS, DELIVERIES)
+        }
+
+
+def known(worker: Worker) -> dict[str, float]:
+    """Tickets and logins that the log holds."""
+    query = "select name, sum(value) from events where name in ('ticket.created', 'login') group by name"
+    with worker.log.connect(spill=worker.spill) as connection:
+        return {name: float(value) for name, value in connection.execute(query).fetchall()}
+
+
+def truth(company: Company) -> dict[str, float]:
+    """How many tickets and logins there really were, from the world itself."""
+    return {"ticket.created": float(sum(_tickets(company))), "login": float(sum(_logins(company)))}
+
+
+def _tickets(company: Company) -> Iterator[bool]:
+    world, until = company.box.world, company.told.timestamp() - 60
+    for day in range(world.day_of(company.told) + 1):
+        for ticket in opened_on(world, day):
+            here = [change.kind for change in ticket.changes if change.at <= until]
+            yield bool(here) and here[-1] != "deleted" and not _nobodys(contact_of(ticket.company, ticket.contact))
+
+
+def _nobodys(person: Person) -> bool:
+    """Whether nothing tells whose ticket this is."""
+    return person.organization is None and person.email.endswith(FREE_MAIL)
+
+
+def _logins(company: Company) -> Iterator[int]:
+    """Logins of whole days, each once, that had arrived when their day was last exported."""
+    world, today = company.box.world, company.box.world.day_of(company.told)
+    exported = world.midnight(today).timestamp() + 7200
+    for day in range(today):
+        told = (
+            orjson.loads(text)
+            for arrival, name, text in lines_of(world, day)
+            if name == "Logged In" and arrival <= exported
+        )
+        yield len({one["properties"]["$insert_id"] for one in told if one["properties"].get("company_id")})
+
+
+def differences(ours: Mapping[Record, Any], other: Mapping[Record, Any]) -> Counter[str]:
+    """How many records of each CRM are not the same."""
+    return Counter(record[0] for record in ours.keys() | other.keys() if ours.get(record) != other.get(record))
+
+
+def _held(value: Any) -> Any:
+    return None if value == "" else value
