@@ -7,9 +7,12 @@ from datetime import UTC, date, datetime
 from itertools import pairwise
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from connectors.base import Write
 from connectors.errors import SettingsWrong, Stopped, WaitUntil
+from connectors.salesforce.bulk import Table
 from tests.loopback import Answer, Loopback
 from tests.salesforce_stub import DAILY, Org, described, in_turn, salesforce, tools
 
@@ -444,6 +447,20 @@ def test_results_are_read_whatever_their_cells_hold_and_again_when_no_answer_cam
     }
     outcomes = list(bulk.write([Write(sf_id(n), {"score": 1.0}) for n in range(3)]))
     assert [(one.id, one.code) for one in outcomes] == [(sf_id(0), ""), (sf_id(1), "CODE"), (sf_id(2), "OTHER")]
+
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"])).map(lambda text: " ".join(text.split()))  # as values are
+CELLS = st.one_of(st.none(), st.floats(0, 100), TEXTS)
+
+
+@given(rows=st.lists(st.dictionaries(st.sampled_from("abc"), CELLS), max_size=8))
+def test_what_a_job_is_sent_reads_as_what_was_to_be_written(rows):
+    table = Table("abc")
+    assert all(table.add(str(number), row) for number, row in enumerate(rows))
+    (head, *lines) = csv.reader(io.StringIO(table.data.decode(), newline=""))
+    assert head == ["Id", *"abc"]
+    said = [["#N/A" if row.get(name, "") is None else str(row.get(name, "")) for name in "abc"] for row in rows]
+    assert lines == [[str(number), *cells] for number, cells in enumerate(said)]
 
 
 def test_the_address_in_a_job_is_never_used(org, bulk, served):

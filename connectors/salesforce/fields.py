@@ -33,6 +33,7 @@ class Fields:
     def __init__(self, client: Client, settings: Settings) -> None:
         self._client, self.names, self.tiers = client, settings.names, settings.tiers
         self._described: Mapping[str, Described] | None = None
+        self._held: Mapping[str, Field] = {}  # our fields as the org's own hold them
         self._lock = threading.Lock()
 
     def described(self, *, refresh: bool = False) -> Mapping[str, Described]:
@@ -41,6 +42,8 @@ class Fields:
             if self._described is None or refresh:
                 answer = self._client.document("sobjects/Account/describe", label="read")
                 self._described = {str(field["name"]).lower(): field for field in answer.get("fields") or ()}
+                names = {key: name.lower() for key, name in self.names.items()}
+                self._held = {key: _held(BY_KEY[key], self._described.get(name)) for key, name in names.items()}
             return self._described
 
     def visible(self, *, refresh: bool = False) -> dict[str, str]:
@@ -53,17 +56,18 @@ class Fields:
 
         None for a field that the settings leave out: a record holds nothing of it.
         """
-        name = self.names.get(key)
-        if name is None:
+        if key not in self.names:
             return None
-        return canonical(_as_described(BY_KEY[key], self.described().get(name.lower())), value, tiers=self.tiers)
+        if not self._held:
+            self.described()
+        return canonical(self._held[key], value, tiers=self.tiers)
 
     def record(self, values: Mapping[str, FieldValue]) -> dict[str, FieldValue]:
         """Canonical values of our fields, those that are left out of the settings dropped."""
         return {key: self.canonical(key, value) for key, value in values.items() if key in self.names}
 
 
-def _as_described(field: Field, described: Described | None) -> Field:
+def _held(field: Field, described: Described | None) -> Field:
     if described is None:
         return field
     kind = str(described.get("type"))
