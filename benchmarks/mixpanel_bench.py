@@ -16,9 +16,10 @@ import orjson
 
 from benchmarks import mixpanel_data as data
 from benchmarks.measure import Row, Work, by_cpu, taken
-from connectors.base import Tools
+from connectors.base import Page, Tools
 from connectors.clock import SteppedClock
 from connectors.mixpanel import Mixpanel, Settings
+from sync.log import Log
 
 NAMES = {
     "login": "Logged In",
@@ -29,6 +30,9 @@ NAMES = {
     "page": "Page Seen",
 }
 CHUNK = 1 << 16
+START = datetime(data.FIRST.year, data.FIRST.month, data.FIRST.day, tzinfo=UTC)
+NOW = START + timedelta(days=data.DAYS, hours=1)
+LOG_RATIO, LOG_PEAK = 1.0, 300
 
 
 def rows(folder: Path, *, small: bool) -> list[Row]:
@@ -42,7 +46,12 @@ def rows(folder: Path, *, small: bool) -> list[Row]:
             raise AssertionError(f"Mixpanel, {words}: {ours.found} is not what the loop found: {plain.found}")
         work = f"Mixpanel, {events:,} events, {size / 1e9:.2f} GB raw, {words}"
         found.append(by_cpu(work, ours, plain, ratio=ratio, peak=peak))
-    return found
+    kept = taken(by_log, folder=str(folder))
+    if kept.found["facts"] != plain.found["facts"]:
+        raise AssertionError(f"Mixpanel, in the log: {kept.found} is not what the loop found: {plain.found}")
+    facts, pages = kept.found["facts"], kept.found["pages"]
+    work = f"Mixpanel, one export to {facts:,} facts in the log, {pages} pages"
+    return [*found, by_cpu(work, kept, plain, ratio=LOG_RATIO, peak=LOG_PEAK)]
 
 
 def prepare(folder: str, events: int) -> Work:
@@ -73,31 +82,29 @@ def by_loop(folder: str) -> Work:
 
 def by_connector(folder: str, days: int) -> Work:
     """As a pass pulls it, page by page; only the network is left out."""
-    place = Path(folder)
-    start = datetime(data.FIRST.year, data.FIRST.month, data.FIRST.day, tzinfo=UTC)
-    now = start + timedelta(days=data.DAYS, hours=1)
-    tools = Tools(SteppedClock(now), threading.Event(), lambda user: user, ZoneInfo("UTC"), place / "spool", place)
-    settings = Settings.model_validate(
-        {
-            "service_account": "bench",
-            "secret": "bench",
-            "project_id": 1,
-            "base_url": "http://127.0.0.1:1",
-            "account_key": {"property": "company_id"},
-            "events": NAMES,
-            "days_per_export": days,
-        }
-    )
-    source = Mixpanel("mixpanel", settings, tools, transport=httpx.MockTransport(lambda asked: _export(place, asked)))
+    pages = _pages(Path(folder), days)
 
     def work() -> dict[str, Any]:
         facts, events = 0, 0.0
-        for page in source.pull(None, start=start, now=now):
+        for page in pages:
             with duckdb.connect(config={"threads": 1}) as connection:
                 connection.register("told", page.events)
                 [(count, value)] = connection.execute("select count(id), sum(value) from told").fetchall()
             facts, events = facts + count, events + value
         return {"facts": facts, "events": int(events)}
+
+    return work
+
+
+def by_log(folder: str) -> Work:
+    """As a pass pulls it into an empty log."""
+    place = Path(folder)
+    pages = _pages(place, data.DAYS)
+    log = Log(place / "log", timezone=ZoneInfo("UTC"), clock=SteppedClock(NOW))
+
+    def work() -> dict[str, Any]:
+        done = [log.append("mixpanel", page) for page in pages]
+        return {"facts": sum(one.written for one in done), "pages": len(done)}
 
     return work
 
@@ -110,6 +117,23 @@ class _File(httpx.SyncByteStream):
         with self._path.open("rb") as file:
             while piece := file.read(CHUNK):
                 yield piece
+
+
+def _pages(place: Path, days: int) -> Iterator[Page]:
+    tools = Tools(SteppedClock(NOW), threading.Event(), lambda user: user, ZoneInfo("UTC"), place / "spool", place)
+    settings = Settings.model_validate(
+        {
+            "service_account": "bench",
+            "secret": "bench",
+            "project_id": 1,
+            "base_url": "http://127.0.0.1:1",
+            "account_key": {"property": "company_id"},
+            "events": NAMES,
+            "days_per_export": days,
+        }
+    )
+    source = Mixpanel("mixpanel", settings, tools, transport=httpx.MockTransport(lambda asked: _export(place, asked)))
+    return source.pull(None, start=START, now=NOW)
 
 
 def _export(place: Path, asked: httpx.Request) -> httpx.Response:

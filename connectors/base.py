@@ -74,7 +74,9 @@ class Page:
     `events`: facts, or Arrow data with the columns id, account_key, actor, name, occurred_at (timestamp, UTC),
     value (double), label. `through`: every fact that occurred before this moment is now in the log (None: no change).
     `since`: facts are complete from this moment on (None: from the start that `pull` was given).
-    `replaces`: first and last day (in the configured timezone) of which these events are all the source has.
+    `replaces`: first and last day (in the configured timezone) of which these events are all the source has; `among`:
+    only for account keys from the first one up to, but without, the second (None: up to the last), by their bytes.
+    `dated_ids`: a fact's day is part of its id, so it is in none but the replaced days.
     `retracts`: subjects (the part of an id before the first "/") all of whose facts stop being true.
     """
 
@@ -84,6 +86,8 @@ class Page:
     through: datetime | None = None
     since: datetime | None = None
     replaces: tuple[date, date] | None = None
+    among: tuple[str, str | None] | None = None
+    dated_ids: bool = False
     retracts: Sequence[str] = ()
     rejected: Sequence[Rejected] = ()
     counts: Mapping[str, int] = field(default_factory=dict)  # what else is worth telling, e.g. unscored texts

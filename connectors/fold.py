@@ -9,14 +9,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
+from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import duckdb
 
 from connectors.errors import AgainNow, SettingsWrong
-from connectors.table import MEMORY, Config, Stream, hash_people, named, quoted
+from connectors.table import Config, Stream, hash_people, named, quoted
 
+MEMORY = "150MB"
+MEMORY_AFTER = "50MB"  # while the log takes the facts in, which wants some for itself
+MOST_FACTS = 50_000  # of a page: what the log needs to take it in grows with it
 LARGEST_LINE = 4 * 1024 * 1024  # the vendor takes no event over 1 MB; escapes can double it
 HOT, HOT_EVENT, HOT_PERSON = "$hotshard_events", "mp_original_event_name", "mp_original_distinct_id"
 
@@ -46,11 +51,25 @@ class Plan:
     occurred: Mapping[date, str]
 
 
+class Part(NamedTuple):
+    """Enough facts for a page: all of some days, or of one day those of the account keys `among` (see `Page`)."""
+
+    first: date
+    last: date
+    among: tuple[str, str | None] | None
+    facts: Stream
+
+    @property
+    def ends(self) -> bool:
+        """Whether its days are whole once it has been taken in, and the parts before it."""
+        return self.among is None or self.among[1] is None
+
+
 @contextmanager
 def fold(
     spooled: Path, plan: Plan, *, actor: Callable[[str], str], place: str
-) -> Iterator[tuple[Stream, Mapping[str, int]]]:
-    """The facts of a spooled export, and counts of the events that made none.
+) -> Iterator[tuple[Sequence[Part], Mapping[str, int]]]:
+    """The facts of a spooled export in parts, oldest days first, and counts of the events that made none.
 
     Raises `AgainNow` when the export is not whole: a line that is no JSON object, or a compressed file that
     ends too early.
@@ -67,7 +86,38 @@ def fold(
         except (duckdb.InvalidInputException, duckdb.IOException):
             raise AgainNow("the export broke off before its end (or the disk is full)", place=place) from None
         hash_people(connection, "folded", actor)
-        yield Stream(connection, _facts(plan.occurred)), _counts(connection)
+        parts, counts = list(_parts(connection, plan)), _counts(connection)
+        connection.execute(f"set memory_limit = '{MEMORY_AFTER}'")
+        yield parts, counts
+
+
+def _parts(connection: duckdb.DuckDBPyConnection, plan: Plan) -> Iterator[Part]:
+    """Neighbouring days as long as they fit into a page; a day that does not is cut by its account keys."""
+    sizes = dict(connection.execute("select day, count(account) from folded group by day").fetchall())
+    first, facts = plan.days[0][0], 0
+    for day, *_ in plan.days:
+        more = sizes.get(day, 0)
+        if day > first and facts + more > MOST_FACTS:
+            yield from _cut(connection, plan, (first, day - timedelta(days=1)), facts)
+            first, facts = day, 0
+        facts += more
+    yield from _cut(connection, plan, (first, plan.days[-1][0]), facts)
+
+
+def _cut(connection: duckdb.DuckDBPyConnection, plan: Plan, days: tuple[date, date], facts: int) -> Iterator[Part]:
+    first, last = days
+    parts = -(-facts // MOST_FACTS)
+    starts = [start for (start,) in connection.execute(_STARTS, [*days, parts]).fetchall()][1:] if parts > 1 else []
+    for low, high in pairwise(["", *starts, None]):
+        among = (low or "", high) if starts else None
+        yield Part(first, last, among, Stream(connection, _facts(plan.occurred, first, last, among)))
+
+
+_STARTS = """
+with sizes as (select account, count(*) as facts from folded
+               where account is not null and day between ? and ? group by account),
+placed as (select account, (sum(facts) over (order by account) - facts) * ? // sum(facts) over () as part from sizes)
+select min(account) from placed group by part order by 1"""
 
 
 def _counts(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
@@ -79,15 +129,16 @@ def _counts(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
     return {name: int(count) for name, count in counts.items() if count}
 
 
-def _facts(occurred: Mapping[date, str]) -> str:
+def _facts(occurred: Mapping[date, str], first: date, last: date, among: tuple[str, str | None] | None) -> str:
     moments = ", ".join(f"(date '{day}', timestamp '{at}')" for day, at in occurred.items())
+    low, high = among or ("", None)
+    before = f"and account < {quoted(high)}" if high is not None else ""
     return f"""
 select account || '/' || coalesce(actor, '-') || '/' || day || '/' || name as id, account as account_key, actor,
        name, occurred_at, floor(amount * 1024 + 0.5) / 1024 as value, null::varchar as label
-from folded
+from (select * from folded where day between '{first}' and '{last}' and account >= {quoted(low)} {before})
 join (values {moments}) as moments (day, occurred_at) using (day)
-left join actors using (person)
-where account is not null"""
+left join actors using (person)"""
 
 
 def _folding(spooled: Path, plan: Plan) -> str:

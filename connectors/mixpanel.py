@@ -9,7 +9,7 @@ Service account only.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
@@ -23,11 +23,10 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from connectors.base import Cursor, Finding, KeyIs, Page, Tools
 from connectors.errors import ConnectorError
 from connectors.findings import failed
-from connectors.fold import HOT, Plan, Rule, fold
+from connectors.fold import HOT, Part, Plan, Rule, fold
 from connectors.names import FactName
 from connectors.rest import Rest, patiently
 from connectors.signin import Basic
-from connectors.table import Stream
 
 HOSTS = {"us": "data.mixpanel.com", "eu": "data-eu.mixpanel.com", "in": "data-in.mixpanel.com"}
 GRACE = timedelta(minutes=10)  # events take a moment to arrive
@@ -129,9 +128,9 @@ class Mixpanel:
         return self._rest.calls
 
     def pull(self, cursor: Cursor | None, *, start: datetime, now: datetime) -> Iterator[Page]:
-        """A page per export, oldest days first, each of whole days; nothing when no new day is complete.
+        """The days one after another, some to an export; nothing when no new day is complete.
 
-        The first page begins `lookback` days before the last day read, for what arrived late.
+        The first export begins `lookback` days before the last day read, for what arrived late.
         """
         last = self._last_day(now)
         read = date.fromisoformat(cursor["day"]) if cursor else None
@@ -142,7 +141,7 @@ class Mixpanel:
         step = timedelta(days=self._settings.days_per_export)
         while first <= last:
             until = min(last, first + step - timedelta(days=1))
-            yield from self._page(first, until, read)
+            yield from self._pages(first, until, read)
             first = until + timedelta(days=1)
 
     def check(self) -> Iterator[Finding]:
@@ -167,13 +166,13 @@ class Mixpanel:
         zones = (self._tools.timezone, self._project, self._exported)
         return min((now - GRACE).astimezone(zone).date() for zone in zones) - timedelta(days=1)
 
-    def _page(self, first: date, last: date, read: date | None) -> Iterator[Page]:
-        """One export as one page; its files live until the page has been taken in.
+    def _pages(self, first: date, last: date, read: date | None) -> Iterator[Page]:
+        """The pages of one export; its files live until the last has been taken in.
 
-        Days before `read` are looked at again, which takes nothing back of what has been read.
+        The cursor moves when days have become whole. Days before `read` are looked at again, which takes nothing back
+        of what has been read.
         """
-        after = last + timedelta(days=1)
-        opened, facts, counts = patiently(
+        opened, parts, counts = patiently(
             lambda: self._open(first, last),
             tools=self._tools,
             place=self._rest.place,
@@ -181,15 +180,22 @@ class Mixpanel:
             first_wait=FIRST_WAIT,
         )
         with opened:
-            yield Page(
-                events=facts,
-                cursor={"day": max(last, read or last).isoformat()},
-                through=self._start(max(after, read + timedelta(days=1)) if read else after),
-                replaces=(first, last),
-                counts=counts,
-            )
+            for part in parts:
+                yield self._page(part, read, counts if part is parts[-1] else {})
 
-    def _open(self, first: date, last: date) -> tuple[ExitStack, Stream, Mapping[str, int]]:
+    def _page(self, part: Part, read: date | None, counts: Mapping[str, int]) -> Page:
+        last = max(part.last, read or part.last)
+        return Page(
+            events=part.facts,
+            cursor={"day": last.isoformat()} if part.ends else None,
+            through=self._start(last + timedelta(days=1)) if part.ends else None,
+            replaces=(part.first, part.last),
+            among=part.among,
+            dated_ids=True,
+            counts=counts,
+        )
+
+    def _open(self, first: date, last: date) -> tuple[ExitStack, Sequence[Part], Mapping[str, int]]:
         days = [first + timedelta(days=n) for n in range((last - first).days + 2)]
         stamps = [self._stamp(self._start(day)) for day in days]
         plan = Plan(
@@ -202,8 +208,8 @@ class Mixpanel:
         with ExitStack() as stack:
             stack.callback(self._sweep)
             spooled = self._download(self._params(first, last))
-            facts, counts = stack.enter_context(fold(spooled, plan, actor=self._tools.actor, place=self._rest.place))
-            return stack.pop_all(), facts, counts
+            parts, counts = stack.enter_context(fold(spooled, plan, actor=self._tools.actor, place=self._rest.place))
+            return stack.pop_all(), parts, counts
 
     def _download(self, params: Mapping[str, Any]) -> Path:
         """Spool one export, in a folder of its own from which everything older has been swept."""

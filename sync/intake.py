@@ -148,11 +148,17 @@ def _beyond(page: Page) -> str:
     """The condition under which a known fact that is not in the page stops being true."""
     said = []
     if page.replaces is not None:
-        first, last = page.replaces
-        said.append(f"day between date '{first}' and date '{last}'")
+        low, high = page.among or ("", None)
+        before = f" and account_key < {text(high)}" if high is not None else ""
+        said.append(f"{_days(page.replaces)} and account_key >= {text(low)}{before}")
     if page.retracts:
         said.append(f"split_part(id, '/', 1) in ({', '.join(text(subject) for subject in page.retracts)})")
     return " or ".join(said) or "false"
+
+
+def _days(replaces: tuple[date, date]) -> str:
+    first, last = replaces
+    return f"day between date '{first}' and date '{last}'"
 
 
 _FACT = "id, account_key, actor, name, occurred_at, value, label, day"
@@ -161,6 +167,8 @@ _FACT = "id, account_key, actor, name, occurred_at, value, label, day"
 def _known(connection: duckdb.DuckDBPyConnection, page: Page, settled: str | None, tail: str | None) -> None:
     """What the log holds now of the facts in question: the newest of the tail, else the settled row."""
     beyond = _beyond(page)
+    # known by the files' own statistics, this spares a long tail from being read for every page of a backfill
+    near = f" and {_days(page.replaces)}" if page.dated_ids and page.replaces else ""
     connection.execute("create temp table asked as select id from page")
     for rows in (settled, tail):
         if rows is not None and beyond != "false":
@@ -168,7 +176,7 @@ def _known(connection: duckdb.DuckDBPyConnection, page: Page, settled: str | Non
     connection.execute(f"create temp table recent as select {_FACT}, null::timestamptz as seen_at from page limit 0")
     if tail is not None:
         connection.execute(
-            f"insert into recent select {_FACT}, seen_at from {tail} where id in (select id from asked)"
+            f"insert into recent select {_FACT}, seen_at from {tail} where id in (select id from asked){near}"
             " qualify row_number() over (partition by id order by seen_at desc) = 1"
         )
     live = f"select {_FACT} from recent where value is not null or label is not null"

@@ -30,6 +30,8 @@ from sync.delta import DataFile
 from sync.settling import Settled, settle
 
 TAIL_FILES = 32  # small files of one month and source before they are merged
+SMALL_FILE = 20_000  # rows; larger files are left as they are
+GATHERED = 8 * 1024 * 1024  # bytes of a merged file, which is made in memory
 PARTITIONS = ("source", "month", "settled")
 SCHEMA = Schema(
     [
@@ -180,7 +182,9 @@ class Log:
         near = [
             file
             for file in files
-            if file.partition["settled"] == "false" or months is None or file.partition["month"] in months
+            if months is None
+            or file.partition["month"] in months
+            or (file.partition["settled"] == "false" and not page.dated_ids)
         ]
         return self._scans(near)
 
@@ -211,14 +215,15 @@ from changes order by month, account_key, day, id""")
 
 def _gather(table: DeltaTable, source: str) -> None:
     """Merge the small files of the tail where a long backfill left many: every page has to look at them all."""
-    tail = [file.partition for file in delta.data_files(table) if file.partition["settled"] == "false"]
+    small = [file.partition for file in delta.data_files(table) if file.rows < SMALL_FILE]
+    tail = [partition for partition in small if partition["settled"] == "false"]
     months = Counter(partition["month"] for partition in tail if partition["source"] == source)
     for month, files in months.items():
         if files > TAIL_FILES:
             where = [("source", "=", source), ("month", "=", month), ("settled", "=", "false")]
             # a settling that is faster has already taken them away
             with suppress(CommitFailedError):
-                table.optimize.compact(partition_filters=where)
+                table.optimize.compact(partition_filters=where, target_size=GATHERED)
 
 
 def _events(settled: str | None, tail: str | None) -> str:

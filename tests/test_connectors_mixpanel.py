@@ -282,6 +282,53 @@ def test_a_long_history_is_read_some_days_a_call(tools: Tools) -> None:
     assert [page.cursor for page in pages] == [{"day": last} for _, last in asked]
 
 
+def test_a_large_export_comes_in_parts_that_move_the_cursor_as_their_days_become_whole(
+    tools: Tools, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("connectors.fold.MOST_FACTS", 4)
+    body = [
+        *(line("Logged In", "2026-03-05T01:00:00", user=f"u{n}") for n in range(3)),
+        line("Logged In", "2026-03-06T01:00:00"),
+        *(line("Logged In", "2026-03-07T01:00:00", user=f"u{n}", company=f"c{n // 2}") for n in range(9)),
+        line("Logged In", "2026-03-07T01:00:00", company=None),
+        line("Logged In", "2026-03-09T01:00:00", company="it's"),
+    ]
+
+    pages = [
+        (page, rows(page))
+        for page in source(tools, lambda _: export(*body)).pull(None, start=NOON - timedelta(days=5), now=NOON)
+    ]
+
+    assert [(page.replaces, page.among, len(facts)) for page, facts in pages] == [
+        ((date(2026, 3, 5), date(2026, 3, 6)), None, 4),
+        ((date(2026, 3, 7), date(2026, 3, 7)), ("", "c2"), 4),
+        ((date(2026, 3, 7), date(2026, 3, 7)), ("c2", "c3"), 2),
+        ((date(2026, 3, 7), date(2026, 3, 7)), ("c3", None), 3),
+        ((date(2026, 3, 8), date(2026, 3, 9)), None, 1),
+    ]
+    assert [page.cursor and page.cursor["day"] for page, _ in pages] == [
+        "2026-03-06", None, None, "2026-03-07", "2026-03-09"
+    ]  # fmt: skip
+    through = [page.through and page.through.day for page, _ in pages]
+    assert through == [7, None, None, 8, 10]
+    assert all(page.dated_ids for page, _ in pages)
+    assert [dict(page.counts) for page, _ in pages if page.counts] == [{"events": 15, "events_without_account": 1}]
+    assert len({fact[0] for _, facts in pages for fact in facts}) == 14
+
+
+def test_days_read_again_in_parts_take_nothing_back_of_what_has_been_read(
+    tools: Tools, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("connectors.fold.MOST_FACTS", 1)
+    body = [line("Logged In", f"2026-03-0{day}T01:00:00") for day in (5, 6, 9)]
+
+    found = pulled(tools, lambda _: export(*body), cursor={"day": "2026-03-08"})
+
+    assert [(page.cursor, page.through and page.through.day) for page, _ in found] == [
+        ({"day": "2026-03-08"}, 9), ({"day": "2026-03-08"}, 9), ({"day": "2026-03-09"}, 10)
+    ]  # fmt: skip
+
+
 def test_the_spool_file_is_private_and_gone_once_the_page_is_taken(tools: Tools) -> None:
     (tools.spool / "usage").mkdir(parents=True)
     left = tools.spool / "usage" / "left over"

@@ -205,6 +205,63 @@ def test_a_page_that_replaces_days_retracts_what_it_does_not_hold(filled: Log) -
     assert _events(filled) == []
 
 
+def test_a_page_that_replaces_days_of_some_accounts_leaves_the_others_alone(tmp_path: Path) -> None:
+    log = _log(tmp_path)
+    day = MAY.date()
+    log.append("usage", Page([_fact(f"{key}/x", key=key, source="usage") for key in ("a", "b'", "c")]))
+
+    done = log.append("usage", Page(replaces=(day, day), among=("b'", "c")))
+
+    assert done.retracted == 1
+    assert list(_values(log)) == ["a/x", "c/x"]
+    assert log.append("usage", Page(replaces=(day, day), among=("b", None))).retracted == 1
+    assert list(_values(log)) == ["a/x"]
+
+
+@settings(max_examples=6)
+@given(
+    first=st.sets(st.tuples(st.sampled_from("abc"), st.integers(1, 2), st.sampled_from([1.0, 2.0])), max_size=6),
+    second=st.sets(st.tuples(st.sampled_from("abc"), st.integers(1, 2), st.sampled_from([1.0, 2.0])), max_size=6),
+    settled=st.booleans(),
+    killed=st.integers(0, 4),
+)
+def test_days_exported_again_in_parts_end_as_if_they_had_come_in_one_page(
+    tmp_path_factory: pytest.TempPathFactory,
+    first: set[tuple[str, int, float]],
+    second: set[tuple[str, int, float]],
+    settled: bool,
+    killed: int,
+) -> None:
+    log = _log(tmp_path_factory.mktemp("parts"))
+    for page in _parts(first):
+        log.append("usage", page)
+    if settled:
+        log.settle()
+    for page in [*_parts(second)[:killed], *_parts(second)]:  # killed half-way, they all come again
+        log.append("usage", page)
+
+    assert _values(log) == {f"{key}/05-{day:02d}": value for key, day, value in sorted(second)}
+
+
+def _parts(told: set[tuple[str, int, float]]) -> list[Page]:
+    """Of each day, a page for the accounts before "b" and one for the rest."""
+    facts = {(key, day): value for key, day, value in sorted(told)}
+    return [
+        Page(
+            [
+                _fact(f"{key}/05-{day:02d}", value, key=key, source="usage", at=MAY.replace(day=day))
+                for (key, day), value in facts.items()
+                if day == one and (key < "b") == (low == "")
+            ],
+            replaces=(date(2026, 5, one), date(2026, 5, one)),
+            among=(low, high),
+            dated_ids=True,
+        )
+        for one in (1, 2)
+        for low, high in (("", "b"), ("b", None))
+    ]
+
+
 def test_a_fact_that_moved_out_of_the_replaced_days_stays(filled: Log) -> None:
     filled.append("zendesk", Page([_fact("1/a", at=MAY + timedelta(days=40))]))
     assert filled.append("zendesk", Page(replaces=(MAY.date(), MAY.date()))).retracted == 1
@@ -306,6 +363,15 @@ def test_a_long_backfill_stays_in_few_files(log: Log, monkeypatch: pytest.Monkey
     assert _values(log)["1/a"] == 7.0
     log.settle()
     assert _values(log) == {"1/a": 7.0} | {f"{n}/b": 1.0 for n in range(8)}
+
+
+def test_large_files_of_a_long_backfill_are_left_as_they_are(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sync.log.TAIL_FILES", 2)
+    monkeypatch.setattr("sync.log.SMALL_FILE", 2)
+    for n in range(5):
+        log.append("usage", Page([_fact(f"{n}/a", source="usage"), _fact(f"{n}/b", source="usage")]))
+
+    assert log.unsettled() == (10, 5)
 
 
 def test_settling_rewrites_only_the_slices_that_changed(log: Log) -> None:
@@ -512,11 +578,17 @@ FACTS = st.builds(
     st.sampled_from([None, 1.0, 2.0]),
     st.sampled_from([None, "urgent"]),
 )
+AMONG: st.SearchStrategy[tuple[str, str | None] | None] = st.sampled_from(
+    [None, ("", None), ("", "b"), ("b", None), ("acme", "other"), ("other", "z")]
+)
 PAGES = st.builds(
-    lambda events, days, subjects: Page(events, replaces=(min(days), max(days)) if days else None, retracts=subjects),
+    lambda events, days, subjects, among: Page(
+        events, replaces=(min(days), max(days)) if days else None, among=among, retracts=subjects
+    ),
     st.lists(FACTS, max_size=5),
     st.one_of(st.just(()), st.tuples(DAYS, DAYS)),
     st.lists(st.sampled_from(["1", "2"]), max_size=1),
+    AMONG,
 )
 STEPS = st.lists(st.one_of(PAGES, PAGES, st.sampled_from(["settle", "reopen"])), min_size=2, max_size=7)
 
@@ -526,7 +598,9 @@ def _apply(page: Page, known: dict[str, Event]) -> None:
     told = {event.id: event for event in events}
     for id, event in list(known.items()):
         day = event.occurred_at.astimezone(BERLIN).date()
-        replaced = page.replaces is not None and page.replaces[0] <= day <= page.replaces[1]
+        low, high = page.among or ("", None)
+        among = low <= event.account_key and (high is None or event.account_key < high)
+        replaced = page.replaces is not None and page.replaces[0] <= day <= page.replaces[1] and among
         if id not in told and (replaced or id.split("/")[0] in page.retracts):
             del known[id]
     for id, event in told.items():
