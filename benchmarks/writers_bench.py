@@ -19,7 +19,7 @@ from connectors.hubspot import Settings as HubSpotSettings
 from connectors.salesforce import Salesforce
 from connectors.salesforce import Settings as SalesforceSettings
 from sync.deliveries import Delivered, Round, deliver, plan
-from sync.rows import Delivery, Total
+from sync.rows import Delivery
 from sync.settings import Delivery as Rules
 from sync.verdicts import Verdict
 
@@ -102,8 +102,7 @@ def _verdict(account: str, n: int, tier: str) -> Verdict:
         "scored_at": now,
         "version": "saas 0123456789ab",
     }
-    total = Total(account, 30.0 + n % 30, tier, now.date(), 0.9, now, ("weekly_active-",), "0123456789ab", "")
-    return Verdict(account, total, fields, tier, str(fields["reason"]))
+    return Verdict(account, fields, tier, str(fields["reason"]))
 
 
 def _step(calls: int, result: Delivered) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from scoring.scorecard import Measure, Scorecard
 LONGEST = 255
 NAMED = 3  # causes in a reason
 COSTLY = 3.0  # points of the score a part has to cost to be worth a word
+UNSCORED = ("unscored",)  # the causes of an account without a score
 HEALTHY = 15.0  # points lost in all under which strengths are named too
 
 
@@ -35,15 +36,29 @@ class Reason(NamedTuple):
 
 def reason(scorecard: Scorecard, parts: Sequence[Part], before: Mapping[str, Part] | None) -> Reason:
     """The reason of one account's score; `before` holds the parts of an earlier day by measure."""
-    counted = sorted((part for part in parts if part.points is not None), key=lambda part: (-_loss(part), part.measure))
-    action = _action(scorecard, counted)
-    if not counted or _coverage(scorecard, counted) < scorecard.coverage_floor:
-        return Reason(_unscored(scorecard, parts, counted), ("unscored",), action)
-    named = _named(counted)
+    counted = _counted(parts)
+    causes, action = decision(scorecard, parts)
+    if causes == UNSCORED:
+        return Reason(_unscored(scorecard, parts, counted), causes, action)
     then = before or {}
-    phrases = [_phrase(scorecard, part, then.get(part.measure)) for part, _ in named]
-    text = _joined([*phrases, *_behind(scorecard, parts)])
-    return Reason(text, tuple(f"{part.measure}{sign}" for part, sign in named), action)
+    phrases = [_phrase(scorecard, part, then.get(part.measure)) for part, _ in _named(counted)]
+    return Reason(_joined([*phrases, *_behind(scorecard, parts)]), causes, action)
+
+
+def decision(scorecard: Scorecard, parts: Sequence[Part]) -> tuple[tuple[str, ...], str]:
+    """The causes and the next action of a `Reason`, which take no words and no past to work out."""
+    counted = _counted(parts)
+    action = _action(scorecard, counted)
+    whole = len(counted) == sum(len(group.measures) for group in scorecard.dimensions.values())
+    if not counted or (not whole and _coverage(scorecard, counted) < scorecard.coverage_floor):
+        return UNSCORED, action
+    return tuple(f"{part.measure}{sign}" for part, sign in _named(counted)), action
+
+
+def _counted(parts: Sequence[Part]) -> list[Part]:
+    """The parts that have points, the costliest first."""
+    ranked = sorted((-_loss(part), part.measure, place) for place, part in enumerate(parts) if part.points is not None)
+    return [parts[place] for _, _, place in ranked]
 
 
 def movement(scorecard: Scorecard, parts: Sequence[Part], before: Mapping[str, Part], *, up: bool) -> str:

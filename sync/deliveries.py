@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from connectors.base import FIELDS, Destination, FieldValue, Outcome, Write
 from connectors.batches import batches
@@ -45,6 +45,30 @@ class Difference(NamedTuple):
     field: str
     before: Any
     after: Any
+
+
+class Decided(Protocol):
+    """What of an answer is compared: a text that tells two apart, and the score to be told (None: left alone)."""
+
+    @property
+    def deciding(self) -> str: ...
+    @property
+    def told_score(self) -> float | None: ...
+
+
+class Stand(Protocol):
+    """What of a delivery tells whether its record is worth a call."""
+
+    @property
+    def status(self) -> DeliveryStatus: ...
+    @property
+    def deciding(self) -> str: ...
+    @property
+    def score(self) -> float | None: ...
+    @property
+    def next_try_at(self) -> datetime | None: ...
+    @property
+    def refresh_on(self) -> date | None: ...
 
 
 @dataclass
@@ -82,16 +106,37 @@ def plan(
     result: Delivered,
 ) -> list[Planned]:
     """The records worth a write; those that are not are counted in `result`. `records`: (record id, account)."""
-    planned = []
+    return planned_for(worthwhile(round_, verdicts, records, known, result), verdicts, known)
+
+
+def planned_for(
+    picked: Iterable[tuple[str, str]], verdicts: Mapping[str, Verdict], known: Mapping[str, Delivery]
+) -> list[Planned]:
+    """What is to be written to these records, each with what stands in state about it."""
+    return [
+        Planned(Write(record, verdicts[account].fields), account, verdicts[account].deciding, known.get(record))
+        for record, account in picked
+    ]
+
+
+def worthwhile(
+    round_: Round,
+    decided: Mapping[str, Decided],
+    records: Iterable[tuple[str, str]],
+    known: Mapping[str, Stand],
+    result: Delivered,
+) -> list[tuple[str, str]]:
+    """Those of the (record, account) pairs that are worth a write; the others are counted in `result`."""
+    picked = []
     for record, account in records:
-        verdict, before = verdicts[account], known.get(record)
-        if before is not None and before.status == "confirmed" and not _worth(round_, verdict, before):
+        answer, before = decided[account], known.get(record)
+        if before is not None and before.status == "confirmed" and not _worth(round_, answer, before):
             result.unchanged += 1
-        elif before is not None and _resting(round_, before) and not _decided(round_, verdict, before):
+        elif before is not None and _resting(round_, before) and not _changed(round_, answer, before):
             result.waiting += 1
         else:
-            planned.append(Planned(Write(record, verdict.fields), account, verdict.deciding, before))
-    return planned
+            picked.append((record, account))
+    return picked
 
 
 def clearing(round_: Round, gone: Iterable[Delivery]) -> list[Planned]:
@@ -174,23 +219,28 @@ def _write(
         save(batch)
 
 
-def _worth(round_: Round, verdict: Verdict, before: Delivery) -> bool:
+def _worth(round_: Round, answer: Decided, before: Stand) -> bool:
     refresh = before.refresh_on is not None and round_.today >= before.refresh_on
-    return refresh or _decided(round_, verdict, before)
+    return refresh or _changed(round_, answer, before)
 
 
-def _decided(round_: Round, verdict: Verdict, before: Delivery) -> bool:
+def _changed(round_: Round, answer: Decided, before: Stand) -> bool:
     """Whether a deciding field is another than what the record holds or, if it was refused, than what it should."""
-    if before.deciding != verdict.deciding:
+    if before.deciding != answer.deciding:
         return True
-    told = before.confirmed if before.status == "confirmed" else before.wanted
-    old, new = (told or {}).get("score"), round_.destination.canonical("score", verdict.fields.get("score"))
+    old, new = before.score, round_.destination.canonical("score", answer.told_score)
     if not isinstance(new, int | float) or old == new:
         return False
-    return not isinstance(old, int | float) or abs(new - old) >= round_.rules.dead_band
+    return old is None or abs(new - old) >= round_.rules.dead_band
 
 
-def _resting(round_: Round, before: Delivery) -> bool:
+def _score(told: Mapping[str, Any]) -> float | None:
+    """The score among a record's fields, where there is one."""
+    score = told.get("score")
+    return score if isinstance(score, int | float) else None
+
+
+def _resting(round_: Round, before: Stand) -> bool:
     """Whether a row that was refused waits for its next try."""
     return not round_.eager and before.next_try_at is not None and before.next_try_at > round_.now
 
@@ -227,17 +277,18 @@ def _noted(round_: Round, item: Planned, outcome: Outcome, result: Delivered) ->
 def _confirmed(round_: Round, item: Planned, values: Mapping[str, FieldValue] | None) -> Delivery:
     wanted = canonical(round_.destination, item.write.fields)
     told = {key: plain(value) for key, value in (values or {}).items()}
-    before = (item.known.confirmed if item.known else None) or {}
+    confirmed = {**((item.known.confirmed if item.known else None) or {}), **wanted, **told}
     return Delivery(
         destination=round_.destination.name,
         record_id=item.write.id,
         account=item.account,
         wanted=wanted,
-        confirmed={**before, **wanted, **told},
+        confirmed=confirmed,
         deciding=item.deciding,
         status="closed" if item.leaving else "confirmed",
         confirmed_at=round_.now,
         refresh_on=_next_refresh(round_, item.write.id),
+        score=_score(confirmed),
     )
 
 
@@ -247,12 +298,13 @@ def _refused(round_: Round, item: Planned, outcome: Outcome) -> Delivery:
     attempts = 1 + (known.attempts if known and known.deciding == item.deciding else 0)
     again = outcome.remedy in ("again", "settings") and attempts < round_.rules.attempts
     wait = min(LONGEST_WAIT, FIRST_WAIT * 2 ** min(attempts - 1, 10)) if again else RARELY
+    wanted = canonical(round_.destination, item.write.fields)
     status: DeliveryStatus = "closed" if outcome.remedy == "gone" else "failed" if again else "quarantined"
     return Delivery(
         destination=round_.destination.name,
         record_id=item.write.id,
         account=item.account,
-        wanted=canonical(round_.destination, item.write.fields),
+        wanted=wanted,
         confirmed=known.confirmed if known else None,
         deciding=item.deciding,
         status=status,
@@ -262,6 +314,7 @@ def _refused(round_: Round, item: Planned, outcome: Outcome) -> Delivery:
         remedy=outcome.remedy or "",
         next_try_at=round_.now + wait,
         confirmed_at=known.confirmed_at if known else None,
+        score=_score(wanted),
     )
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
-from sync.deliveries import Delivered, Planned, Round, clearing, deliver, pilot, plan, rehearse
-from sync.rows import Delivery
-from sync.verdicts import Verdict
+from sync.deliveries import Delivered, Round, clearing, deliver, pilot, planned_for, rehearse, worthwhile
+from sync.evaluate import Evaluation
+from sync.rows import Delivery, Standing
 from sync.worker import Worker
 
 
@@ -14,17 +14,21 @@ def dispatch(
     worker: Worker,
     round_: Round,
     result: Delivered,
-    verdicts: Mapping[str, Verdict],
+    found: Evaluation,
     *,
-    chosen: set[str],
+    chosen: Collection[str],
     beat: Callable[[], None],
     dry_run: bool,
 ) -> None:
-    """Deliver to one destination, filling in `result` as it goes."""
+    """Deliver to one destination, filling in `result` as it goes. Words are found only for what is written."""
     name = round_.destination.name
-    known, records = worker.state.deliveries(name), _records(worker, name, verdicts)
-    mine = [(record, account) for record, account in records.items() if account in chosen]
-    planned = [*plan(round_, verdicts, mine, known, result), *_leaving(worker, round_, records, known)]
+    known, records = worker.state.standings(name), _records(worker, name, found)
+    mine = ((record, account) for record, account in records.items() if account in chosen)
+    picked = worthwhile(round_, found.decisions, mine, known, result)
+    gone = _leaving(worker, records, known)
+    before = worker.state.deliveries(name, [*(record for record, _ in picked if record in known), *gone])
+    verdicts = {verdict.account: verdict for verdict in found.verdicts({account for _, account in picked})}
+    planned = [*planned_for(picked, verdicts, before), *clearing(round_, (before[record] for record in gone))]
 
     def save(rows: Iterable[Delivery]) -> None:
         beat()  # an outcome is recorded only while the lease is ours
@@ -36,23 +40,24 @@ def dispatch(
         deliver(round_, planned, result, save=save)
 
 
-def chosen_accounts(worker: Worker, verdicts: Mapping[str, Verdict]) -> set[str]:
+def chosen_accounts(worker: Worker, accounts: Collection[str]) -> Collection[str]:
     """The accounts that any destination is written for: all, or those of a pilot."""
     limit = worker.settings.delivery.limit
-    known = [worker.state.deliveries(name) for name in worker.destinations] if limit else []
-    return pilot(verdicts, {item.account for part in known for item in part.values() if item.confirmed}, limit)
+    if limit is None:
+        return accounts
+    known = [worker.state.deliveries(name) for name in worker.destinations]
+    return pilot(accounts, {item.account for part in known for item in part.values() if item.confirmed}, limit)
 
 
-def _records(worker: Worker, name: str, verdicts: Mapping[str, Verdict]) -> dict[str, str]:
+def _records(worker: Worker, name: str, found: Evaluation) -> dict[str, str]:
     """record -> account, for every record of a destination that is an account's."""
     if name == worker.settings.home:
-        return {account: account for account in verdicts}
-    links = worker.links(worker.state.accounts()).of(name)
-    return {record: account for record, account in links.items() if account in verdicts}
+        return {account: account for account in found.decisions}
+    return {record: account for record, account in found.records[name].items() if account in found.decisions}
 
 
-def _leaving(worker: Worker, round_: Round, records: Mapping[str, str], known: Mapping[str, Delivery]) -> list[Planned]:
+def _leaving(worker: Worker, records: Mapping[str, str], known: Mapping[str, Standing]) -> list[str]:
     """Records that hold our fields and are no customer's any more."""
     if worker.settings.accounts.on_leave == "keep" or not records:
         return []
-    return clearing(round_, (row for row in known.values() if row.record_id not in records and row.status != "closed"))
+    return [row.record_id for row in known.values() if row.record_id not in records and row.status != "closed"]

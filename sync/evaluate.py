@@ -1,74 +1,178 @@
-"""Scoring every account: today's verdicts, and the days that have become final into the history.
+"""Scoring every account: today's decisions, and the days that have become final into the history.
 
 A day is final once it has ended and every source has been read through it, at the latest a day later. Today is
 provisional: it is told and delivered, and kept only once it is final.
+
+What every account costs is a digest, worked out by the engine. Only those whose numbers are others than in the last
+pass are decided upon again, and only those that are to be told are put into words.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
-from typing import TYPE_CHECKING
+from itertools import groupby, islice
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from connectors.errors import SettingsWrong
 from scoring import Part, Scorecard, movement
 from sync.progress import Progress
 from sync.report import Moved
-from sync.rows import Total
-from sync.scores import Scored, fetch, scored
-from sync.verdicts import Before, Verdict, verdict
+from sync.rows import AccountRow, Decision, Total
+from sync.scores import Basis, Scored, fetch, scored, within
+from sync.verdicts import Answer, Before, Verdict, total, verdict
 from sync.worker import Worker
 
 if TYPE_CHECKING:
     import duckdb
 
+T = TypeVar("T")
+
 TREND = timedelta(days=30)
 HEALTHIER = ("red", "yellow", "green")
 LONGEST_GAP = 31  # days the worker was off that one pass scores afterwards
+CHUNK = 10_000  # accounts whose parts are in memory at a time
+
+_ANSWERS = """
+select s.account, s.score, s.tier, s.coverage, hash(p.digest, s.score, s.tier, s.coverage)::varchar as digest
+from scores s join (
+  select account, bit_xor(hash(measure, points, weight, contribution)) as digest
+  from parts where as_of = $day group by account) p on p.account = s.account
+where s.as_of = $day order by s.account
+"""
+_COUNTED = """
+select account, measure, points, weight, contribution from parts
+where as_of = ? and points is not null{among} order by account
+"""
 
 
 @dataclass
 class Evaluation:
-    """Verdicts by account, how many accounts are in which tier, and which came into another one."""
+    """Every account's decision, how many accounts are in which tier, and which came into another one.
 
-    verdicts: dict[str, Verdict] = field(default_factory=dict)
+    `records`: by destination that is not the home, which record is which account's.
+    """
+
+    worker: Worker
+    connection: duckdb.DuckDBPyConnection
+    now: datetime
+    replayed: bool
+    records: Mapping[str, Mapping[str, str]]
+    decisions: dict[str, Decision] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
     moved: list[Moved] = field(default_factory=list)
 
+    @property
+    def today(self) -> date:
+        return self.now.astimezone(self.worker.settings.timezone).date()
 
-def evaluate(worker: Worker, *, now: datetime, keep: bool, progress: Progress) -> Evaluation:
+    def verdicts(self, accounts: Collection[str]) -> Iterator[Verdict]:
+        """What is to be told of these accounts, in order."""
+        card = self.worker.settings.scorecard
+        for row, before in self.rows(accounts):
+            yield verdict(row, self.decisions[row.account], scorecard=card, before=before, now=self.now)
+
+    def rows(self, accounts: Collection[str]) -> Iterator[tuple[Scored, Before | None]]:
+        """The scores of these accounts today, each with the one its change is told against."""
+        for chunk in _chunks(sorted(accounts)):
+            earlier = self._earlier(chunk)
+            for row in fetch(self.connection, self.today, chunk):
+                yield row, earlier.get(row.account)
+
+    def _earlier(self, accounts: Sequence[str]) -> dict[str, Before]:
+        day, history = self.today - TREND, self.worker.history
+        if self.replayed:
+            rows = fetch(self.connection, day, accounts)
+            return {row.account: Before(row.score, _by_measure(row.parts), replayed=True) for row in rows}
+        parts, final = history.parts_on(day, accounts), day in history.days(final_only=True, since=day)
+        return {
+            account: Before(score, _by_measure(parts.get(account, ())), not final)
+            for account, (score, _tier, _version) in history.scores_on(day, accounts).items()
+        }
+
+
+@contextmanager
+def evaluated(worker: Worker, *, now: datetime, keep: bool, progress: Progress) -> Iterator[Evaluation]:
     """Score all accounts as of now. `keep`: record final days and today's totals; a rehearsal does neither."""
     accounts = worker.state.accounts()
     if not accounts:
         raise SettingsWrong("there are no accounts yet; `bellwether check` says how many records meet accounts.where")
     progress.start("scoring", len(accounts))
     today = now.astimezone(worker.settings.timezone).date()
-    baseline = today - TREND
     final = unrecorded(worker, today) if keep else ()
-    replay = () if baseline in worker.history.days() else (baseline,)
-    basis = worker.basis(accounts, worker.links(accounts))
-    found = Evaluation()
+    replay = () if today - TREND in worker.history.days(since=today - TREND) else (today - TREND,)
+    basis, records = _ground(worker, accounts)
     with scored(worker.log, basis, [today, *final, *replay], spill=worker.spill) as connection:
         if keep:
             _record(worker, connection, final, final=True)
             _record(worker, connection, replay, final=False)
-        earlier = _replayed(connection, baseline) if replay else _remembered(worker, baseline)
-        last, names = worker.state.totals(), {row.id: row.name for row in accounts}
-        for row in fetch(connection, today):
-            card, before = worker.settings.scorecard, earlier.get(row.account)
-            said = verdict(row, scorecard=card, before=before, last=last.get(row.account), now=now, today=today)
-            _count(found, said)
-            was = _tier_before(last.get(row.account), row.tier)
-            if was is not None and was != row.tier:
-                why = _why(card, row, before, was) or said.reason
-                found.moved.append(Moved(row.account, names[row.account], was, row.tier, row.score, why))
-            progress.advance("scoring")
-    if keep:
-        worker.state.save_totals([said.total for said in found.verdicts.values()])
-    progress.finish("scoring")
-    return found
+        found = Evaluation(worker, connection, now, bool(replay), records)
+        changed = _decide(found, worker.state.decisions(), progress)
+        found.moved = _moved(found, changed, {row.id: row.name for row in accounts})
+        del accounts, basis  # as large as all customers, and not needed to deliver
+        if keep:
+            worker.state.save_totals(said for said, _ in changed)
+        progress.finish("scoring")
+        yield found
+
+
+def _ground(worker: Worker, accounts: Sequence[AccountRow]) -> tuple[Basis, dict[str, Mapping[str, str]]]:
+    links = worker.links(accounts)
+    others = [name for name in worker.destinations if name != worker.settings.home]
+    return worker.basis(accounts, links), {name: links.of(name) for name in others}
+
+
+def _decide(found: Evaluation, last: Mapping[str, Decision], progress: Progress) -> list[tuple[Total, Decision | None]]:
+    """Fill in decisions and counts; the totals that are others than they were, with the decision before each."""
+    version = found.worker.settings.scorecard.version
+    changed: list[Answer] = []
+    for row in _streamed(found.connection.execute(_ANSWERS, {"day": found.today})):
+        answer = Answer(*row)
+        before = last.get(answer.account)
+        if before is not None and (before.version, before.digest) == (version, answer.digest):
+            found.decisions[answer.account] = before
+        else:
+            changed.append(answer)
+        found.counts[answer.tier] = found.counts.get(answer.tier, 0) + 1
+        progress.advance("scoring")
+    totals = [said for chunk in _chunks(changed) for said in _totals(found, chunk, last)]
+    for said in totals:
+        found.decisions[said.account] = Decision(*(getattr(said, name) for name in Decision._fields))
+    return [(said, last.get(said.account)) for said in totals]
+
+
+def _totals(found: Evaluation, answers: Sequence[Answer], last: Mapping[str, Decision]) -> Iterator[Total]:
+    """The decisions upon accounts whose numbers changed. They take no words, so no past and no values are read."""
+    among, values = within("account", [answer.account for answer in answers])
+    rows = _streamed(found.connection.execute(_COUNTED.format(among=among), [found.today, *values]))
+    parts = {
+        account: [
+            Part("", measure, None, points, weight, contribution, "") for _, measure, points, weight, contribution in of
+        ]
+        for account, of in groupby(rows, itemgetter(0))
+    }
+    card = found.worker.settings.scorecard
+    for answer in answers:
+        counted, before = parts.get(answer.account, []), last.get(answer.account)
+        yield total(answer, counted, scorecard=card, last=before, now=found.now, today=found.today)
+
+
+def _moved(
+    found: Evaluation, changed: Iterable[tuple[Total, Decision | None]], names: Mapping[str, str]
+) -> list[Moved]:
+    """The accounts that came into another tier, in order, and why."""
+    was = ((said, _tier_before(last, said.tier)) for said, last in changed)
+    others = {said.account: tier for said, tier in was if tier is not None and tier != said.tier}
+    card, moved = found.worker.settings.scorecard, []
+    for row, before in found.rows(others):
+        said = verdict(row, found.decisions[row.account], scorecard=card, before=before, now=found.now)
+        why = _why(card, row, before, others[row.account]) or said.reason
+        moved.append(Moved(row.account, names[row.account], others[row.account], row.tier, row.score, why))
+    return moved
 
 
 def unrecorded(worker: Worker, today: date) -> tuple[date, ...]:
@@ -77,7 +181,7 @@ def unrecorded(worker: Worker, today: date) -> tuple[date, ...]:
     oldest, read = today - timedelta(days=2), {reading.source: reading.through for reading in worker.readings()}
     ended = [_last_whole_day(read.get(name), zone) or oldest for name in (*worker.sources, worker.settings.home)]
     newest = max(min(today - timedelta(days=1), *ended), oldest)
-    recorded = [day for day in worker.history.days(final_only=True) if day > today - timedelta(days=LONGEST_GAP)]
+    recorded = worker.history.days(final_only=True, since=today - timedelta(days=LONGEST_GAP - 1))
     first = max(recorded) + timedelta(days=1) if recorded else newest
     return tuple(first + timedelta(days=n) for n in range((newest - first).days + 1))
 
@@ -92,33 +196,15 @@ def _record(worker: Worker, connection: duckdb.DuckDBPyConnection, days: Sequenc
     worker.history.record(connection, days, scorecard=card.name, version=card.version, final=final)
 
 
-def _replayed(connection: duckdb.DuckDBPyConnection, day: date) -> dict[str, Before]:
-    return {row.account: Before(row.score, _by_measure(row.parts), replayed=True) for row in fetch(connection, day)}
-
-
-def _remembered(worker: Worker, day: date) -> dict[str, Before]:
-    parts = worker.history.parts_on(day)
-    replayed = day not in worker.history.days(final_only=True)
-    return {
-        account: Before(score, _by_measure(parts.get(account, ())), replayed)
-        for account, (score, _tier, _version) in worker.history.scores_on(day).items()
-    }
-
-
 def _by_measure(parts: Sequence[Part]) -> Mapping[str, Part]:
     return {part.measure: part for part in parts}
 
 
-def _tier_before(last: Total | None, tier: str) -> str | None:
+def _tier_before(last: Decision | None, tier: str) -> str | None:
     """The tier an account comes from; days without a score in between are no move."""
     if last is None or tier == "unscored":
         return last.tier if last else None
     return last.scored_tier or last.tier
-
-
-def _count(found: Evaluation, said: Verdict) -> None:
-    found.verdicts[said.account] = said
-    found.counts[said.total.tier] = found.counts.get(said.total.tier, 0) + 1
 
 
 def _why(card: Scorecard, row: Scored, before: Before | None, was: str) -> str:
@@ -126,3 +212,14 @@ def _why(card: Scorecard, row: Scored, before: Before | None, was: str) -> str:
     if before is None or "unscored" in (was, row.tier):
         return ""
     return movement(card, row.parts, before.parts, up=HEALTHIER.index(row.tier) > HEALTHIER.index(was))
+
+
+def _streamed(rows: duckdb.DuckDBPyConnection) -> Iterator[tuple[Any, ...]]:
+    while some := rows.fetchmany(CHUNK):
+        yield from some
+
+
+def _chunks(things: Iterable[T]) -> Iterator[list[T]]:
+    rest = iter(things)
+    while chunk := list(islice(rest, CHUNK)):
+        yield chunk

@@ -75,25 +75,28 @@ class History:
         _replace(self._parts, _schema(_PARTS, _MONTH), _rows(connection, "parts", _PARTS, days), days)
         _replace(self._scores, _schema(_SCORES, _SAID, _MONTH), _rows(connection, "scores", _SCORES, days, said), days)
 
-    def days(self, *, final_only: bool = False) -> set[date]:
-        """The days that have been kept."""
-        where = "where final" if final_only else ""
-        with self._reading(self._scores) as (connection, scores):
+    def days(self, *, final_only: bool = False, since: date | None = None) -> set[date]:
+        """The days that have been kept; `since` a day on, which reads no file of the months before."""
+        where = f"where as_of >= ?{' and final' if final_only else ''}"
+        with self._reading(self._scores, since=since) as (connection, scores):
             if scores is None:
                 return set()
-            return {day for (day,) in connection.execute(f"select distinct as_of from {scores} {where}").fetchall()}
+            query = f"select distinct as_of from {scores} {where}"
+            return {day for (day,) in connection.execute(query, [since or date.min]).fetchall()}
 
-    def scores_on(self, day: date) -> dict[str, tuple[float | None, str, str]]:
-        """Score, tier and scorecard version by account; empty when the day was not kept."""
+    def scores_on(self, day: date, accounts: Sequence[str] | None = None) -> dict[str, tuple[float | None, str, str]]:
+        """Score, tier and scorecard version by account, of all or of these; empty when the day was not kept."""
+        where, values = _among(accounts)
         with self._reading(self._scores, day) as (connection, scores):
             if scores is None:
                 return {}
-            query = f"select account, score, tier, version from {scores} where as_of = ? order by account"
-            return {account: tuple(said) for account, *said in connection.execute(query, [day]).fetchall()}
+            query = f"select account, score, tier, version from {scores} where as_of = ?{where} order by account"
+            rows = connection.execute(query, [day, *values]).fetchall()
+        return {account: tuple(said) for account, *said in rows}
 
     def parts_on(self, day: date, accounts: Sequence[str] | None = None) -> dict[str, tuple[Part, ...]]:
         """The parts of the score by account, ordered by dimension and measure; of all accounts, or of these."""
-        where, values = ("", []) if accounts is None else (" and account in (select unnest(?))", [list(accounts)])
+        where, values = _among(accounts)
         with self._reading(self._parts, day) as (connection, parts):
             if parts is None:
                 return {}
@@ -105,13 +108,21 @@ class History:
         return {account: tuple(Part(*row[1:]) for row in of) for account, of in groupby(rows, itemgetter(0))}
 
     @contextmanager
-    def _reading(self, path: Path, day: date | None = None) -> Iterator[tuple[duckdb.DuckDBPyConnection, str | None]]:
-        """A connection, and the relation of a table's snapshot (of the month of `day`, if that is enough)."""
+    def _reading(
+        self, path: Path, day: date | None = None, *, since: date | None = None
+    ) -> Iterator[tuple[duckdb.DuckDBPyConnection, str | None]]:
+        """A connection, and the relation of a table's snapshot: of the month of `day`, or from that of `since` on."""
         files = delta.data_files(delta.open_table(path))
         if day is not None:
             files = [file for file in files if file.partition["month"] == _month(day)]
+        if since is not None:
+            files = [file for file in files if file.partition["month"] >= _month(since)]
         with delta.connect(memory_limit="1GB", threads=1, spill=self._spill) as connection:
             yield connection, delta.scan(path, files) if files else None
+
+
+def _among(accounts: Sequence[str] | None) -> tuple[str, list[list[str]]]:
+    return ("", []) if accounts is None else (" and account in (select unnest(?))", [list(accounts)])
 
 
 def _schema(*columns: dict[str, str]) -> Schema:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 RunStatus = Literal["running", "done", "partial", "failed"]
 DeliveryStatus = Literal["pending", "confirmed", "failed", "quarantined", "closed"]
@@ -54,7 +54,9 @@ class Run:
 class Total:
     """Today's answer for an account. `causes`: ordered measures and directions, like "weekly_active-".
 
-    `scored_tier` is that of the last day it was scored; an unscored account keeps it on its record.
+    `scored_at`: when this answer was first come to. `scored_tier` is that of the last day it was scored; an unscored
+    account keeps it on its record. `deciding`: a text that tells two answers apart where it is worth a write.
+    `digest`: of all numbers the answer was worked out from; the same digest and version, the same answer.
     """
 
     account: str
@@ -67,14 +69,35 @@ class Total:
     version: str
     next_action: str
     scored_tier: str | None = None
+    deciding: str = ""
+    digest: str = ""
+
+
+class Decision(NamedTuple):
+    """What of a `Total` every pass has to look at: there are as many as accounts, so it is small."""
+
+    version: str
+    digest: str
+    score: float | None
+    tier: str
+    tier_since: date | None
+    scored_at: datetime | None
+    scored_tier: str | None
+    deciding: str
+
+    @property
+    def told_score(self) -> float | None:
+        """The score that a record should hold; an unscored account's is left as it is."""
+        return None if self.tier == "unscored" else self.score
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
     """What one record of one destination should hold, and what is known to be there.
 
-    `wanted` and `confirmed` are canonical values by our field names, as JSON; `deciding` is a fingerprint of
-    the deciding fields of `wanted`. `code`, `message` and `remedy` belong to the last attempt that failed.
+    `wanted` and `confirmed` are canonical values by our field names, as JSON; `deciding` is a fingerprint of the
+    deciding fields of `wanted`, `score` the one that the next is compared with. `code`, `message` and `remedy` belong
+    to the last attempt that failed.
     """
 
     destination: str
@@ -91,3 +114,16 @@ class Delivery:
     next_try_at: datetime | None = None
     confirmed_at: datetime | None = None
     refresh_on: date | None = None
+    score: float | None = None
+
+
+class Standing(NamedTuple):
+    """What of a `Delivery` tells whether its record is worth a call."""
+
+    record_id: str
+    account: str
+    status: DeliveryStatus
+    deciding: str
+    score: float | None
+    next_try_at: datetime | None
+    refresh_on: date | None

@@ -7,9 +7,9 @@ daemon and a person at a terminal never write at once.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Literal
@@ -22,13 +22,12 @@ from sync.accounts import read_companies, read_home
 from sync.deliveries import Delivered, Round
 from sync.dispatch import chosen_accounts, dispatch
 from sync.errors import LeaseLost, StateError
-from sync.evaluate import evaluate, unrecorded
+from sync.evaluate import Evaluation, evaluated, unrecorded
 from sync.lease import leased
 from sync.progress import Progress, Quiet
 from sync.pull import Pulled, pull
 from sync.report import Problem, Report
 from sync.scores import last_day
-from sync.verdicts import Verdict
 from sync.worker import Worker
 
 Step = Literal["pull", "score"]
@@ -50,6 +49,7 @@ class Pass:
     dry_run: bool = False
     due_only: bool = False
     budget: timedelta | None = None
+    found: Evaluation | None = None
 
     @property
     def today(self) -> date:
@@ -124,13 +124,14 @@ def _steps(this: Pass, beat: Callable[[], None]) -> None:
     well = len(this.report.problems)
     if not this.dry_run:
         _try(this, "log", lambda: _settle(this))
-    verdicts: dict[str, Verdict] = {}
-    _try(this, "scoring", lambda: verdicts.update(_score(this)))
-    beat()
-    if this.only is None and not this.worker.stop.is_set():
-        chosen = chosen_accounts(this.worker, verdicts)
-        for name in this.worker.destinations:
-            _try(this, name, lambda name=name: _deliver(this, name, verdicts, chosen, beat))  # type: ignore[misc]
+    with ExitStack() as open_:
+        _try(this, "scoring", lambda: _score(this, open_))
+        beat()
+        found = this.found
+        if this.only is None and found is not None and not this.worker.stop.is_set():
+            chosen = chosen_accounts(this.worker, found.decisions)
+            for name in this.worker.destinations:
+                _try(this, name, lambda name=name: _deliver(this, name, found, chosen, beat))  # type: ignore[misc]
 
     if this.only is None and not this.dry_run:
         this.worker.stood_on.clear()
@@ -248,15 +249,14 @@ def _settle(this: Pass) -> None:
     log.info("log settled", rows=settled.rows, files=settled.files_after)
 
 
-def _score(this: Pass) -> Mapping[str, Verdict]:
-    found = evaluate(this.worker, now=this.now, keep=not this.dry_run, progress=this.progress)
-    this.report.scored, this.report.moved = found.counts, found.moved
-    return found.verdicts
+def _score(this: Pass, open_: ExitStack) -> None:
+    """Score everybody; what was found stays open for the deliveries, which ask it for words."""
+    keep = not this.dry_run
+    found = open_.enter_context(evaluated(this.worker, now=this.now, keep=keep, progress=this.progress))
+    this.report.scored, this.report.moved, this.found = found.counts, found.moved, found
 
 
-def _deliver(
-    this: Pass, name: str, verdicts: Mapping[str, Verdict], chosen: set[str], beat: Callable[[], None]
-) -> None:
+def _deliver(this: Pass, name: str, found: Evaluation, chosen: Collection[str], beat: Callable[[], None]) -> None:
     rules, destination = this.worker.settings.delivery, this.worker.destinations[name]
     round_ = Round(destination, rules, this.now, this.today, eager=not this.due_only)
     until = this.worker.resting.get(name, this.now)
@@ -267,7 +267,7 @@ def _deliver(
     result = Delivered()
     this.progress.start(name)
     try:
-        dispatch(this.worker, round_, result, verdicts, chosen=chosen, beat=beat, dry_run=this.dry_run)
+        dispatch(this.worker, round_, result, found, chosen=chosen, beat=beat, dry_run=this.dry_run)
     except WaitUntil as error:
         if error.quota:
             this.worker.resting[name] = this.now + timedelta(seconds=error.seconds)

@@ -69,22 +69,33 @@ def scored(log: Log, basis: Basis, days: Sequence[date], *, spill: Path) -> Iter
         yield connection
 
 
-def fetch(connection: duckdb.DuckDBPyConnection, day: date) -> Iterator[Scored]:
-    """The accounts of one day, in order, a bounded number of rows in memory at a time."""
+def fetch(connection: duckdb.DuckDBPyConnection, day: date, accounts: Sequence[str] | None = None) -> Iterator[Scored]:
+    """The accounts of one day, or these of them, in order, a bounded number of rows in memory at a time."""
+    among, values = within("s.account", accounts)
     rows = connection.execute(
-        """
+        f"""
         select s.account, s.as_of, s.score, s.tier, s.coverage, s.low, s.high, s.held,
                p.dimension, p.measure, p.value, p.points, p.weight, p.contribution, p.state
         from scores s join parts p on p.account = s.account and p.as_of = s.as_of
-        where s.as_of = ? order by s.account, p.dimension, p.measure
+        where s.as_of = ?{among} order by s.account, p.dimension, p.measure
         """,
-        [day],
+        [day, *values],
     )
     for _, group in groupby(_chunked(rows), key=itemgetter(0)):
         lines = list(group)
         account, as_of, score, tier, coverage, low, high, held = lines[0][:8]
         parts = tuple(Part(*line[8:]) for line in lines)
         yield Scored(account, as_of, score, tier, coverage, low, high, held, parts)
+
+
+def within(column: str, accounts: Sequence[str] | None) -> tuple[str, list[Any]]:
+    """SQL, and its values, that picks these accounts; the range lets an engine pass over what is far from them."""
+    if accounts is None:
+        return "", []
+    if not accounts:
+        return " and false", []
+    picked = f" and {column} between ? and ? and {column} in (select unnest(?))"
+    return picked, [min(accounts), max(accounts), list(accounts)]
 
 
 def statement(log: Log, basis: Basis) -> str:

@@ -7,7 +7,7 @@ that begins by reading can lose another's update without an error.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from datetime import datetime, timedelta
@@ -20,7 +20,7 @@ from sqlalchemy.exc import DBAPIError
 
 from connectors.base import Account, Key
 from sync.database import database_error, open_engine
-from sync.rows import AccountRow, Delivery, Reading, Run, RunStatus, Total
+from sync.rows import AccountRow, Decision, Delivery, Reading, Run, RunStatus, Standing, Total
 from sync.tables import ACCOUNTS, DELIVERIES, KEYS, LEASE, META, READINGS, RUNS, TOTALS
 
 CHUNK = 10_000  # rows a statement is executed with at a time: bounds memory, not the transaction
@@ -189,6 +189,12 @@ class State:
             rows = connection.execute(select(*_columns(TOTALS, Total)).order_by(TOTALS.c.account))
             return {row[0]: Total(*row) for row in rows}
 
+    def decisions(self) -> dict[str, Decision]:
+        """What of today's answers every pass looks at, by account."""
+        query = select(TOTALS.c.account, *(TOTALS.c[name] for name in Decision._fields))
+        with self._read() as connection:
+            return {row[0]: Decision(*row[1:]) for row in connection.execute(query)}
+
     def save_totals(self, totals: Iterable[Total]) -> None:
         with self._write() as connection:
             _upsert(connection, TOTALS, map(_values, totals))
@@ -199,12 +205,25 @@ class State:
             for ids in _chunks(accounts, 500):
                 connection.execute(delete(TOTALS).where(TOTALS.c.account.in_(ids)))
 
-    def deliveries(self, destination: str) -> dict[str, Delivery]:
-        """Deliveries of a destination by record id."""
+    def deliveries(self, destination: str, records: Collection[str] | None = None) -> dict[str, Delivery]:
+        """Deliveries of a destination by record id; of all its records, or of these."""
         query = select(*_columns(DELIVERIES, Delivery)).where(DELIVERIES.c.destination == destination)
+        queries = (
+            [query]
+            if records is None
+            else [query.where(DELIVERIES.c.record_id.in_(part)) for part in _chunks(records, 500)]
+        )
         with self._read() as connection:
-            rows = connection.execute(query.order_by(DELIVERIES.c.record_id))
+            rows = (row for query in queries for row in connection.execute(query.order_by(DELIVERIES.c.record_id)))
             return {row.record_id: Delivery(*row) for row in rows}
+
+    def standings(self, destination: str) -> dict[str, Standing]:
+        """What of a destination's deliveries every pass looks at, by record id."""
+        query = select(*(DELIVERIES.c[name] for name in Standing._fields)).where(
+            DELIVERIES.c.destination == destination
+        )
+        with self._read() as connection:
+            return {row[0]: Standing(*row) for row in connection.execute(query)}
 
     def deliveries_due(self, now: datetime) -> bool:
         """Whether a record that was refused waits for nothing any more."""

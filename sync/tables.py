@@ -139,6 +139,8 @@ class TotalTable(SQLModel, table=True):
     version: str = Field(sa_type=Plain)
     next_action: str = Field(sa_type=Plain)
     scored_tier: str | None = Field(sa_type=Plain)
+    deciding: str = Field(sa_type=Plain)
+    digest: str = Field(sa_type=Plain)
 
 
 class DeliveryTable(SQLModel, table=True):
@@ -157,6 +159,7 @@ class DeliveryTable(SQLModel, table=True):
     next_try_at: datetime | None = Field(sa_type=Moment)
     confirmed_at: datetime | None = Field(sa_type=Moment)
     refresh_on: date | None
+    score: float | None
 
 
 class LeaseTable(SQLModel, table=True):

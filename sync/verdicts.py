@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import NamedTuple
 
 from connectors.base import FieldValue
-from scoring import Part, Scorecard, reason
-from sync.rows import Total
+from scoring import Part, Scorecard, decision, reason
+from sync.rows import Decision, Total
 from sync.scores import Scored
 
 
@@ -24,59 +24,76 @@ class Before(NamedTuple):
     replayed: bool
 
 
+class Answer(NamedTuple):
+    """An account's numbers of today. `digest`: the same for the same numbers, those of its parts included."""
+
+    account: str
+    score: float | None
+    tier: str
+    coverage: float
+    digest: str
+
+
 class Verdict(NamedTuple):
     """`fields`: by our field names, only those that should be written. `deciding`: a text that tells two apart."""
 
     account: str
-    total: Total
     fields: Mapping[str, FieldValue]
     deciding: str
     reason: str
 
+    @property
+    def told_score(self) -> float | None:
+        score = self.fields.get("score")
+        return score if isinstance(score, int | float) else None
+
+
+def total(
+    answer: Answer, parts: Sequence[Part], *, scorecard: Scorecard, last: Decision | None, now: datetime, today: date
+) -> Total:
+    """What state keeps of an answer. An unscored account keeps score, tier and moment of its last scored day."""
+    if answer.tier == "unscored" or answer.score is None:
+        return _unscored(answer, scorecard, last)
+    since = last.tier_since if last and last.scored_tier == answer.tier and last.tier_since else today
+    causes, action = decision(scorecard, parts)
+    return Total(
+        account=answer.account,
+        score=answer.score,
+        tier=answer.tier,
+        tier_since=since,
+        coverage=answer.coverage,
+        scored_at=now,
+        causes=causes,
+        version=scorecard.version,
+        next_action=action,
+        scored_tier=answer.tier,
+        deciding=_text(tier=answer.tier, causes=causes, next_action=action),
+        digest=answer.digest,
+    )
+
 
 def verdict(
-    scored: Scored,
-    *,
-    scorecard: Scorecard,
-    before: Before | None,
-    last: Total | None,
-    now: datetime,
-    today: date,
+    scored: Scored, decided: Decision, *, scorecard: Scorecard, before: Before | None, now: datetime
 ) -> Verdict:
-    """Put a score into words and fields.
-
-    An unscored account keeps the score, tier and moment of its last scored day: only reason and coverage are told.
-    """
-    said = reason(scorecard, scored.parts, before.parts if before else None)
+    """Put a score into words and fields; of an unscored account only reason and coverage are told."""
     if scored.tier == "unscored" or scored.score is None:
-        return _unscored(scored, scorecard, last)
-    since = last.tier_since if last and last.scored_tier == scored.tier and last.tier_since else today
-    change = _change(scored, before)
-    total = Total(
-        account=scored.account,
-        score=scored.score,
-        tier=scored.tier,
-        tier_since=since,
-        coverage=scored.coverage,
-        scored_at=now,
-        causes=said.causes,
-        version=scorecard.version,
-        next_action=said.next_action,
-        scored_tier=scored.tier,
-    )
+        share, floor = f"{scored.coverage:.0%}", f"{scorecard.coverage_floor:.0%}"
+        text = f"Not scored: {share} of the scorecard has data, {floor} is needed"
+        told: dict[str, FieldValue] = {"reason": text, "coverage": scored.coverage * 100}
+        return Verdict(scored.account, told, decided.deciding, text)
+    said = reason(scorecard, scored.parts, before.parts if before else None)
     fields: dict[str, FieldValue] = {
         "score": scored.score,
         "tier": scored.tier,
-        "change": change,
+        "change": _change(scored, before),
         "reason": said.text,
         "next_action": said.next_action,
         "coverage": scored.coverage * 100,
-        "tier_since": since,
+        "tier_since": decided.tier_since,
         "scored_at": now,
         "version": f"{scorecard.name} {scorecard.version}",
     }
-    deciding = _text(tier=scored.tier, causes=said.causes, next_action=said.next_action)
-    return Verdict(scored.account, total, fields, deciding, said.text)
+    return Verdict(scored.account, fields, decided.deciding, said.text)
 
 
 def _change(scored: Scored, before: Before | None) -> float | None:
@@ -89,23 +106,21 @@ def _change(scored: Scored, before: Before | None) -> float | None:
     return scored.score - before.score
 
 
-def _unscored(scored: Scored, scorecard: Scorecard, last: Total | None) -> Verdict:
-    share, floor = f"{scored.coverage:.0%}", f"{scorecard.coverage_floor:.0%}"
-    text = f"Not scored: {share} of the scorecard has data, {floor} is needed"
-    total = Total(
-        account=scored.account,
+def _unscored(answer: Answer, scorecard: Scorecard, last: Decision | None) -> Total:
+    return Total(
+        account=answer.account,
         score=last.score if last else None,
         tier="unscored",
         tier_since=last.tier_since if last else None,
-        coverage=scored.coverage,
+        coverage=answer.coverage,
         scored_at=last.scored_at if last else None,
         causes=(),
         version=scorecard.version,
         next_action="",
         scored_tier=last.scored_tier if last else None,
+        deciding=_text(unscored=True),
+        digest=answer.digest,
     )
-    fields: dict[str, FieldValue] = {"reason": text, "coverage": scored.coverage * 100}
-    return Verdict(scored.account, total, fields, _text(unscored=True), text)
 
 
 def _text(**deciding: object) -> str:

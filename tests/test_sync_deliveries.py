@@ -9,7 +9,7 @@ import pytest
 
 from connectors.base import Account, FieldValue, Outcome
 from sync.deliveries import Delivered, Round, clearing, deliver, pilot, plan, rehearse
-from sync.rows import Delivery, Total
+from sync.rows import Delivery
 from sync.settings import Delivery as Rules
 from sync.verdicts import Verdict
 from tests.fakes import FakeCrm
@@ -26,9 +26,8 @@ class Ledger(dict[str, Delivery]):
 
 
 def _verdict(account: str, score: float = 80.0, tier: str = "green", **fields: FieldValue) -> Verdict:
-    total = Total(account, score, tier, NOW.date(), 1.0, NOW, (), "v1", "")
     values = {"score": score, "tier": tier, "reason": "Logins fine", "scored_at": NOW, **fields}
-    return Verdict(account, total, values, f"{tier} {fields.get('next_action', '')}", "Logins fine")
+    return Verdict(account, values, f"{tier} {fields.get('next_action', '')}", "Logins fine")
 
 
 def _pass(

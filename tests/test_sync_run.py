@@ -12,7 +12,7 @@ from connectors.base import Account, Event, Key, Outcome, Page
 from connectors.clock import SteppedClock
 from connectors.errors import AgainNow, SettingsWrong, WaitUntil
 from sync.errors import Busy, LeaseLost
-from sync.evaluate import evaluate
+from sync.evaluate import evaluated
 from sync.run import run_once
 from tests.fakes import FakeCrm, FakeSource, a_worker
 
@@ -71,7 +71,7 @@ def test_a_daemons_pass_with_nothing_new_does_not_even_score(tmp_path: Path, mon
     crm, clock, source = _crm("busy", "idle"), SteppedClock(START), _product(*_logins("busy", 10))
     with a_worker(tmp_path, home=crm, sources=[source], clock=clock) as worker:
         scored: list[datetime] = []
-        monkeypatch.setattr("sync.run.evaluate", lambda *a, **k: scored.append(k["now"]) or evaluate(*a, **k))
+        monkeypatch.setattr("sync.run.evaluated", lambda *a, **k: scored.append(k["now"]) or evaluated(*a, **k))
 
         def passes(hours: float) -> int:
             clock.advance_to(clock.now() + timedelta(hours=hours))
