@@ -25,7 +25,7 @@ from starlette.applications import Starlette
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from connectors.clock import Clock
-from connectors.sandbox.faults import LOOPBACK, Door, profile
+from connectors.sandbox.faults import LOOPBACK, Door, Profile, profile
 from connectors.sandbox.world import World
 
 VENDORS = ("zendesk", "mixpanel", "salesforce", "hubspot")
@@ -35,7 +35,7 @@ PATIENCE = 30.0  # seconds to wait for the thread to come up or end
 class Sandbox:
     """Serves the simulated vendors until closed.
 
-    `vendors`: which of them. `ports`: in that order; 0 means any. `faults`: the name of a profile.
+    `vendors`: which of them. `ports`: in that order; 0 means any. `faults`: a profile, or the name of one.
     `jwt_public_key`: a PEM that the Salesforce stand-in accepts beside its own. `crm`: the stores behind Salesforce
     and HubSpot. `told`: the moment up to which Zendesk and Mixpanel have heard of anything, now unless said otherwise.
     `silence`: seconds of the machine's time that a silent call lasts.
@@ -47,7 +47,7 @@ class Sandbox:
         clock: Clock,
         accounts: int = 300,
         seed: int = 7,
-        faults: str = "none",
+        faults: str | Profile = "none",
         history_days: int = 120,
         vendors: Sequence[str] = VENDORS,
         ports: Sequence[int] | None = None,
@@ -58,7 +58,7 @@ class Sandbox:
     ) -> None:
         _refuse_others(host)
         self._clock, self._told = clock, told or clock
-        self._faults = profile(faults, seed=seed, silence=silence)
+        self._faults = profile(faults, seed=seed, silence=silence) if isinstance(faults, str) else faults
         self._jwt_public_key = jwt_public_key
         self.world = World(accounts=accounts, seed=seed, start=clock.now() - timedelta(days=history_days))
         self.crm: dict[str, Any] = {}

@@ -14,6 +14,7 @@ from typing import Any, Self
 from connectors.clock import Clock, SteppedClock
 from connectors.sandbox import Sandbox
 from connectors.sandbox.crm import salesforce_id
+from connectors.sandbox.faults import Profile
 from connectors.sandbox.hubspot_portal import FIRST_ID
 from sync.rehearsal import settings_for
 from sync.settings import Settings, load
@@ -34,7 +35,7 @@ class Company:
         clock: Clock,
         accounts: int,
         seed: int,
-        faults: str,
+        faults: str | Profile,
         history: int = HISTORY,
         silence: float = 0.2,
         more: str = "",

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from datetime import datetime, timedelta
 from random import Random
 
 from connectors.clock import SteppedClock
 from sync.progress import Quiet
+from sync.rows import Delivery
 from sync.run import run_once
 from sync.worker import Worker, opened
 from tests.soak import audit
 from tests.soak.company import Company
 
-HOURS = 5  # after the beginning of a portion in which passes are made, one an hour, if need be
+HOURS = 8  # after the beginning of a portion in which passes are made, one an hour, if need be
 
 
 class Killed(BaseException):
@@ -21,16 +23,14 @@ class Killed(BaseException):
 
 
 class Interruption(Quiet):
-    """Ends a pass after so many signs of progress, in one of two ways: asked to stop, or killed."""
+    """Asks a worker to stop after so many signs of progress."""
 
-    def __init__(self, worker: Worker, after: int, *, kill: bool) -> None:
-        self._worker, self._left, self._kill = worker, after, kill
+    def __init__(self, worker: Worker, after: int) -> None:
+        self._worker, self._left = worker, after
 
-    def advance(self, step: str, done: int = 1, note: str = "") -> None:
+    def advance(self, task: str, by: int = 1, note: str = "") -> None:
         self._left -= 1
         if not self._left:
-            if self._kill:
-                raise Killed
             self._worker.stop.set()
 
 
@@ -46,16 +46,18 @@ def lived(
 ) -> Iterator[Worker]:
     """Live through the portions that begin then; yields the worker after each, when all there is to do is done.
 
-    `interrupted`: the first pass of every portion is ended half-way, and a new worker goes on.
+    `interrupted`: in every portion a worker is stopped half-way and a second one killed while it delivers before the
+    third goes on.
     """
     random = Random(company.seed)
     with opened(company.settings, clock=clock) as worker:
         provision(worker)
-    for number, moment in enumerate(portions):
+    for moment in portions:
         clock.advance_to(moment)
         company.tell(moment)
         if interrupted:
-            _interrupted(company, clock, random.randint(1, 8), kill=number % 2 == 0)
+            _stopped(company, clock, random.randint(1, 8))
+            _killed_delivering(company, clock)
         with opened(company.settings, clock=clock) as worker:
             for hour in range(HOURS):
                 clock.advance_to(moment + timedelta(minutes=10, hours=hour))
@@ -67,10 +69,18 @@ def lived(
             yield worker
 
 
-def _interrupted(company: Company, clock: SteppedClock, after: int, *, kill: bool) -> None:
-    clock.advance_to(clock.now() + timedelta(minutes=5))
+def _stopped(company: Company, clock: SteppedClock, after: int) -> None:
     with opened(company.settings, clock=clock) as worker:
-        try:
-            run_once(worker, due_only=True, progress=Interruption(worker, after, kill=kill))
-        except Killed:
-            return
+        run_once(worker, due_only=True, progress=Interruption(worker, after))
+
+
+def _killed_delivering(company: Company, clock: SteppedClock) -> None:
+    """The first outcomes that should be saved are lost with the worker."""
+
+    def dying(rows: Iterable[Delivery]) -> None:
+        if list(rows):
+            raise Killed
+
+    with opened(company.settings, clock=clock) as worker, suppress(Killed):
+        setattr(worker.state, "save_deliveries", dying)  # noqa: B010 - the type is the state's own affair
+        run_once(worker, due_only=True)
