@@ -213,8 +213,11 @@ class FileDestination:
     def _replace(self, present: Mapping[str, Mapping[str, FieldValue]]) -> None:
         part = self._scores.with_name(f".{self._scores.name}.part")
         try:
-            descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o644)
+            # who may read the scores is whoever could before; at first, their owner
+            mode = self._scores.stat().st_mode & 0o777 if self._scores.exists() else 0o600
+            descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, mode)
             with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
+                os.fchmod(descriptor, mode)
                 rows = csv.writer(file, lineterminator="\n")
                 rows.writerow([ACCOUNT, *KINDS])
                 rows.writerows(

@@ -10,6 +10,7 @@ from typing import Any
 
 from connectors.base import Account, Event, Page
 from connectors.errors import SettingsWrong
+from sync.erased import erased_of
 from sync.scores import midnight
 from sync.worker import Worker, as_key
 
@@ -23,7 +24,9 @@ def read_home(worker: Worker, *, now: datetime) -> dict[str, int]:
     last = worker.state.reading(home.name)
     seen: set[str] = set()
     facts = 0
-    for accounts in home.accounts(where=rules.where, attributes=rules.attributes):
+    erased = erased_of(worker)
+    for page in home.accounts(where=rules.where, attributes=rules.attributes):
+        accounts = erased.records(home.name, page)
         worker.state.save_accounts(accounts, now=now)
         seen.update(account.id for account in accounts)
         events = _changed(worker, home.name, accounts, now)
@@ -47,7 +50,9 @@ def read_home(worker: Worker, *, now: datetime) -> dict[str, int]:
 def read_companies(worker: Worker, name: str, *, now: datetime) -> int:
     """Read another destination's companies as keys, to be linked by the same rules as any source's; how many."""
     read = 0
-    for companies in worker.destinations[name].accounts(where="", attributes={}):
+    erased = erased_of(worker)
+    for page in worker.destinations[name].accounts(where="", attributes={}):
+        companies = erased.records(name, page)
         worker.state.save_keys([as_key(name, company) for company in companies], now=now)
         read += len(companies)
     worker.state.forget_keys(name, before=now)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from importlib.metadata import packages_distributions
 
@@ -9,6 +10,9 @@ from connectors.base import Finding
 from connectors.errors import ConnectorError
 from scoring import Scorecard
 from scoring.patterns import any_overlap
+from sync.database import reach
+from sync.errors import StateError
+from sync.settings import Settings
 from sync.worker import Worker
 
 OURS = ("config", "connectors", "scoring", "sync")
@@ -30,6 +34,17 @@ def findings(worker: Worker) -> Iterator[Finding]:
         yield from _careful(name, source.check)
     yield from _mapped(worker)
     yield from _unfed(worker)
+
+
+def first_needs(settings: Settings) -> Iterator[Finding]:
+    """Before the first run: what stands in the way of the data folder and the database it will make."""
+    there = next(folder for folder in (settings.data, *settings.data.parents) if folder.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        yield Finding("data", False, f"{settings.data} cannot be made", "set data: to a folder of yours")
+    try:
+        reach(settings.state.get_secret_value())
+    except StateError as error:
+        yield Finding("state", False, str(error).removeprefix("state: "))
 
 
 def _mapped(worker: Worker) -> Iterator[Finding]:

@@ -161,6 +161,23 @@ def scores(
 
 
 @app.command()
+def erase(
+    account: Annotated[str, typer.Argument(help="The account's id, its name, or the id of its record in a CRM.")],
+    config: Config = DEFAULT,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    clear_crm: Annotated[bool, typer.Option("--clear-crm", help="First empty our fields on its CRM records.")] = False,
+    readmit: Annotated[bool, typer.Option("--readmit", help="Let an erased customer (its id) come in again.")] = False,
+    json: Json = False,
+) -> None:
+    """Remove all that is kept of one customer, keep it out, and look whether anything is left."""
+    from sync import erase as body
+
+    if readmit:
+        raise typer.Exit(body.let_in(config, account))
+    raise typer.Exit(body.run(config, account, yes=yes, clear_crm=clear_crm, as_json=json))
+
+
+@app.command()
 def sandbox(
     accounts: Annotated[int, typer.Option("--accounts", min=1, help="Customers in the simulated company.")] = 300,
     seed: Annotated[int, typer.Option("--seed", help="Another seed, another company.")] = 7,

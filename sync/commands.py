@@ -5,24 +5,30 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import date
+from itertools import chain
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
+
+from pydantic import SecretStr
 
 import config as words
 from scoring import reason
-from sync.check import findings
+from sync.check import findings, first_needs
 from sync.console import Bars, clean, log_in_words, put_json, say, table
 from sync.deliveries import plain
+from sync.erased import erased_of
 from sync.errors import UsageError
 from sync.matching import match_report
 from sync.rows import AccountRow, Delivery
 from sync.run import Step, run_once
 from sync.scores import fetch, scored, statement
-from sync.settings import load
+from sync.settings import Settings, load
 from sync.show import score_document, score_in_words, show_matching, show_parts, show_report
 from sync.stopping import signals
-from sync.worker import Worker, opened
+from sync.worker import Worker, begun, begun_or_refused, opened
 
 
 def write_starter(path: Path, *, force: bool) -> None:
@@ -41,9 +47,10 @@ def write_starter(path: Path, *, force: bool) -> None:
 
 def check(path: Path, *, as_json: bool) -> int:
     """Print one line per finding; 1 when something has to be mended."""
-    with _worker(path) as worker:
+    settings = load(path)
+    with _rehearsing(settings) as worker:
         found = []
-        for finding in findings(worker):
+        for finding in chain(first_needs(settings), findings(worker)):
             found.append(finding)
             if not as_json:
                 mark, style = ("ok  ", "") if finding.ok else ("FIX ", "red")
@@ -56,7 +63,7 @@ def check(path: Path, *, as_json: bool) -> int:
 
 def provision(path: Path, *, apply: bool, as_json: bool) -> int:
     """Print the plan of every destination; with `apply`, carry it out."""
-    with _worker(path) as worker:
+    with _rehearsing(load(path)) as worker:
         plan = [(name, change) for name, part in worker.destinations.items() for change in part.plan()]
         for name, change in plan:
             if apply:
@@ -90,7 +97,7 @@ def run(path: Path, *, only: Step | None, dry_run: bool, as_json: bool) -> int:
 
 def status(path: Path, *, as_json: bool) -> None:
     """Print what state knows: passes, readings, matching, rows that failed."""
-    with _worker(path) as worker:
+    with _worker(path, looks=True) as worker:
         document = _status(worker)
         matching = match_report(worker)
     if as_json:
@@ -124,11 +131,13 @@ def status(path: Path, *, as_json: bool) -> None:
             ),
         )
     show_matching(matching)
+    if document["erased"]:
+        say(f"erased customers that are kept out: {document['erased']}")
 
 
 def explain(path: Path, account: str, *, as_json: bool) -> None:
     """Print one account's score with all its parts, and where it was delivered."""
-    with _worker(path) as worker:
+    with _worker(path, looks=True) as worker:
         row = _account(worker, account)
         document = _explained(worker, row)
     if as_json:
@@ -146,7 +155,7 @@ def explain(path: Path, account: str, *, as_json: bool) -> None:
 
 def scores(path: Path, *, as_of: str | None, account: str | None, sql: bool, as_json: bool) -> None:
     """Work out and print the scores of a day; writes nothing."""
-    with _worker(path, made=True) as worker:
+    with _worker(path, looks=True) as worker:
         day = _day(worker, as_of)
         accounts = worker.state.accounts()
         basis = worker.basis(accounts, worker.links(accounts))
@@ -177,14 +186,23 @@ def scores(path: Path, *, as_of: str | None, account: str | None, sql: bool, as_
 
 
 @contextmanager
-def _worker(path: Path, *, made: bool = False) -> Iterator[Worker]:
-    """`made`: for a command that writes nothing, not even the folder and state that a first run makes."""
+def _worker(path: Path, *, looks: bool = False) -> Iterator[Worker]:
+    """`looks`: for a command that only looks at what runs have made, and itself makes nothing."""
     log_in_words()
     settings = load(path)
-    if made and not settings.data.is_dir():
-        raise UsageError(f"{settings.data} is not there: nothing has been read yet; begin with `bellwether run`")
-    with opened(settings) as worker:
+    with opened(begun_or_refused(settings) if looks else settings) as worker:
         yield worker
+
+
+@contextmanager
+def _rehearsing(settings: Settings) -> Iterator[Worker]:
+    """For a command that may come before the first run: until then its worker lives in a folder that goes again."""
+    log_in_words()
+    with TemporaryDirectory(prefix="bellwether-") as folder:
+        if not begun(settings):
+            settings = replace(settings, data=Path(folder), state=SecretStr(f"sqlite:///{folder}/state.db"))
+        with opened(settings) as worker:
+            yield worker
 
 
 def _day(worker: Worker, text: str | None) -> date:
@@ -272,6 +290,7 @@ def _status(worker: Worker) -> dict[str, Any]:
     for name, delivery in deliveries:
         counts[name, delivery.status] = counts.get((name, delivery.status), 0) + 1
     return {
+        "erased": len(erased_of(worker)),
         "runs": [
             {
                 "started": run.started_at.isoformat(timespec="seconds"),

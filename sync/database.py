@@ -43,6 +43,40 @@ def open_engine(url: str, *, create: bool = True) -> Engine:
     return engine
 
 
+def reach(url: str) -> None:
+    """Find out whether a database server answers, and make nothing there. Raises `StateError`."""
+    address = _address(url)
+    if address.get_backend_name() == "sqlite":
+        return
+    engine = create_engine(address, hide_parameters=True)
+    try:
+        engine.connect().close()
+    except DBAPIError as error:
+        raise database_error(address, error) from None
+    finally:
+        engine.dispose()
+
+
+def vacuum(engine: Engine) -> None:
+    """Rewrite the whole database, so that nothing of what was deleted is left in its files.
+
+    PostgreSQL's write-ahead log, its replicas and its backups are its administrator's.
+    """
+    busy = False
+    try:
+        if engine.dialect.name == "sqlite":
+            with engine.execution_options(no_transaction=True).connect() as connection:
+                connection.exec_driver_sql("VACUUM")
+                busy = bool(connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").scalar())
+        else:
+            with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+                connection.exec_driver_sql("VACUUM (FULL)")
+    except DBAPIError as error:
+        raise database_error(engine.url, error) from None
+    if busy:
+        raise StateError(f"state ({_named(engine.url)}): another process is reading it; end that and erase again")
+
+
 def database_error(address: URL, error: DBAPIError) -> StateError:
     """What the driver said, in one line, and what to do."""
     said = str(error.orig).strip().splitlines()[0] if str(error.orig).strip() else type(error.orig).__name__
@@ -101,8 +135,9 @@ def _sqlite(address: URL) -> Engine:
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
-        reads_only = connection.get_execution_options().get("reads_only", False)
-        connection.exec_driver_sql("BEGIN" if reads_only else "BEGIN IMMEDIATE")
+        options = connection.get_execution_options()
+        if not options.get("no_transaction"):
+            connection.exec_driver_sql("BEGIN" if options.get("reads_only") else "BEGIN IMMEDIATE")
 
     return engine
 

@@ -107,6 +107,17 @@ class History:
             rows = connection.execute(query, [day, *values]).fetchall()
         return {account: tuple(Part(*row[1:]) for row in of) for account, of in groupby(rows, itemgetter(0))}
 
+    def days_of(self, account: str) -> int:
+        """On how many days this account was kept."""
+        with self._reading(self._scores) as (connection, scores):
+            query = f"select count(distinct as_of) from {scores} where account = ?"
+            return connection.execute(query, [account]).fetchall()[0][0] if scores else 0
+
+    def erase(self, account: str) -> int:
+        """Take an account out of every day and out of the tables' past; how many rows."""
+        condition = f"account = {delta.text(account)}"
+        return sum(delta.erase(path, lambda _: condition, spill=self._spill) for path in (self._scores, self._parts))
+
     @contextmanager
     def _reading(
         self, path: Path, day: date | None = None, *, since: date | None = None

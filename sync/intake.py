@@ -6,7 +6,7 @@ so that sums are exact in any order.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -65,11 +65,16 @@ qualify row_number() over (partition by id order by place desc) = 1
 
 
 def stage(
-    connection: duckdb.DuckDBPyConnection, source: str, page: Page, *, timezone: ZoneInfo
+    connection: duckdb.DuckDBPyConnection,
+    source: str,
+    page: Page,
+    *,
+    timezone: ZoneInfo,
+    erased: Callable[[str], bool] | None = None,
 ) -> tuple[tuple[Rejected, ...], int]:
     """Fill the temporary tables `page` and `refused`; returns refused rows (the first ones) and how many there are.
 
-    Of rows with the same id the last one counts.
+    Of rows with the same id the last one counts. Rows of account keys that are `erased` are not even refused.
     """
     events = page.events
     if isinstance(events, Sequence):
@@ -81,9 +86,18 @@ def stage(
         connection.register("arrived", RecordBatchReader.from_arrow(events))
     connection.execute(_STAGE.format(zone=text(timezone.key), incoming=incoming))
     connection.unregister("arrived")
+    if erased is not None:
+        _leave_out(connection, erased)
     connection.execute(_REFUSE.format(source=text(source)))
     connection.execute(_PAGE)
     return _refused(connection)
+
+
+def _leave_out(connection: duckdb.DuckDBPyConnection, erased: Callable[[str], bool]) -> None:
+    keys = connection.execute("select distinct account_key from staged where account_key is not null").fetchall()
+    gone = [key for (key,) in keys if erased(key)]
+    if gone:
+        connection.execute("delete from staged where account_key in (select unnest(?))", [gone])
 
 
 def _table(events: Sequence[Event]) -> Table:

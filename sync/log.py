@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -62,6 +62,8 @@ _TAIL = """select {columns}
 from {tail} t
 join newest n on n.source = t.source and n.id = t.id and n.seen_at = t.seen_at
 where t.value is not null or t.label is not null"""
+_COUNTED = """select account_key, count(*) from events
+where source = ? and account_key in (select unnest(?)) group by account_key"""
 _EMPTY = """select null::varchar as source, null::varchar as id, null::varchar as account_key, null::varchar as actor,
        null::varchar as name, null::date as day, null::timestamp as occurred_at, null::double as value,
        null::varchar as label
@@ -93,12 +95,15 @@ class Log:
         self._table: DeltaTable | None = None
         self._database: duckdb.DuckDBPyConnection | None = None
 
-    def append(self, source: str, page: Page) -> Appended:
-        """Write what is new or changed in one commit, or nothing when the page says nothing new."""
+    def append(self, source: str, page: Page, *, erased: Callable[[str], bool] | None = None) -> Appended:
+        """Write what is new or changed in one commit, or nothing when the page says nothing new.
+
+        `erased`: account keys whose facts are left out as if the page did not hold them.
+        """
         if isinstance(page.events, Sequence) and not (page.events or page.replaces or page.retracts):
             return Appended()
         with self._workspace() as connection:
-            rejected, refused = intake.stage(connection, source, page, timezone=self._timezone)
+            rejected, refused = intake.stage(connection, source, page, timezone=self._timezone, erased=erased)
             with self._lock:
                 table = self._newest_table()
                 settled, tail = self._known(connection, source, page, table)
@@ -152,6 +157,33 @@ class Log:
     def settle(self, *, memory_limit: str = "1GB", threads: int = 2) -> Settled:
         """Merge the tail into the settled slices. Pages may be appended meanwhile; they stay in the tail."""
         return settle(self.path, memory_limit=memory_limit, threads=threads, spill=self._spill)
+
+    def sources(self) -> set[str]:
+        """Every source that facts are kept of."""
+        return {file.partition["source"] for file in delta.data_files(delta.open_table(self.path))}
+
+    def counted(self, keys: Mapping[str, Collection[str]]) -> dict[tuple[str, str], int]:
+        """How many facts there are of these keys by source."""
+        with self.connect(spill=self._spill) as connection:
+            rows = [
+                (source, *row)
+                for source, named in keys.items()
+                for row in connection.execute(_COUNTED, [source, list(named)]).fetchall()
+            ]
+        return {(source, key): count for source, key, count in rows}
+
+    def erase(self, keys: Mapping[str, Collection[str]]) -> int:
+        """Take every fact of these keys by source out of the log and its past; how many rows.
+
+        The tail is settled first: a row of it may hide an older one, which must not come to light.
+        """
+        self.settle()
+
+        def doomed(file: DataFile) -> str | None:
+            named = keys.get(file.partition["source"])
+            return f"account_key in ({', '.join(map(delta.text, sorted(named)))})" if named else None
+
+        return delta.erase(self.path, doomed, spill=self._spill)
 
     def close(self) -> None:
         """Let go of the memory that appending uses."""

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import cast
 
 from connectors.base import Page, Source
+from sync.erased import erased_of
 from sync.progress import Progress
 from sync.rows import Reading
 from sync.scores import midnight
@@ -74,7 +75,10 @@ def _keep(
     now: datetime,
     result: Pulled,
 ) -> Reading | None:
-    appended = worker.log.append(source.name, page)
+    erased = erased_of(worker)
+    if erased:
+        page = erased.page(source.name, page)
+    appended = worker.log.append(source.name, page, erased=erased.keys_of(source.name))
     if page.keys and worker.state.save_keys(page.keys, now=now):
         worker.stood_on.clear()  # links may be others now
     result.pages += 1

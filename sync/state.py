@@ -7,11 +7,12 @@ that begins by reading can lose another's update without an error.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from datetime import datetime, timedelta
 from itertools import islice
+from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, Table, delete, or_, select, update
@@ -19,7 +20,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 
 from connectors.base import Account, Key
-from sync.database import database_error, open_engine
+from sync.database import database_error, open_engine, vacuum
 from sync.rows import AccountRow, Decision, Delivery, Reading, Run, RunStatus, Standing, Total
 from sync.tables import ACCOUNTS, DELIVERIES, KEYS, LEASE, META, READINGS, RUNS, TOTALS
 
@@ -234,6 +235,59 @@ class State:
     def save_deliveries(self, deliveries: Iterable[Delivery]) -> None:
         with self._write() as connection:
             _upsert(connection, DELIVERIES, map(_values, deliveries))
+
+    # -- erasing ---------------------------------------------------------------------------------------------
+
+    def erase(
+        self,
+        account: str,
+        keys: Collection[tuple[str, str]],
+        cursors: Mapping[str, Any],
+        pruned: Callable[[Any], Any],
+    ) -> None:
+        """Take an account, with its keys and records by system, out of every table.
+
+        `cursors`: what the sources' cursors become. `pruned`: the report of a run without what names the account.
+        """
+        with self._write() as connection:
+            if connection.dialect.name == "sqlite":
+                connection.exec_driver_sql("PRAGMA secure_delete=ON")  # what is deleted is overwritten, too
+            for system, key in keys:
+                record = (DELIVERIES.c.destination == system) & (DELIVERIES.c.record_id == key)
+                connection.execute(delete(KEYS).where(KEYS.c.source == system, KEYS.c.key == key))
+                connection.execute(delete(DELIVERIES).where(record))
+            for column in (ACCOUNTS.c.id, TOTALS.c.account, DELIVERIES.c.account):
+                connection.execute(delete(column.table).where(column == account))
+            for source, cursor in cursors.items():
+                connection.execute(update(READINGS).where(READINGS.c.source == source).values(cursor=cursor))
+            for ids in _chunks(connection.scalars(select(RUNS.c.id)).all(), 500):
+                reports = select(RUNS.c.id, RUNS.c.report).where(RUNS.c.id.in_(ids))
+                for run, report in connection.execute(reports).all():
+                    if (kept := pruned(report)) != report:
+                        connection.execute(update(RUNS).where(RUNS.c.id == run).values(report=kept))
+
+    def forget_cursors(self, sources: Collection[str]) -> None:
+        """Have these sources read again from the start; how far they were read stays true."""
+        with self._write() as connection:
+            connection.execute(update(READINGS).where(READINGS.c.source.in_(sources)).values(cursor=None))
+
+    def rows(self) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+        """All rows of all tables, some at a time, with the table's name."""
+        for table in (META, ACCOUNTS, KEYS, READINGS, RUNS, TOTALS, DELIVERIES, LEASE):
+            with self._read() as connection:
+                for rows in connection.execute(select(table)).mappings().partitions(CHUNK):
+                    yield table.name, [dict(row) for row in rows]
+
+    def files(self) -> list[Path]:
+        """The files of an SQLite database that are there; none where a server keeps them."""
+        if self._engine.dialect.name != "sqlite":
+            return []
+        path = Path(str(self._engine.url.database))
+        return [file for file in (path, Path(f"{path}-wal"), Path(f"{path}-shm")) if file.exists()]
+
+    def vacuum(self) -> None:
+        """Rewrite the database without what was deleted. Raises `StateError` while others are in it."""
+        vacuum(self._engine)
 
     # -- the lease -------------------------------------------------------------------------------------------
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-import secrets
+import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -15,11 +13,12 @@ from typing import Any
 
 from connectors.base import Account, Destination, Key, Source, Tools
 from connectors.clock import Clock
-from sync.errors import StateError
+from sync.errors import StateError, UsageError
 from sync.history import History
 from sync.links import Links, link
 from sync.log import Log
 from sync.rows import AccountRow, Reading
+from sync.salt import hashed_under, salt_of
 from sync.scores import Basis
 from sync.settings import Connector, Settings, clock_of
 from sync.state import State
@@ -28,6 +27,7 @@ from sync.state import State
 @dataclass(frozen=True)
 class Worker:
     """The parts of one running worker. `stop` ends every wait; `home` is one of `destinations`.
+    `salted` hashes a text under the salt.
 
     `stood_on`: what the last pass that went well was worked out from, so that the next can tell whether it is needed.
     `resting`: destinations whose allowance of calls is used up, and until when a daemon leaves them alone.
@@ -41,6 +41,7 @@ class Worker:
     history: History
     sources: Mapping[str, Source]
     destinations: Mapping[str, Destination]
+    salted: Callable[[str], str]
     stood_on: dict[str, object] = field(default_factory=dict)
     resting: dict[str, datetime] = field(default_factory=dict)
 
@@ -52,14 +53,17 @@ class Worker:
     def spill(self) -> Path:
         return self.settings.data / "spill"
 
-    def links(self, accounts: Sequence[AccountRow]) -> Links:
-        """All links as of now, from what the directories last said."""
+    def links(self, accounts: Sequence[AccountRow], *, removed: bool = False) -> Links:
+        """All links as of now, from what the directories last said.
+
+        `removed`: also of sources that are no longer in the settings.
+        """
         key_is = {name: source.key_is for name, source in self.sources.items()}
         key_is |= {name: "own" for name in self.destinations if name != self.settings.home}
         key_is[self.settings.home] = "crm_id"
         return link(
             accounts,
-            [key for source in key_is for key in self.state.keys(source)],
+            self.state.keys() if removed else [key for source in key_is for key in self.state.keys(source)],
             key_is=key_is,
             explicit=self.settings.links.map,
             shared_domains=self.settings.links.shared_domains,
@@ -82,22 +86,53 @@ class Worker:
 @contextmanager
 def opened(settings: Settings, *, clock: Clock | None = None, stop: threading.Event | None = None) -> Iterator[Worker]:
     """Build a worker and close it again. Raises `StateError` and `ConnectorError`."""
+    with private(), _opened(settings, clock, stop) as worker:
+        yield worker
+
+
+@contextmanager
+def _opened(settings: Settings, clock: Clock | None, stop: threading.Event | None) -> Iterator[Worker]:
     clock = clock or clock_of(settings)
     stop = stop or threading.Event()
     _make_folders(settings)
     state = State(settings.state.get_secret_value())
     made: list[Any] = [state]
     try:
-        tools = _tools(settings, state, clock, stop)
+        salted = hashed_under(salt_of(settings, state))
+        tools = _tools(settings, salted, clock, stop)
         sources = {name: _build(entry, tools, made) for name, entry in settings.sources.items()}
         destinations = {name: _build(entry, tools, made) for name, entry in settings.destinations.items()}
         log = Log(settings.data / "log", timezone=settings.timezone, clock=clock)
         made.append(log)
         history = History(settings.data / "history")
-        yield Worker(settings, clock, stop, state, log, history, sources, destinations)
+        yield Worker(settings, clock, stop, state, log, history, sources, destinations, salted)
     finally:
         for part in reversed(made):
             part.close()
+
+
+@contextmanager
+def private() -> Iterator[None]:
+    """Whatever is made meanwhile, by whichever library, is its owner's only."""
+    before = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+def begun_or_refused(settings: Settings) -> Settings:
+    """The settings, if a run has ever begun; a command that only looks makes nothing. Raises `UsageError`."""
+    if not begun(settings):
+        raise UsageError(f"nothing has been read yet into {settings.data}; begin with `bellwether run`")
+    return settings
+
+
+def begun(settings: Settings) -> bool:
+    """Whether a run has ever begun: there is something to look at."""
+    url = settings.state.get_secret_value()
+    path = Path(url.removeprefix("sqlite:///"))
+    return path.is_file() if url.startswith("sqlite:") else (settings.data / "spool").is_dir()
 
 
 def as_key(name: str, account: Account) -> Key:
@@ -119,39 +154,5 @@ def _build(entry: Connector, tools: Tools, made: list[Any]) -> Any:
     return built
 
 
-def _tools(settings: Settings, state: State, clock: Clock, stop: threading.Event) -> Tools:
-    salt = _salt(settings, state)
-
-    def actor(user: str) -> str:
-        return hmac.new(salt, user.encode(), hashlib.sha256).hexdigest()[:32]
-
-    return Tools(clock, stop, actor, settings.timezone, settings.data / "spool", settings.root)
-
-
-def _salt(settings: Settings, state: State) -> bytes:
-    """The salt that user ids are hashed under; the log is only good with the one it was begun with."""
-    salt = settings.salt.get_secret_value().encode() if settings.salt else _own_salt(settings.data / "salt")
-    fingerprint = hashlib.sha256(b"bellwether salt " + salt).hexdigest()[:16]
-    known = state.meta("salt")
-    if known is None:
-        state.set_meta("salt", fingerprint)
-    elif known != fingerprint:
-        raise StateError(
-            "the salt for user ids is not the one this log was begun with; give the old one back (salt: in the "
-            f"settings, or {settings.data / 'salt'}), or begin with an empty data folder"
-        )
-    return salt
-
-
-def _own_salt(path: Path) -> bytes:
-    """Ours until the settings name one; written under another name first, so that it is whole or not there."""
-    if not path.exists():
-        new = path.with_suffix(".new")
-        new.unlink(missing_ok=True)
-        new.touch(mode=0o600)
-        new.write_bytes(secrets.token_hex(32).encode())
-        new.rename(path)
-    salt = path.read_bytes()
-    if not salt:
-        raise StateError(f"{path} is empty; give the salt back from a backup, or begin with an empty data folder")
-    return salt
+def _tools(settings: Settings, salted: Callable[[str], str], clock: Clock, stop: threading.Event) -> Tools:
+    return Tools(clock, stop, salted, settings.timezone, settings.data / "spool", settings.root)

@@ -14,6 +14,7 @@ from connectors.base import Account, Change, Cursor, FieldValue, Finding, KeyIs,
 from connectors.clock import SteppedClock
 from sync.history import History
 from sync.log import Log
+from sync.salt import hashed_under
 from sync.settings import Connector, Delivery, load
 from sync.state import State
 from sync.worker import Worker
@@ -124,6 +125,7 @@ def a_worker(
             History(data / "history"),
             {source.name: source for source in sources},
             {crm.name: crm for crm in (home, *others)},
+            hashed_under(b"salt of the tests"),
         )
     finally:
         state.close()

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from sync import cli
+from sync.state import State
 
 SETTINGS = """\
 home: customers
@@ -188,17 +189,67 @@ def test_a_file_that_went_away_is_one_line_and_exit_code_1(folder: Path, capsys:
 def test_wrong_usage_is_one_line_and_exit_code_2(
     folder: Path, capsys: pytest.CaptureFixture[str], words: list[str], complaint: str
 ) -> None:
-    (folder / "bellwether-data").mkdir()
+    State(f"sqlite:///{folder}/bellwether-data/state.db").close()
     code, _, err = _call(capsys, *words)
     assert code == 2
     assert complaint in " ".join(err.split())
 
 
-def test_scores_before_the_first_run_make_nothing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        *((words, 2) for words in (["scores"], ["status"], ["explain", "a1"], ["erase", "a1", "--yes"])),
+        *((words, 0) for words in (["check"], ["provision"])),
+    ],
+)
+def test_before_the_first_run_a_look_makes_nothing(
+    folder: Path, capsys: pytest.CaptureFixture[str], words: list[str], expected: int
+) -> None:
     before = sorted(folder.rglob("*"))
-    code, _, err = _call(capsys, "scores")
-    assert (code, "begin with `bellwether run`" in " ".join(err.split())) == (2, True)
+    code, _, err = _call(capsys, *words)
+    assert (code, "begin with `bellwether run`" in " ".join(err.split())) == (expected, expected == 2)
     assert sorted(folder.rglob("*")) == before
+
+
+def test_check_says_before_the_first_run_that_data_and_state_cannot_be_made(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "taken").write_text("")
+    with (folder / "bellwether.yaml").open("a") as file:
+        file.write("data: taken/data\nstate: postgresql://nobody:hush@127.0.0.1:9/none\n")
+    code, out, _ = _call(capsys, "check")
+    assert (code, "hush" in out) == (1, False)
+    assert [line for line in out.splitlines() if line.startswith(("FIX  data: ", "FIX  state "))]
+    assert sum(line.startswith("FIX") for line in out.splitlines()) == 2
+
+
+def test_everything_that_is_kept_is_its_owners_only(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _call(capsys, "run")[0] == 0
+    kept = [folder / "scores.csv", *(folder / "bellwether-data").rglob("*"), folder / "bellwether-data"]
+    assert {path.stat().st_mode & 0o777 for path in kept if path.is_dir()} == {0o700}
+    assert {path.stat().st_mode & 0o777 for path in kept if path.is_file()} == {0o600}
+    (folder / "scores.csv").chmod(0o640)  # somebody else may read these
+    with (folder / "accounts.csv").open("a") as file:
+        file.write("c3,Cedar,,1\n")
+    assert _call(capsys, "run")[0] == 0
+    assert (folder / "scores.csv").stat().st_mode & 0o777 == 0o640
+
+
+def test_another_salt_or_none_is_refused_and_the_old_one_goes_on(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _call(capsys, "run")[0] == 0
+    own = folder / "bellwether-data" / "salt"
+    salt, settings = own.read_text(), (folder / "bellwether.yaml").read_text()
+    own.unlink()
+    code, _, err = _call(capsys, "run")
+    assert (code, "salt is not there; give the old one back" in " ".join(err.split())) == (2, True)
+    assert not own.exists()
+    for given, expected in (("hush-hush", 2), (salt, 0)):
+        (folder / "bellwether.yaml").write_text(f"{settings}salt: {given}\n")
+        code, _, err = _call(capsys, "run")
+        assert (code, given in err) == (expected, False)
+        assert ("is not the one this log was begun with" in " ".join(err.split())) == bool(expected)
 
 
 def test_the_installed_command_takes_its_settings_from_the_environment(folder: Path) -> None:

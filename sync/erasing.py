@@ -1,0 +1,160 @@
+"""Takes one customer out of everything that is kept.
+
+The order makes a kill harmless: first the customer is barred from coming in again, then log and history lose it, and
+only then the state by which it is found. Whoever begins again, with the account's id, goes on where it ended.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+from connectors.base import Key
+from sync.deliveries import Delivered, Round, clearing, deliver
+from sync.erased import META, erased_of, without
+from sync.links import FREE_MAIL, Link, Links, Unsure
+from sync.rows import AccountRow, Delivery
+from sync.traces import Looked, Words, look
+from sync.worker import Worker
+
+SCRATCH = ("spool", "spill")  # exports in flight and what did not fit into memory: nothing is lost with them
+Pair = tuple[str, str]  # a system and a key of it
+
+
+@dataclass(frozen=True)
+class Doomed:
+    """What will be removed of an account. `keys`: its own. `facts`: how many by source. `files`: left of exports.
+
+    `shared`: keys that belong to other accounts as much as to this one, and how many facts they have; they stay.
+    `words`: what the customer is known by.
+    """
+
+    account: AccountRow
+    keys: frozenset[Pair]
+    links: Sequence[Link]
+    facts: Mapping[str, int]
+    days: int
+    deliveries: Sequence[Delivery]
+    files: Sequence[Path]
+    shared: Sequence[tuple[Unsure, int]]
+    words: Words
+
+
+def doomed(worker: Worker, account: AccountRow) -> Doomed:
+    """What there is of an account."""
+    others = [row for row in worker.state.accounts(members_only=False) if row.id != account.id]
+    links = worker.links([account, *(row for row in others if row.left_at is None)], removed=True)
+    keys = frozenset(_keys(worker, account, others, links))
+    shared = [item for item in links.ambiguous if account.id in item.accounts]
+    facts: Counter[str] = Counter()
+    for (source, _), count in worker.log.counted(_by_system(keys)).items():
+        facts[source] += count
+    unsure = worker.log.counted(_by_system((item.source, item.key) for item in shared))
+    return Doomed(
+        account=account,
+        keys=keys,
+        links=[link for link in links.linked if link.account == account.id and link.source != worker.settings.home],
+        facts=dict(sorted(facts.items())),
+        days=worker.history.days_of(account.id),
+        deliveries=_deliveries(worker, account, keys),
+        files=[path for name in SCRATCH for path in (worker.settings.data / name).rglob("*")],
+        shared=[(item, unsure.get((item.source, item.key), 0)) for item in shared],
+        words=_words(worker, account, keys, others),
+    )
+
+
+def clear_records(worker: Worker, what: Doomed) -> Delivered:
+    """Empty our fields on the customer's records in the CRMs."""
+    now, result = worker.clock.now(), Delivered()
+    today = now.astimezone(worker.settings.timezone).date()
+    for name, destination in worker.destinations.items():
+        round_ = Round(destination, worker.settings.delivery, now, today, eager=True)
+        mine = [row for row in what.deliveries if row.destination == name and row.status != "closed"]
+        deliver(round_, clearing(round_, mine), result, save=worker.state.save_deliveries)
+    return result
+
+
+def erase(worker: Worker, what: Doomed, *, beat: Callable[[], None]) -> None:
+    """Remove it all; harmless when some or all of it is gone already. The caller holds the lease."""
+    account, state = what.account.id, worker.state
+    state.set_meta(META, erased_of(worker).with_account(account, what.keys))
+    beat()
+    worker.log.erase(_by_system(what.keys))
+    beat()
+    worker.history.erase(account)
+    for folder in (worker.settings.data / name for name in SCRATCH):
+        if folder.is_dir():
+            shutil.rmtree(folder)
+        folder.mkdir(mode=0o700)
+    beat()
+    erased = erased_of(worker)
+    cursors = {row.source: erased.cursor(row.source, row.cursor) for row in state.readings()}
+    state.erase(account, what.keys, cursors, lambda report: without(report, what.words.mentioned))
+    state.vacuum()
+
+
+def readmit(worker: Worker, account: str) -> bool:
+    """Let an erased customer come in again; whether it was one. The caller holds the lease.
+
+    Sources are read again from the start: what they were read for before is no zero of a customer who was left out.
+    """
+    erased = erased_of(worker)
+    if not erased.account(account):
+        return False
+    worker.state.forget_cursors(tuple(worker.sources))
+    worker.state.set_meta(META, erased.without_account(account))
+    return True
+
+
+def search(worker: Worker, what: Doomed) -> Looked:
+    """Look for what is left of it."""
+    return look(worker.settings.data, worker.state, what.words, spill=worker.spill)
+
+
+def _keys(worker: Worker, account: AccountRow, others: Sequence[AccountRow], links: Links) -> set[Pair]:
+    """Its keys: those linked, its record at home, and what sources would call it.
+
+    A source that is no longer in the settings cannot say what its keys are: whatever the account is known by counts.
+    """
+    known = {word for row in others for word in (row.id, *row.refs.values(), *row.domains)}
+    known |= {*FREE_MAIL, *worker.settings.links.shared_domains}
+    own = {account.id, *account.refs.values(), *account.domains} - known
+    removed = worker.log.sources() - {*worker.sources, *worker.destinations}
+    guessed = {(source, word) for source in removed for word in own}
+    guessed |= {(source, f"domain:{word}") for source in {*removed, *worker.sources} for word in own}
+    linked = {(link.source, link.key): link.account for link in links.linked}
+    taken = {pair for pair, to in linked.items() if to != account.id} | {
+        (one.source, one.key) for one in links.ambiguous
+    }
+    mine = {pair for pair, to in linked.items() if to == account.id}
+    return mine | {(worker.settings.home, account.id)} | (guessed - taken)
+
+
+def _by_system(pairs: Iterable[Pair]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for system, key in sorted(pairs):
+        found.setdefault(system, []).append(key)
+    return found
+
+
+def _deliveries(worker: Worker, account: AccountRow, keys: frozenset[Pair]) -> list[Delivery]:
+    rows = chain.from_iterable(worker.state.deliveries(name).values() for name in worker.destinations)
+    return [row for row in rows if row.account == account.id or (row.destination, row.record_id) in keys]
+
+
+def _words(worker: Worker, account: AccountRow, keys: frozenset[Pair], others: Sequence[AccountRow]) -> Words:
+    """What the account and its keys are called, apart from what others are called."""
+    directory: Sequence[Key] = worker.state.keys()
+    own = [entry for entry in directory if (entry.source, entry.key) in keys]
+    foreign = [entry for entry in directory if (entry.source, entry.key) not in keys]
+    common = {*FREE_MAIL, *worker.settings.links.shared_domains}
+    ids = {account.id, *account.refs.values(), *account.domains, *(key for _, key in keys)}
+    ids |= {word for key in own for word in (key.key, *key.domains, *key.refs.values())}
+    names = {account.name, *(key.name for key in own if key.name)}
+    strangers = [word for row in others for word in (row.id, row.name, *row.domains, *row.refs.values())]
+    strangers += [word for key in foreign for word in (key.key, key.name or "", *key.domains, *key.refs.values())]
+    return Words.of(ids - common, names, strangers)
