@@ -41,7 +41,7 @@ def sentiment(text: str) -> float | None:
 
 
 def _is_english(text: str) -> bool:
-    kinds = "".join([_kinds[token] for token in text.split()])
+    kinds = "".join(map(_kinds.__getitem__, text.split()))
     english, others = kinds.count("e"), kinds.count("o")
     if len(kinds) >= FEW_WORDS:
         return english >= ENGLISH_SHARE * len(kinds) and english > others

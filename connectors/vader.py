@@ -27,6 +27,7 @@ NEGATIONS = frozenset(vader.NEGATE)
 _PHRASES = [phrase.split() for phrase in [*IDIOMS, *BOOSTERS] if " " in phrase]
 BEGINNINGS, ENDINGS = (frozenset(words[end] for words in _PHRASES) for end in (0, -1))
 MODIFIERS = {*BOOSTERS, *NEGATIONS, *ENDINGS, *STRENGTHEN, "no", "doubt", "least"}
+ASKED_FOR = {*MODIFIERS, *(word for words in _PHRASES for word in words), "but", "or", "nor", "at"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +45,10 @@ class _Word:
     acts: bool
 
 
-class _Words(dict[str, _Word]):
-    """What is known of the tokens met so far."""
+class _Words(dict[str, _Word | None]):
+    """What is known of the tokens met so far; None of those that no rule asks for, which is most."""
 
-    def __missing__(self, token: str) -> _Word:
+    def __missing__(self, token: str) -> _Word | None:
         if len(self) >= MOST_TOKENS:
             self.clear()
         self[token] = found = _word(token)
@@ -55,6 +56,7 @@ class _Words(dict[str, _Word]):
 
 
 _known = _Words()
+NOBODY = _Word("", loud=False, valence=None, boost=0.0, negates=False, acts=False)
 
 
 @cache
@@ -71,21 +73,25 @@ def lexicon() -> dict[str, float]:
 def compound(text: str) -> float:
     """From -1 to 1, rounded to four digits."""
     text = (text if text.isascii() else _described(text)).strip()
-    words = [_known[token] for token in text.split()]
-    valences = {place: _valence(words, place) for place, word in enumerate(words) if word.valence is not None}
+    tokens = text.split()
+    words = list(map(_known.__getitem__, tokens))
+    hits = [place for place, word in enumerate(words) if word and word.valence is not None]
+    valences = {place: _valence(tokens, words, place) for place in hits}
     if "but" in text.lower():
-        valences = _turned_by_but(valences, [word.lower for word in words])
+        valences = _turned_by_but(valences, [word.lower if word else "" for word in words])
     total = float(sum(valences.values()))
     emphasis = _emphasis(text)
     total += emphasis if total > 0 else -emphasis if total < 0 else 0
     return round(total / math.sqrt(total * total + 15), 4)
 
 
-def _word(token: str) -> _Word:
+def _word(token: str) -> _Word | None:
     stripped = token.strip(string.punctuation)
     word = stripped if len(stripped) > 2 else token  # a short rest was an emoticon
     lower, loud = word.lower(), word.isupper()
     negates = lower in NEGATIONS or "n't" in lower
+    if not negates and lower not in ASKED_FOR and lower not in lexicon():
+        return None
     valence = None if lower in BOOSTERS else lexicon().get(lower)
     acts = negates or lower in MODIFIERS or (valence is not None and (loud or lower in BEGINNINGS))
     return _Word(lower, loud, valence, BOOSTERS.get(lower, 0.0), negates, acts)
@@ -107,16 +113,16 @@ def _described(text: str) -> str:
     return _sign().sub(description, text)
 
 
-def _valence(words: Sequence[_Word], place: int) -> float:
+def _valence(tokens: Sequence[str], words: Sequence[_Word | None], place: int) -> float:
     first = max(0, place - 3)
-    if True in [word.acts for word in words[first : place + 1]]:
-        return _modified(words[first : place + 3], place - first, mixed=_mixed(words))
-    return words[place].valence or 0.0
-
-
-def _mixed(words: Sequence[_Word]) -> bool:
-    """Some words are all capitals, and some are not."""
-    return 0 < sum([word.loud for word in words]) < len(words)
+    for word in words[first : place + 1]:
+        if word and word.acts:
+            near = [word or NOBODY for word in words[first : place + 3]]
+            # Some words are all capitals, and some are not.
+            mixed = 0 < sum(map(str.isupper, tokens)) < len(tokens)
+            return _modified(near, place - first, mixed=mixed)
+    word = words[place]
+    return word.valence or 0.0 if word else 0.0
 
 
 def _modified(words: Sequence[_Word], place: int, *, mixed: bool) -> float:
