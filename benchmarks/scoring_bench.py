@@ -63,9 +63,9 @@ def by_scorecard(folder: str, accounts: int, log: str) -> Work:
 
     def work() -> dict[str, Any]:
         card = given.scorecard
-        with scored(data.open_log(place / log), given, [data.LAST], spill=place / "spill") as connection:
-            kept = History(history, spill=place / "spill")
-            kept.record(connection, [data.LAST], scorecard=card.name, version=card.version, final=True)
+        kept = History(history, spill=place / "spill")
+        with scored(data.open_log(place / log), given, spill=place / "spill", also=[history]) as on:
+            kept.record(on(data.LAST), [data.LAST], scorecard=card.name, version=card.version, final=True)
         return {}
 
     return work

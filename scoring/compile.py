@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from scoring import measures
-from scoring.plan import Plan, Scored, plan
+from scoring.plan import Asked, Plan, Scored, plan
 from scoring.printer import (
     Step,
     double,
@@ -26,10 +26,10 @@ from scoring.printer import (
     select,
     times,
     with_steps,
-    wrapped,
 )
 from scoring.scorecard import Scorecard
 
+SCORES_BY, PARTS_BY = "account, as_of", "account, as_of, dimension, measure"
 FRESH = 1  # a source may speak for yesterday and still be called live
 
 
@@ -37,7 +37,8 @@ FRESH = 1  # a source may speak for yesterday and still be called live
 class Compiled:
     """`steps` in order, the last being the wide row; `scored` is all of them as one select.
 
-    `scores` and `parts` read a table `scored` that holds what the select `scored` gives.
+    `scores` and `parts` read a table `scored` that holds what the select `scored` gives; `parts` goes through it once
+    for each measure. They come in no order; SCORES_BY and PARTS_BY are the one for people.
     """
 
     steps: tuple[Step, ...]
@@ -49,14 +50,18 @@ class Compiled:
         """The whole as a script to read and run, over events, links, accounts, reads and days."""
         return (
             f"create temp table scored as\n{self.scored};\n\n"
-            f"-- one row per account and day\n{self.scores};\n\n"
-            f"-- one row per account, day and measure\n{self.parts};\n"
+            f"-- one row per account and day\n{self.scores}\norder by {SCORES_BY};\n\n"
+            f"-- one row per account, day and measure\n{self.parts}\norder by {PARTS_BY};\n"
         )
 
 
-def compile(scorecard: Scorecard, sources: Mapping[str, Sequence[str]]) -> Compiled:
-    """`sources`: the event names, or patterns, that each source can yield."""
-    wanted = plan(scorecard, sources)
+def compile(scorecard: Scorecard, sources: Mapping[str, Sequence[str]], asked: Asked | None = None) -> Compiled:
+    """`sources`: the event names, or patterns, that each source can yield.
+
+    `asked`: the day, when `days` is known to hold that one alone; then nothing older than needed is read. What comes
+    out is the same.
+    """
+    wanted = plan(scorecard, sources, asked)
     steps = (
         *measures.steps(wanted),
         Step("present", _present(wanted)),
@@ -140,7 +145,7 @@ def _scored(wanted: Plan) -> str:
     )
     last = " ".join(f"when {item.name}__live is not null then {quoted(item.name)}" for item in reversed(items))
     terms = [f"coalesce(floor({_part(item)} * 1048576 + 0.5), 0)" for item in items]
-    kept = [f"{item.name}__{column}" for item in items for column in ("value", "points")]
+    kept = [f"{item.name}__{column}" for item in items for column in ("value", "points", "live")]
     kept += [f"{name}__share" for name, _, _ in _groups(wanted)]
     kept += [of_source(source, "behind") for source in wanted.sources]
     top = [
@@ -187,25 +192,12 @@ def _scores(wanted: Plan) -> str:
         "case when live_score > high then live_score else high end as high",
         "held",
     ]
-    return select(listed(columns), "from scored\norder by account, as_of")
+    return select(listed(columns), "from scored")
 
 
 def _parts(wanted: Plan) -> str:
     """The wide row as one row per measure; the last that is there takes what rounding left over."""
-    items, groups = wanted.scored, _by_sources(wanted)
-    places = {item.name: place for place, group in enumerate(groups.values()) for item in group}
-    rows = [f"({quoted(i.dimension)}, {quoted(i.name)}, {number(i.weight)}, {places[i.name]})" for i in items]
-    picked = [
-        "account, as_of, m.dimension, m.measure, m.weight, tier, live_score, last_part, all_parts",
-        _pick("measure", {quoted(item.name): f"{item.name}__value" for item in items}, "value"),
-        _pick("measure", {quoted(item.name): f"{item.name}__points" for item in items}, "last_points"),
-        _pick("dimension", {quoted(name): f"{name}__share" for name, _, _ in _groups(wanted)}, "share"),
-        _pick("told_by", {str(place): _behind(sources) for place, sources in enumerate(groups)}, "behind"),
-    ]
-    values = wrapped(f"cross join (values {', '.join(rows)}) as m(dimension, measure, weight, told_by)", 0)
-    wide = nested(select(listed(picked), f"from scored\n{values}"), "w")
-    live = f"case when behind <= {wanted.card.hold} then last_points end as points"
-    long = nested(f"select *, {live}\nfrom {wide}", "p")
+    long = nested("\nunion all\n".join(_row(wanted, item) for item in wanted.scored), "p")
     left = "case when measure = last_part then live_score - all_parts else 0 end"
     columns = [
         "account, as_of, dimension, measure, value, points",
@@ -214,9 +206,15 @@ def _parts(wanted: Plan) -> str:
         "case when last_points is null then 'missing' when points is null then 'stale'"
         f" when behind > {FRESH} then 'held' else 'live' end as state",
     ]
-    return select(listed(columns), f"from {long}\norder by account, as_of, dimension, measure")
+    return select(listed(columns), f"from {long}")
 
 
-def _pick(by: str, columns: Mapping[str, str], name: str) -> str:
-    cases = " ".join(f"when {key} then {column}" for key, column in columns.items())
-    return f"case m.{by} {cases} end as {name}"
+def _row(wanted: Plan, item: Scored) -> str:
+    name = item.name
+    columns = [
+        f"{quoted(item.dimension)} as dimension, {quoted(name)} as measure, {number(item.weight)} as weight",
+        f"{name}__value as value, {name}__points as last_points, {name}__live as points",
+        f"{item.dimension}__share as share, {_behind(item.node.sources)} as behind",
+        "account, as_of, tier, live_score, last_part, all_parts",
+    ]
+    return f"select {filled(columns)} from scored"

@@ -13,7 +13,7 @@ from scoring.rows import Told
 
 def steps(wanted: Plan) -> Iterator[Step]:
     """The last of them gives each weighted measure a column of points."""
-    facts = Told()
+    facts = Told(wanted.asked)
     base = [node for node in wanted.nodes if not node.now and node.own]
     sums.add(facts, [node for node in base if node.measure.take in sums.TAKES], wanted.sources)
     takes.add(facts, base)
@@ -68,7 +68,7 @@ def _reading(wanted: Plan) -> Iterator[str]:
 def _values(wanted: Plan, facts: Told) -> Iterator[Step]:
     columns = [column for node in wanted.level(0) for column in _first(node, facts)]
     columns += [column for node in wanted.nodes if node.level and not node.now for column in _first(node, facts)]
-    joins = "".join(f"\nleft join {step} using (account, as_of)" for step in facts.joins)
+    joins = "".join(f"\nleft join {step} using ({facts.dated('account')})" for step in facts.joins)
     last = "measures_0"
     yield Step(last, select(filled(["grid.*", *columns]), f"from grid{joins}"))
     for level in range(1, 1 + max(node.level for node in wanted.nodes)):

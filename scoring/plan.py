@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from functools import cached_property
+from typing import NamedTuple
 
 from scoring import patterns
 from scoring.printer import of_source
 from scoring.scorecard import Against, Measure, Scorecard
+
+
+class Asked(NamedTuple):
+    """The one day to score, and where the clock of each source that was read stands on it."""
+
+    day: date
+    clocks: Mapping[str, date]
 
 
 @dataclass(frozen=True)
@@ -110,12 +119,13 @@ class Plan:
     sources: tuple[str, ...]
     scored: tuple[Scored, ...]
     nodes: tuple[Node, ...]
+    asked: Asked | None
 
     def level(self, level: int) -> tuple[Node, ...]:
         return tuple(node for node in self.nodes if node.level == level)
 
 
-def plan(card: Scorecard, sources: Mapping[str, Sequence[str]]) -> Plan:
+def plan(card: Scorecard, sources: Mapping[str, Sequence[str]], asked: Asked | None) -> Plan:
     """`sources`: what each source can yield, as event-name patterns."""
     builder = _Builder(card, sources)
     scored = tuple(
@@ -128,7 +138,7 @@ def plan(card: Scorecard, sources: Mapping[str, Sequence[str]]) -> Plan:
     )
     nodes = {node.stem: node for item in scored for node in item.node.walk()}
     told = {source for node in nodes.values() for source in node.own}
-    return Plan(card, tuple(sorted(told)), scored, tuple(nodes[stem] for stem in sorted(nodes)))
+    return Plan(card, tuple(sorted(told)), scored, tuple(nodes[stem] for stem in sorted(nodes)), asked)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Sequence
+from datetime import date
 from typing import NamedTuple
 
 WIDTH = 152
@@ -45,6 +46,10 @@ def double(sql: str) -> str:
 
 def quoted(word: str) -> str:
     return "'" + word.replace("'", "''") + "'"
+
+
+def day(moment: date) -> str:
+    return f"date '{moment.isoformat()}'"
 
 
 def of_source(source: str, suffix: str) -> str:

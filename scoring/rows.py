@@ -4,28 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from scoring import patterns, rules
-from scoring.plan import Node
-from scoring.printer import Step, either, nested, wrapped
+from scoring.plan import Asked, Node
+from scoring.printer import Step, day, either, nested, quoted, wrapped
 
-LINKED = "join links l on l.source = f.source and l.account_key = f.account_key"
+
+def linked(sources: Sequence[str]) -> str:
+    """The join of facts `f` to accounts `l`; where there is one source, by its name alone."""
+    source = quoted(sources[0]) if len(sources) == 1 else "f.source"
+    return f"join links l on l.source = {source} and l.account_key = f.account_key"
 
 
 def counts(node: Node, names: Iterable[str] | None = None, among: Sequence[str] = ()) -> str:
     """The test that an event counts for a number; `among` are the sources the step reads."""
-    measure, first = node.measure, node.shift
-    tests = [patterns.condition(names or measure.events or ())]
+    return " and ".join([meant(node, names, among), *ages(node)])
+
+
+def meant(node: Node, names: Iterable[str] | None = None, among: Sequence[str] = ()) -> str:
+    """The part of that test which has nothing to do with days."""
+    tests = [patterns.condition(names or node.measure.events or ())]
     tests += [either(node.own, "f.source")] if len(node.own) < len(among) else []
-    tests += [f"age >= {first}"] if first else []
-    tests += [f"age < {first + node.window}"] if node.window else []
-    tests += [f"age <= {first + measure.max_age}"] if measure.max_age else []
-    if measure.where:
-        tests.append(rules.rebuild(measure.where, {"value": "number", "label": "word"}))
+    if node.measure.where:
+        tests.append(rules.rebuild(node.measure.where, {"value": "number", "label": "word"}))
     return " and ".join(tests)
 
 
-def _names(nodes: Iterable[Node]) -> tuple[str, ...]:
+def ages(node: Node) -> list[str]:
+    """The part which has only to do with days."""
+    first, max_age = node.shift, node.measure.max_age
+    tests = [f"age >= {first}"] if first else []
+    tests += [f"age < {first + node.window}"] if node.window else []
+    return tests + ([f"age <= {first + max_age}"] if max_age else [])
+
+
+def names(nodes: Iterable[Node]) -> tuple[str, ...]:
     found: set[str] = set()
     for node in nodes:
         measure = node.measure
@@ -38,27 +52,36 @@ def sources(nodes: Iterable[Node]) -> tuple[str, ...]:
     return tuple(sorted({source for node in nodes for source in node.own}))
 
 
-def facts(columns: Sequence[str], nodes: Sequence[Node], sources: Sequence[str]) -> str:
-    """The events these numbers need, with their age on their source's clock day; later ones are not seen."""
-    wanted = ", ".join(f"e.{column}" for column in columns)
-    names = patterns.condition(_names(nodes), "e.name")
-    age = "datediff('day', e.day, c.clock)"
-    reach = [node.shift + node.window for node in nodes if node.window]
-    recent = f" and {age} < {max(reach)}" if len(reach) == len(nodes) else ""
-    where = wrapped(f"where {either(sources, 'e.source')} and e.day <= c.clock{recent} and {names}", 0)
-    return nested(
-        f"select {wanted}, c.as_of, {age} as age\nfrom events e join clocks c on c.source = e.source\n{where}",
-        "f",
-    )
-
-
 @dataclass(frozen=True)
 class Told:
     """What the first steps give, filled by each in turn: the joins that bring them together, and an expression per
     number (and per label) by its stem.
     """
 
+    asked: Asked | None
     steps: list[Step] = field(default_factory=list)
     joins: list[str] = field(default_factory=list)
     results: dict[str, str] = field(default_factory=dict)
     labels: dict[str, str] = field(default_factory=dict)
+
+    def dated(self, *keys: str, of: str = "") -> str:
+        """What rows are grouped and joined by: these keys, and the day unless it is the same for all."""
+        return ", ".join(keys if self.asked else [*keys, f"{of}as_of"])
+
+    def facts(self, columns: Sequence[str], nodes: Sequence[Node], sources: Sequence[str]) -> str:
+        """The events these numbers need, with their age on their source's clock day; later ones are not seen.
+
+        Days known beforehand are written out: no engine passes over files and blocks of the log by what it joins.
+        """
+        clocks = {self.asked.clocks.get(source) for source in sources} if self.asked else {None}
+        known = clocks.pop() if len(clocks) == 1 else None
+        clock = day(known) if known else "c.clock"
+        age = f"datediff('day', e.day, {clock})"
+        tests = [either(sources, "e.source"), f"e.day <= {clock}"]
+        if all(node.window for node in nodes):
+            reach = max(node.shift + (node.window or 0) for node in nodes)
+            tests.append(f"e.day > {day(known - timedelta(days=reach))}" if known else f"{age} < {reach}")
+        where = wrapped(f"where {' and '.join(tests)} and {patterns.condition(names(nodes), 'e.name')}", 0)
+        wanted = self.dated(*(f"e.{column}" for column in columns), f"{age} as age", of="c.")
+        read = "from events e" if known else "from events e join clocks c on c.source = e.source"
+        return nested(f"select {wanted}\n{read}\n{where}", "f")

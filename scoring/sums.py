@@ -20,7 +20,7 @@ def add(out: Told, nodes: Sequence[Node], sources: Sequence[str]) -> None:
     for source in sources:
         mine = [node for node in nodes if source in node.own]
         if mine:
-            out.steps.extend(_summed_step(source, mine))
+            out.steps.extend(_summed_step(out, source, mine))
             out.joins.append(of_source(source, "sums"))
     for node in nodes:
         merged = {
@@ -30,18 +30,19 @@ def add(out: Told, nodes: Sequence[Node], sources: Sequence[str]) -> None:
         out.results[node.stem] = _result(node, merged)
 
 
-def _summed_step(source: str, nodes: Sequence[Node]) -> Iterator[Step]:
+def _summed_step(out: Told, source: str, nodes: Sequence[Node]) -> Iterator[Step]:
     parts = [(f"{node.stem}__{part}", sql, how) for node in nodes for part, sql, how in _parts(node)]
     columns = ["account_key", "name", "day", "value", "label"]
-    keyed = filled(["account_key", "as_of", *(f"{sql} as {column}" for column, sql, _ in parts)])
+    keys, linked = out.dated("account_key"), out.dated("l.account", of="k.")
+    keyed = filled([keys, *(f"{sql} as {column}" for column, sql, _ in parts)])
     yield Step(
         of_source(source, "sums_by_key"),
-        select(keyed, f"from {rows.facts(columns, nodes, (source,))}\ngroup by account_key, as_of"),
+        select(keyed, f"from {out.facts(columns, nodes, (source,))}\ngroup by {keys}"),
     )
-    merged = filled(["l.account", "k.as_of", *(f"{how}(k.{column}) as {column}" for column, _, how in parts)])
+    merged = filled([linked, *(f"{how}(k.{column}) as {column}" for column, _, how in parts)])
     keys = f"from {of_source(source, 'sums_by_key')} k"
     links = f"{keys} join links l on l.source = {quoted(source)} and l.account_key = k.account_key"
-    yield Step(of_source(source, "sums"), select(merged, f"{links}\ngroup by l.account, k.as_of"))
+    yield Step(of_source(source, "sums"), select(merged, f"{links}\ngroup by {linked}"))
 
 
 def _parts(node: Node) -> list[tuple[str, str, str]]:

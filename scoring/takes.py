@@ -5,17 +5,18 @@ Each kind has a step of its own that reads the rows concerned and links them bef
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from scoring import patterns, rows
 from scoring.plan import Node
 from scoring.printer import Step, double, filled, listed, quoted, select, wrapped
-from scoring.rows import LINKED, Told
+from scoring.rows import Told, linked
 
 DISTINCT = {
-    "distinct_users": ("users", ("actor",)),
-    "user_days": ("user_days", ("actor", "day")),
-    "active_days": ("active_days", ("day",)),
+    "distinct_users": ("people", ("actor",)),
+    "active_days": ("people", ("day",)),
+    "user_days": ("people", ("actor", "day")),
     "distinct_names": ("names", ("name",)),
 }
 RANKED = {"last": "latest", "days_until": "latest", "first": "earliest", "names_on": "switches"}
@@ -23,8 +24,8 @@ EPOCH = "date '1970-01-01'"
 
 
 def add(out: Told, nodes: Sequence[Node]) -> None:
-    for take in DISTINCT:
-        _distinct(out, take, [node for node in nodes if node.measure.take == take])
+    for name in ("people", "names"):
+        _distinct(out, name, [node for node in nodes if DISTINCT.get(str(node.measure.take), ("",))[0] == name])
     for name in dict.fromkeys(RANKED.values()):
         _ranked(out, name, [node for node in nodes if RANKED.get(str(node.measure.take)) == name])
     _medians(out, [node for node in nodes if node.measure.take == "median"])
@@ -33,22 +34,76 @@ def add(out: Told, nodes: Sequence[Node]) -> None:
             _open(out, node)
 
 
-def _distinct(out: Told, take: str, nodes: Sequence[Node]) -> None:
-    """Linked first: the same user, day or name under two keys of an account counts once."""
+def _distinct(out: Told, name: str, nodes: Sequence[Node]) -> None:
+    """Linked first: the same user, day or name under two keys of an account counts once. Users and days are read
+    together, since reading who it was costs more than counting.
+    """
     if not nodes:
         return
-    name, keys = DISTINCT[take]
-    sources, each = rows.sources(nodes), ", ".join(f"f.{key}" for key in keys)
-    columns = ["source", "account_key", *dict.fromkeys([*keys, "name", "value", "label"])]
-    flags = [f"max(case when {rows.counts(node, among=sources)} then 1 end) as {node.stem}__raw" for node in nodes]
-    seen = "\nwhere f.actor is not null" if "actor" in keys else ""
-    read = f"from {rows.facts(columns, nodes, sources)}\n{LINKED}{seen}\ngroup by l.account, f.as_of, {each}"
-    counts = filled(["account", "as_of", *(f"count({node.stem}__raw) as {node.stem}__raw" for node in nodes)])
-    out.steps.append(Step(f"{name}__each", select(filled([f"l.account, f.as_of, {each}", *flags]), read)))
-    out.steps.append(Step(name, select(counts, f"from {name}__each group by account, as_of")))
+    things = _Things.of(nodes)
+    facts = out.facts(
+        ["source", "account_key", *dict.fromkeys(["name", "value", "label", *things.read])], nodes, things.sources
+    )
+    keys = out.dated("l.account", *(f"f.{key}" for key in things.keys), of="f.")
+    flags = [f"max(case when {test} then 1 end) as {flag}" for test, flag in things.flags.items()]
+    known = "\nwhere f.actor is not null" if all("actor" in _keys(node) for node in nodes) else ""
+    read = f"from {facts}\n{linked(things.sources)}{known}\ngroup by {keys}"
+    out.steps.append(Step(f"{name}__each", select(filled([keys, *flags]), read)))
+    per = out.dated("account")
+    counts = filled([per, *(f"{things.count(node)} as {node.stem}__raw" for node in nodes)])
+    out.steps.append(Step(name, select(counts, f"from {name}__each group by {per}")))
     out.joins.append(name)
     for node in nodes:
         out.results[node.stem] = f"coalesce({double(f'{name}.{node.stem}__raw')}, 0)"
+
+
+def _keys(node: Node) -> tuple[str, ...]:
+    return DISTINCT[str(node.measure.take)][1]
+
+
+@dataclass(frozen=True)
+class _Things:
+    """What is told apart, and which of it counts for which number.
+
+    Of one source, days are told apart by their age: then windows can wait until things are counted, and numbers that
+    differ in nothing else need no flags.
+    """
+
+    sources: tuple[str, ...]
+    keys: tuple[str, ...]
+    flags: Mapping[str, str]
+
+    @classmethod
+    def of(cls, nodes: Sequence[Node]) -> _Things:
+        sources, keys = rows.sources(nodes), sorted({key for node in nodes for key in _keys(node)})
+        if len(sources) == 1:
+            keys = ["age" if key == "day" else key for key in keys]
+        found = cls(sources, tuple(keys), {})
+        tests = dict.fromkeys(found._test(node) for node in nodes)
+        first = nodes[0].measure
+        if len(tests) == 1 and not (first.where or first.max_age or nodes[0].shift):
+            return found  # all that is read counts
+        return replace(found, flags={test: f"flag_{place}" for place, test in enumerate(tests)})
+
+    @property
+    def read(self) -> list[str]:
+        return [key for key in self.keys if key != "age"]
+
+    def _test(self, node: Node) -> str:
+        return rows.meant(node) if "age" in self.keys else rows.counts(node, among=self.sources)
+
+    def count(self, node: Node) -> str:
+        """How many there are of what this number asks for, of rows that may be told apart by more."""
+        own = ["age" if key == "day" and "age" in self.keys else key for key in _keys(node)]
+        tests = [f"{self.flags[self._test(node)]} = 1"] if self.flags else []
+        tests += rows.ages(node) if "age" in self.keys else []
+        if len(own) < len(self.keys):
+            return f"count(distinct {_where(tests, own[0])})"
+        return f"count({_where(tests, 'actor' if 'actor' in own else '1')})"
+
+
+def _where(tests: Sequence[str], then: str) -> str:
+    return f"case when {' and '.join(tests)} then {then} end" if tests else then
 
 
 def _ranked(out: Told, name: str, nodes: Sequence[Node]) -> None:
@@ -57,21 +112,22 @@ def _ranked(out: Told, name: str, nodes: Sequence[Node]) -> None:
         return
     sources = rows.sources(nodes)
     columns = ["source", "account_key", "id", "name", "day", "occurred_at", "value", "label"]
+    facts, per = out.facts(columns, nodes, sources), out.dated("account")
     each = ", name" if name == "switches" else ""
     way = "" if name == "earliest" else " desc"
     tests = wrapped(" ".join(f"when {quoted(n.stem)} then {rows.counts(n, among=sources)}" for n in nodes), 2)
     read = (
-        f"select l.account, f.as_of, f.name, f.day, f.age, f.value, f.label, m.measure,\n"
-        f"  row_number() over (partition by l.account, f.as_of, m.measure{each.replace(' ', ' f.')}\n"
+        f"select {out.dated('l.account', of='f.')}, f.name, f.day, f.age, f.value, f.label, m.measure,\n"
+        f"  row_number() over (partition by {out.dated('l.account', of='f.')}, m.measure{each.replace(' ', ' f.')}\n"
         f"    order by f.occurred_at{way}, f.source{way}, f.id{way}) as place\n"
-        f"from {rows.facts(columns, nodes, sources)}\n"
-        f"{LINKED}\n"
+        f"from {facts}\n"
+        f"{linked(sources)}\n"
         f"{wrapped('cross join (values ' + ', '.join(f'({quoted(n.stem)})' for n in nodes) + ') as m(measure)', 0)}\n"
         f"where case m.measure\n    {tests} end"
     )
-    picked = filled(["account", "as_of", *(column for node in nodes for column in _picked(node))])
+    picked = filled([per, *(column for node in nodes for column in _picked(node))])
     out.steps.append(Step(f"{name}__rows", read))
-    out.steps.append(Step(name, select(picked, f"from {name}__rows where place = 1\ngroup by account, as_of")))
+    out.steps.append(Step(name, select(picked, f"from {name}__rows where place = 1\ngroup by {per}")))
     out.joins.append(name)
     for node in nodes:
         out.results[node.stem] = double(f"{name}.{node.stem}__raw")
@@ -101,9 +157,10 @@ def _medians(out: Told, nodes: Sequence[Node]) -> None:
     tests = [(node.stem, rows.counts(node, among=sources)) for node in nodes]
     half = "percentile_cont(0.5) within group"
     halves = [f"{half} (order by case when {test} then value end) as {stem}__raw" for stem, test in tests]
-    facts = rows.facts(["source", "account_key", "name", "value", "label"], nodes, sources)
-    read = f"from {facts}\n{LINKED}\ngroup by account, as_of"
-    out.steps.append(Step("medians", select(listed(["account, as_of", *halves]), read)))
+    facts = out.facts(["source", "account_key", "name", "value", "label"], nodes, sources)
+    keys = out.dated("l.account", of="f.")
+    read = f"from {facts}\n{linked(sources)}\ngroup by {keys}"
+    out.steps.append(Step("medians", select(listed([keys, *halves]), read)))
     out.joins.append("medians")
     for node in nodes:
         out.results[node.stem] = double(f"medians.{node.stem}__raw")
@@ -114,20 +171,23 @@ def _open(out: Told, node: Node) -> None:
     opens, closes = rows.counts(node, node.measure.opens), patterns.condition(node.measure.closes or ())
     closes += f" and age >= {node.shift}" if node.shift else ""
     columns = ["source", "account_key", "id", "name", "occurred_at", "value", "label"]
-    partition = "partition by source, split_part(id, '/', 1), as_of"
+    facts = out.facts(columns, [node], node.own)
+    subject = "split_part(id, '/', 1)"
+    partition = f"partition by {out.dated('source', subject)}"
     read = (
-        f"select source, account_key, as_of, age, split_part(id, '/', 1) as subject, occurred_at,\n"
+        f"select {out.dated('source', 'account_key')}, age, {subject} as subject, occurred_at,\n"
         f"  {filled([f'case when {opens} then 1 end as opens'])},\n"
         f"  {filled([f'max(case when {closes} then occurred_at end) over ({partition}) as closed_at'])}\n"
-        f"from {rows.facts(columns, [node], node.own)}"
+        f"from {facts}"
     )
     count = "count(distinct r.source || '/' || r.subject)"
+    keys = out.dated("l.account", of="r.")
     value = f"max(r.age) - {node.shift}" if node.measure.as_ == "oldest_days" else count
     still = (
-        f"select l.account, r.as_of, {value} as {node.stem}__raw\n"
+        f"select {keys}, {value} as {node.stem}__raw\n"
         f"from {node.stem}__opened r join links l on l.source = r.source and l.account_key = r.account_key\n"
         f"where r.opens = 1 and (r.closed_at is null or r.occurred_at > r.closed_at)\n"
-        f"group by l.account, r.as_of"
+        f"group by {keys}"
     )
     step = f"{node.stem}__open"
     out.steps.extend([Step(f"{node.stem}__opened", read), Step(step, still)])

@@ -163,8 +163,8 @@ def scores(path: Path, *, as_of: str | None, account: str | None, sql: bool, as_
             sys.stdout.write(statement(worker.log, basis))
             return
         wanted = _account(worker, account).id if account is not None else None
-        with scored(worker.log, basis, [day], spill=worker.spill) as connection:
-            rows = [row for row in fetch(connection, day) if wanted in (None, row.account)]
+        with scored(worker.log, basis, spill=worker.spill) as on:
+            rows = list(fetch(on(day), wanted and [wanted]))
     if wanted is not None and not rows:
         raise UsageError(f"{wanted} has no score on {day}: its record was created later")
     names = {row.id: row.name for row in accounts}
@@ -236,8 +236,8 @@ def _explained(worker: Worker, row: AccountRow) -> dict[str, Any]:
     links = worker.links(accounts)
     basis = worker.basis(accounts, links)
     day = _day(worker, None)
-    with scored(worker.log, basis, [day], spill=worker.spill) as connection:
-        found = next((item for item in fetch(connection, day) if item.account == row.id), None)
+    with scored(worker.log, basis, spill=worker.spill) as on:
+        found = next(fetch(on(day), [row.id]), None)
     if found is None:
         raise UsageError(f"{row.id} has no score yet: its record is dated later than today")
     said = reason(basis.scorecard, found.parts, None)

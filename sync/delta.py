@@ -159,9 +159,9 @@ def connect(*, memory_limit: str, threads: int, spill: Path) -> duckdb.DuckDBPyC
     return connection
 
 
-def lock_down(connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
-    """From here on the connection reaches no file outside `folder`, and nobody can change that."""
-    connection.execute(f"set allowed_directories=[{text(str(folder))}]")
+def lock_down(connection: duckdb.DuckDBPyConnection, folders: Sequence[Path]) -> None:
+    """From here on the connection reaches no file outside these folders, and nobody can change that."""
+    connection.execute(f"set allowed_directories=[{', '.join(text(str(folder)) for folder in folders)}]")
     connection.execute("set enable_external_access=false")
     connection.execute("set lock_configuration=true")
 

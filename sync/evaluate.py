@@ -23,7 +23,7 @@ from scoring import Part, Scorecard, movement
 from sync.progress import Progress
 from sync.report import Moved
 from sync.rows import AccountRow, Decision, Total
-from sync.scores import Basis, Scored, fetch, scored, within
+from sync.scores import Basis, Scored, fetch, put_aside, scored, within
 from sync.verdicts import Answer, Before, Verdict, total, verdict
 from sync.worker import Worker
 
@@ -35,18 +35,19 @@ T = TypeVar("T")
 TREND = timedelta(days=30)
 HEALTHIER = ("red", "yellow", "green")
 LONGEST_GAP = 31  # days the worker was off that one pass scores afterwards
+EARLIER = "earlier_"
 CHUNK = 10_000  # accounts whose parts are in memory at a time
 
 _ANSWERS = """
 select s.account, s.score, s.tier, s.coverage, hash(p.digest, s.score, s.tier, s.coverage)::varchar as digest
 from scores s join (
   select account, bit_xor(hash(measure, points, weight, contribution)) as digest
-  from parts where as_of = $day group by account) p on p.account = s.account
-where s.as_of = $day order by s.account
+  from parts group by account) p on p.account = s.account
+order by s.account
 """
 _COUNTED = """
 select account, measure, points, weight, contribution from parts
-where as_of = ? and points is not null{among} order by account
+where points is not null{among} order by account
 """
 
 
@@ -80,13 +81,13 @@ class Evaluation:
         """The scores of these accounts today, each with the one its change is told against."""
         for chunk in _chunks(sorted(accounts)):
             earlier = self._earlier(chunk)
-            for row in fetch(self.connection, self.today, chunk):
+            for row in fetch(self.connection, chunk):
                 yield row, earlier.get(row.account)
 
     def _earlier(self, accounts: Sequence[str]) -> dict[str, Before]:
         day, history = self.today - TREND, self.worker.history
         if self.replayed:
-            rows = fetch(self.connection, day, accounts)
+            rows = fetch(self.connection, accounts, of=EARLIER)
             return {row.account: Before(row.score, _by_measure(row.parts), replayed=True) for row in rows}
         parts, final = history.parts_on(day, accounts), day in history.days(final_only=True, since=day)
         return {
@@ -104,13 +105,16 @@ def evaluated(worker: Worker, *, now: datetime, keep: bool, progress: Progress) 
     progress.start("scoring", len(accounts))
     today = now.astimezone(worker.settings.timezone).date()
     final = unrecorded(worker, today) if keep else ()
-    replay = () if today - TREND in worker.history.days(since=today - TREND) else (today - TREND,)
-    basis, records = _ground(worker, accounts)
-    with scored(worker.log, basis, [today, *final, *replay], spill=worker.spill) as connection:
-        if keep:
-            _record(worker, connection, final, final=True)
-            _record(worker, connection, replay, final=False)
-        found = Evaluation(worker, connection, now, bool(replay), records)
+    baseline, basis, records = today - TREND, *_ground(worker, accounts)
+    replay = baseline not in worker.history.days(since=baseline)
+    with scored(worker.log, basis, spill=worker.spill, also=[worker.history.path]) as on:
+        for day in final:
+            _record(worker, on(day), day, final=True)
+        if replay and keep:
+            _record(worker, on(baseline), baseline, final=False)
+        elif replay:
+            put_aside(on(baseline), EARLIER)
+        found = Evaluation(worker, on(today), now, replay and not keep, records)
         changed = _decide(found, worker.state.decisions(), progress)
         found.moved = _moved(found, changed, {row.id: row.name for row in accounts})
         del accounts, basis  # as large as all customers, and not needed to deliver
@@ -130,7 +134,7 @@ def _decide(found: Evaluation, last: Mapping[str, Decision], progress: Progress)
     """Fill in decisions and counts; the totals that are others than they were, with the decision before each."""
     version = found.worker.settings.scorecard.version
     changed: list[Answer] = []
-    for row in _streamed(found.connection.execute(_ANSWERS, {"day": found.today})):
+    for row in _streamed(found.connection.execute(_ANSWERS)):
         answer = Answer(*row)
         before = last.get(answer.account)
         if before is not None and (before.version, before.digest) == (version, answer.digest):
@@ -148,7 +152,7 @@ def _decide(found: Evaluation, last: Mapping[str, Decision], progress: Progress)
 def _totals(found: Evaluation, answers: Sequence[Answer], last: Mapping[str, Decision]) -> Iterator[Total]:
     """The decisions upon accounts whose numbers changed. They take no words, so no past and no values are read."""
     among, values = within("account", [answer.account for answer in answers])
-    rows = _streamed(found.connection.execute(_COUNTED.format(among=among), [found.today, *values]))
+    rows = _streamed(found.connection.execute(_COUNTED.format(among=among), values))
     parts = {
         account: [
             Part("", measure, None, points, weight, contribution, "") for _, measure, points, weight, contribution in of
@@ -191,9 +195,9 @@ def _last_whole_day(through: datetime | None, zone: ZoneInfo) -> date | None:
     return through.astimezone(zone).date() - timedelta(days=1) if through else None
 
 
-def _record(worker: Worker, connection: duckdb.DuckDBPyConnection, days: Sequence[date], *, final: bool) -> None:
+def _record(worker: Worker, connection: duckdb.DuckDBPyConnection, day: date, *, final: bool) -> None:
     card = worker.settings.scorecard
-    worker.history.record(connection, days, scorecard=card.name, version=card.version, final=final)
+    worker.history.record(connection, [day], scorecard=card.name, version=card.version, final=final)
 
 
 def _by_measure(parts: Sequence[Part]) -> Mapping[str, Part]:

@@ -6,7 +6,7 @@ as a whole and replaces what was there: parts first, so that a day that has scor
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
 from itertools import groupby
@@ -14,13 +14,14 @@ from operator import itemgetter
 from pathlib import Path
 
 import duckdb
-from deltalake import DeltaTable, Field, Schema, write_deltalake
+from deltalake import Field, Schema
 from deltalake.schema import PrimitiveType
 
 from scoring import Part
 from sync import delta
+from sync.delta import DataFile
 
-MONTH_FILES = 8  # a month of more small files than this is compacted
+MONTH_FILES = 8  # so many files of a month are made one by the next day of it
 
 _KINDS = {"varchar": "string", "date": "date", "double": "double", "boolean": "boolean"}
 _SCORES = {
@@ -67,13 +68,15 @@ class History:
     ) -> None:
         """Keep the relations `scores` and `parts` of this connection for these days, in place of what was kept.
 
+        The connection must be allowed to reach the folder.
+
         `final`: the days are over and every source was read through them.
         """
         if not days:
             return
         said = f"{delta.text(scorecard)} as scorecard, {delta.text(version)} as version, {str(final).lower()} as final"
-        _replace(self._parts, _schema(_PARTS, _MONTH), _rows(connection, "parts", _PARTS, days), days)
-        _replace(self._scores, _schema(_SCORES, _SAID, _MONTH), _rows(connection, "scores", _SCORES, days, said), days)
+        _replace(connection, self._parts, _PARTS, _relation("parts", _PARTS), days)
+        _replace(connection, self._scores, _SCORES | _SAID, _relation("scores", _SCORES, said), days)
 
     def days(self, *, final_only: bool = False, since: date | None = None) -> set[date]:
         """The days that have been kept; `since` a day on, which reads no file of the months before."""
@@ -136,43 +139,48 @@ def _among(accounts: Sequence[str] | None) -> tuple[str, list[list[str]]]:
     return ("", []) if accounts is None else (" and account in (select unnest(?))", [list(accounts)])
 
 
-def _schema(*columns: dict[str, str]) -> Schema:
-    return Schema([Field(name, PrimitiveType(_KINDS[kind])) for some in columns for name, kind in some.items()])
+def _relation(name: str, columns: Mapping[str, str], *more: str) -> str:
+    return f"select {', '.join([*_cast(columns), *more])} from {name}"
 
 
-def _rows(
-    connection: duckdb.DuckDBPyConnection,
-    relation: str,
-    columns: dict[str, str],
-    days: Iterable[date],
-    *more: str,
-) -> duckdb.DuckDBPyRelation:
-    chosen = [f"{name}::{kind} as {name}" for name, kind in columns.items()]
-    month = "strftime(as_of, '%Y-%m') as month"
-    return connection.sql(
-        f"select {', '.join([*chosen, *more, month])} from {relation} where as_of in ({_dates(days)})"
-        f" order by as_of, account{', dimension, measure' if relation == 'parts' else ''}"
-    )
+def _cast(columns: Mapping[str, str]) -> list[str]:
+    return [f"{name}::{kind} as {name}" for name, kind in columns.items()]
 
 
-def _replace(path: Path, schema: Schema, rows: duckdb.DuckDBPyRelation, days: Collection[date]) -> None:
-    """Put the rows in place of all rows of these days, in one commit."""
-    table = delta.open_table(path) or delta.create_table(path, schema, ["month"])
-    months = sorted({_month(day) for day in days})
-    predicate = f"month in ({', '.join(map(delta.text, months))}) and as_of in ({_dates(days)})"
-    write_deltalake(table, rows, mode="overwrite", predicate=predicate)
-    _compact(path, months)
-
-
-def _compact(path: Path, months: Iterable[str]) -> None:
-    """Merge the small files of these months where there are many."""
-    table = DeltaTable(str(path))
-    files = [file.partition["month"] for file in delta.data_files(table)]
-    crowded = [month for month in months if files.count(month) > MONTH_FILES]
-    for month in crowded:
-        table.optimize.compact(partition_filters=[("month", "=", month)])
-    if crowded:
+def _replace(
+    connection: duckdb.DuckDBPyConnection, path: Path, columns: Mapping[str, str], rows: str, days: Collection[date]
+) -> None:
+    """Put the rows in place of all rows of these days, in one commit. A month of many files becomes one of one."""
+    table = delta.open_table(path) or delta.create_table(path, _schema({**columns, **_MONTH}), list(_MONTH))
+    added, removed = [], []
+    for month, found in groupby(sorted(set(days)), _month):
+        these = _dates(found)
+        files = [file for file in delta.data_files(table) if file.partition["month"] == month]
+        old = files if len(files) >= MONTH_FILES else _holding(connection, path, files, these)
+        query = f"{rows} where as_of in ({these})"
+        if old:
+            kept = f"select {', '.join(columns)} from {delta.scan(path, old)} where as_of not in ({these})"
+            query = f"{query}\nunion all\n{kept}"
+        added.append(delta.write_file(connection, path, {"month": month}, query))
+        removed += old
+    delta.swap(table, [file for file in added if file], removed)
+    if removed:
         delta.vacuum(path)
+
+
+def _holding(
+    connection: duckdb.DuckDBPyConnection, path: Path, files: Sequence[DataFile], dates: str
+) -> list[DataFile]:
+    """The files with rows of these days."""
+    return [
+        file
+        for file in files
+        if delta.one_row(connection, f"select count(*) from {delta.scan(path, [file])} where as_of in ({dates})")[0]
+    ]
+
+
+def _schema(columns: Mapping[str, str]) -> Schema:
+    return Schema([Field(name, PrimitiveType(_KINDS[kind])) for name, kind in columns.items()])
 
 
 def _dates(days: Iterable[date]) -> str:

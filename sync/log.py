@@ -113,8 +113,11 @@ class Log:
             facts, names = _facts(connection)
         return Appended(written, retracted, facts - written, names, first, last, refused, rejected)
 
-    def connect(self, *, memory_limit: str = "1GB", threads: int = 2, spill: Path) -> duckdb.DuckDBPyConnection:
-        """A connection of its own with the view `events` over one snapshot; it reads no file outside the log.
+    def connect(
+        self, *, memory_limit: str = "1GB", threads: int = 2, spill: Path, also: Sequence[Path] = ()
+    ) -> duckdb.DuckDBPyConnection:
+        """A connection of its own with the view `events` over one snapshot; it reaches no file outside the log and
+        the folders in `also`.
 
         `events(source, id, account_key, actor, name, day, occurred_at, value, label)` holds one row for each fact
         that is true; `occurred_at` is a timestamp without timezone, in UTC.
@@ -128,7 +131,7 @@ class Log:
         # The planner's guesses of how many rows an aggregate leaves are off by orders of magnitude, and it would build
         # its hash tables on the large side: joins are made as they are written, large side first.
         connection.execute("set disabled_optimizers='join_order,build_side_probe_side'")
-        delta.lock_down(connection, self.path)
+        delta.lock_down(connection, [self.path, *also])
         return connection
 
     def sql(self) -> str:

@@ -6,19 +6,19 @@ the days to score. Nothing is written outside the connection's memory and spill 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import groupby
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from arro3.core import Array, DataType, Table
 
-from scoring import Part, Scorecard, compile
+from scoring import Asked, Part, Scorecard, compile
 from sync.links import Link
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from sync.rows import AccountRow, Reading
 
 EARLIEST = date(1970, 1, 1)
+CHUNK = 20_000  # rows on their way into the engine, or out of it
+_ARROW = {"integer": DataType.int32()}
 
 
 class Scored(NamedTuple):
@@ -56,30 +58,54 @@ class Basis:
     timezone: ZoneInfo
 
 
+# Accounts are numbers until they are scored, in the order of their ids: they are grouped and joined by.
+_NAMED = """create or replace table scored as
+select c.id as account, s.* exclude (account) from (
+{scored}
+) s join customers c on c.account = s.account"""
+
+
 @contextmanager
-def scored(log: Log, basis: Basis, days: Sequence[date], *, spill: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection with the relations `scores` and `parts` for these days."""
-    compiled = compile(basis.scorecard, basis.names)
-    with closing(log.connect(spill=spill)) as connection:
-        for name, columns in _inputs(basis, days).items():
+def scored(
+    log: Log, basis: Basis, *, spill: Path, also: Sequence[Path] = ()
+) -> Iterator[Callable[[date], duckdb.DuckDBPyConnection]]:
+    """A function that scores a day and gives the connection with its relations `scores` and `parts`.
+
+    They stand until the next day is asked for: a day at a time is as fast as many, and needs no more memory. The
+    connection reaches the folders in `also` besides the log.
+    """
+    with closing(log.connect(spill=spill, also=also)) as connection:
+        for name, columns in _inputs(basis).items():
             _create(connection, name, columns)
-        connection.execute(f"create table scored as {compiled.scored}")
-        connection.execute(f"create view scores as {compiled.scores}")
-        connection.execute(f"create view parts as {compiled.parts}")
-        yield connection
+
+        def on(day: date) -> duckdb.DuckDBPyConnection:
+            compiled = compile(basis.scorecard, basis.names, _asked(basis, day))
+            connection.execute(f"create or replace table days as select date '{day.isoformat()}' as as_of")
+            connection.execute(_NAMED.format(scored=compiled.scored))
+            connection.execute(f"create or replace view scores as {compiled.scores}")
+            connection.execute(f"create or replace view parts as {compiled.parts}")
+            return connection
+
+        yield on
 
 
-def fetch(connection: duckdb.DuckDBPyConnection, day: date, accounts: Sequence[str] | None = None) -> Iterator[Scored]:
-    """The accounts of one day, or these of them, in order, a bounded number of rows in memory at a time."""
-    among, values = within("s.account", accounts)
+def fetch(
+    connection: duckdb.DuckDBPyConnection, accounts: Sequence[str] | None = None, *, of: str = ""
+) -> Iterator[Scored]:
+    """The accounts of the day, or these of them, in order, a bounded number of rows in memory at a time.
+
+    `of`: what the relations of an earlier day were put aside as.
+    """
+    among, values = within("account", accounts)
     rows = connection.execute(
         f"""
         select s.account, s.as_of, s.score, s.tier, s.coverage, s.low, s.high, s.held,
                p.dimension, p.measure, p.value, p.points, p.weight, p.contribution, p.state
-        from scores s join parts p on p.account = s.account and p.as_of = s.as_of
-        where s.as_of = ?{among} order by s.account, p.dimension, p.measure
+        from (select * from {of}parts where true{among}) p
+        join (select * from {of}scores where true{among}) s on s.account = p.account
+        order by s.account, p.dimension, p.measure
         """,
-        [day, *values],
+        [*values, *values],
     )
     for _, group in groupby(_chunked(rows), key=itemgetter(0)):
         lines = list(group)
@@ -96,6 +122,12 @@ def within(column: str, accounts: Sequence[str] | None) -> tuple[str, list[Any]]
         return " and false", []
     picked = f" and {column} between ? and ? and {column} in (select unnest(?))"
     return picked, [min(accounts), max(accounts), list(accounts)]
+
+
+def put_aside(connection: duckdb.DuckDBPyConnection, name: str) -> None:
+    """Keep the relations of the day beside those of the next one, under names that begin so."""
+    for relation in ("scores", "parts"):
+        connection.execute(f"create table {name}{relation} as select * from {relation}")
 
 
 def statement(log: Log, basis: Basis) -> str:
@@ -119,43 +151,60 @@ def midnight(day: date, zone: ZoneInfo) -> datetime:
     return datetime.combine(day, time.min, zone).astimezone(UTC)
 
 
-_Column = tuple[str, str, list[Any]]  # name, SQL type, values
+class _Column(NamedTuple):
+    name: str
+    kind: str  # as SQL has it
+    values: Sequence[Any]
 
 
-def _inputs(basis: Basis, days: Sequence[date]) -> dict[str, list[_Column]]:
+def _asked(basis: Basis, day: date) -> Asked:
+    read = {r.source: last_day(r.through, basis.timezone) for r in basis.readings if r.through}
+    return Asked(day, {source: min(day, through) for source, through in read.items()})
+
+
+def _inputs(basis: Basis) -> dict[str, list[_Column]]:
     zone = basis.timezone
     read = [reading for reading in basis.readings if reading.through is not None]
     since = [first_day(reading.since, zone) if reading.since else EARLIEST for reading in read]
-    born = [row.since.astimezone(zone).date() if row.since else EARLIEST for row in basis.accounts]
+    customers = sorted(basis.accounts, key=attrgetter("id"))
+    born = [row.since.astimezone(zone).date() if row.since else EARLIEST for row in customers]
+    numbers = {row.id: number for number, row in enumerate(customers)}
     return {
+        "customers": [
+            _Column("account", "integer", range(len(customers))),
+            _Column("id", "varchar", [row.id for row in customers]),
+        ],
         "accounts": [
-            ("account", "varchar", [row.id for row in basis.accounts]),
-            ("since", "date", [day.isoformat() for day in born]),
+            _Column("account", "integer", range(len(customers))),
+            _Column("since", "date", [day.isoformat() for day in born]),
         ],
         "links": [
-            ("source", "varchar", [link.source for link in basis.links]),
-            ("account_key", "varchar", [link.key for link in basis.links]),
-            ("account", "varchar", [link.account for link in basis.links]),
+            _Column("source", "varchar", [link.source for link in basis.links]),
+            _Column("account_key", "varchar", [link.key for link in basis.links]),
+            # null, and joined to nothing, where the settings name an account that is no customer
+            _Column("account", "integer", [numbers.get(link.account) for link in basis.links]),
         ],
         "reads": [
-            ("source", "varchar", [reading.source for reading in read]),
-            ("since", "date", [day.isoformat() for day in since]),
-            ("through", "date", [last_day(r.through, zone).isoformat() for r in read if r.through]),
+            _Column("source", "varchar", [reading.source for reading in read]),
+            _Column("since", "date", [day.isoformat() for day in since]),
+            _Column("through", "date", [last_day(r.through, zone).isoformat() for r in read if r.through]),
         ],
-        "days": [("as_of", "date", [day.isoformat() for day in sorted(set(days))])],
     }
 
 
-def _create(connection: duckdb.DuckDBPyConnection, name: str, columns: Iterable[_Column]) -> None:
-    """A table of words, cast to its types by the engine: arro3 builds no dates from Python values."""
-    columns = list(columns)
-    words: dict[str, Any] = {column: Array(values, DataType.string()) for column, _, values in columns}
-    select = ", ".join(f"cast({column} as {kind}) as {column}" for column, kind, _ in columns)
-    connection.register("incoming", Table.from_pydict(words))
-    connection.execute(f"create table {name} as select {select} from incoming")
-    connection.unregister("incoming")
+def _create(connection: duckdb.DuckDBPyConnection, name: str, columns: Sequence[_Column]) -> None:
+    """A table, filled some rows at a time. Dates go as words: arro3 builds none from Python values."""
+    connection.execute(f"create table {name}({', '.join(f'{column.name} {column.kind}' for column in columns)})")
+    for start in range(0, len(columns[0].values), CHUNK):
+        words: dict[str, Any] = {
+            column.name: Array(column.values[start : start + CHUNK], _ARROW.get(column.kind, DataType.string()))
+            for column in columns
+        }
+        connection.register("incoming", Table.from_pydict(words))
+        connection.execute(f"insert into {name} select * from incoming")
+        connection.unregister("incoming")
 
 
-def _chunked(rows: duckdb.DuckDBPyConnection, size: int = 20_000) -> Iterator[tuple[Any, ...]]:
-    while chunk := rows.fetchmany(size):
+def _chunked(rows: duckdb.DuckDBPyConnection) -> Iterator[tuple[Any, ...]]:
+    while chunk := rows.fetchmany(CHUNK):
         yield from chunk

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import duckdb
 
-from scoring import Compiled, Part, Scorecard, compile
+from scoring import PARTS_BY, SCORES_BY, Asked, Compiled, Part, Scorecard, compile
 
 TODAY = date(2026, 11, 20)
 LONG_AGO = date(2024, 1, 1)
@@ -121,13 +121,24 @@ def fill(connection: duckdb.DuckDBPyConnection, world: World) -> None:
 def run(scorecard: Scorecard, world: World, connection: duckdb.DuckDBPyConnection | None = None) -> Scored:
     connection = connection or connect()
     fill(connection, world)
-    return score(compile(scorecard, world.sources), connection)
+    return score(compile(scorecard, world.sources, asked(world)), connection)
+
+
+def asked(world: World) -> Asked | None:
+    """The one day of a world, known beforehand; with several, they are only in the tables."""
+    if len(world.days) > 1:
+        return None
+    (day,) = world.days
+    return Asked(day, {source: min(day, through) for source, (_, through) in world.reads.items()})
 
 
 def score(compiled: Compiled, connection: duckdb.DuckDBPyConnection) -> Scored:
     connection.execute(f"create or replace temp table scored as {compiled.scored}")
-    scores = {(row[0], row[1]): Score(*row[2:]) for row in connection.execute(compiled.scores).fetchall()}
+    scores = {
+        (row[0], row[1]): Score(*row[2:])
+        for row in connection.execute(f"{compiled.scores} order by {SCORES_BY}").fetchall()
+    }
     parts: dict[tuple[str, date], list[Part]] = {}
-    for row in connection.execute(compiled.parts).fetchall():
+    for row in connection.execute(f"{compiled.parts} order by {PARTS_BY}").fetchall():
         parts.setdefault((row[0], row[1]), []).append(Part(*row[2:]))
     return Scored(scores, parts)

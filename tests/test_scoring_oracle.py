@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from scoring import Part, Scorecard, compile
 from tests.oracle import Oracle
-from tests.scoring_world import TODAY, Score, World, card, connect, run, score
+from tests.scoring_world import TODAY, Score, World, card, connect, fill, run, score
 
 STEP = Fraction(1, 2**20)
 SOURCES = {"one": ["use", "mod.*", "level"], "two": ["mod.a", "say"], "1three": ["say", "open", "close", "plan"]}
@@ -211,6 +211,22 @@ def adds_up(total: Score, parts: list[Part]) -> None:
     if total.score is not None:
         assert sum(part.contribution for part in parts if part.contribution is not None) == total.score
         assert sum(part.contribution for part in reversed(parts) if part.contribution is not None) == total.score
+
+
+@settings(max_examples=15, phases=[Phase.generate])
+@given(given_card=cards(), world=worlds())
+def test_a_day_known_beforehand_is_scored_as_one_of_many(
+    connection: duckdb.DuckDBPyConnection, given_card: dict[str, Any], world: World
+) -> None:
+    scorecard = try_card(given_card)
+    if scorecard is None:
+        return
+    fill(connection, world)
+    many = score(compile(scorecard, world.sources), connection)
+    for day in world.days:
+        alone = run(scorecard, replace(world, days=(day,)), connection)
+        assert alone.scores == {key: total for key, total in many.scores.items() if key[1] == day}
+        assert alone.parts == {key: parts for key, parts in many.parts.items() if key[1] == day}
 
 
 @settings(max_examples=10, phases=[Phase.generate])

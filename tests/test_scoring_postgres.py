@@ -8,8 +8,8 @@ from typing import Any
 import psycopg
 import sqlglot
 
-from scoring import Compiled, Scorecard, compile
-from tests.scoring_world import TABLES, TODAY, World, connect, fill, score
+from scoring import PARTS_BY, SCORES_BY, Compiled, Scorecard, compile
+from tests.scoring_world import TABLES, TODAY, World, asked, connect, fill, score
 from tests.test_scoring_presets import SOURCES, preset
 from tests.test_scoring_signals import signals
 
@@ -35,10 +35,14 @@ def test_postgresql_gives_the_same_bits(postgres_database: str) -> None:
 
 
 def same(card: Scorecard, world: World, duck: Any, post: psycopg.Connection[Any]) -> None:
-    compiled = compile(card, world.sources)
+    for known in (None, asked(world)):
+        alike(compile(card, world.sources, known), duck, post)
+
+
+def alike(compiled: Compiled, duck: Any, post: psycopg.Connection[Any]) -> None:
     score(compiled, duck)
     stage(compiled, post)
-    for query in (compiled.scores, compiled.parts):
+    for query in (f"{compiled.scores} order by {SCORES_BY}", f"{compiled.parts} order by {PARTS_BY}"):
         there = post.execute(moved(query)).fetchall()
         assert there == duck.execute(query).fetchall()
         assert there

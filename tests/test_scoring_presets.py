@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from scoring import Part, Scorecard, compile, reason
-from tests.scoring_world import LONG_AGO, TODAY, Scored, World, connect, run
+from tests.scoring_world import LONG_AGO, TODAY, Scored, World, asked, connect, run
 
 PRESETS = ("mid_market", "saas", "usage_sentiment")
 SOURCES = {
@@ -170,7 +170,7 @@ def test_the_script_is_what_was_run(scored: Scored) -> None:
         run(preset("saas"), facts, connection)
         connection.execute("drop table scored")
         last = None
-        for statement in compile(preset("saas"), SOURCES).sql().split(";\n"):
+        for statement in compile(preset("saas"), SOURCES, asked(facts)).sql().split(";\n"):
             if statement.strip():
                 last = connection.execute(statement)
         assert last is not None

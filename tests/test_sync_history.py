@@ -99,10 +99,10 @@ def test_scores_wait_for_their_parts(
     _scored(connection, [FIRST], score=50)
     real = history._replace
 
-    def killed_between(path: Path, *rest: object) -> None:
+    def killed_between(connection: object, path: Path, *rest: object) -> None:
         if path.name == "scores":
             raise KeyboardInterrupt
-        real(path, *rest)  # type: ignore[arg-type]
+        real(connection, path, *rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr(history, "_replace", killed_between)
     with pytest.raises(KeyboardInterrupt):
