@@ -131,8 +131,9 @@ def begun_or_refused(settings: Settings) -> Settings:
 def begun(settings: Settings) -> bool:
     """Whether a run has ever begun: there is something to look at."""
     url = settings.state.get_secret_value()
-    path = Path(url.removeprefix("sqlite:///"))
-    return path.is_file() if url.startswith("sqlite:") else (settings.data / "spool").is_dir()
+    if url.startswith("sqlite:"):
+        return Path(url.removeprefix("sqlite:///")).is_file()
+    return any((settings.data / name).exists() for name in ("log", "salt", "spool"))
 
 
 def as_key(name: str, account: Account) -> Key:
