@@ -16,7 +16,7 @@ from pathlib import Path
 
 from benchmarks.measure import Row
 
-GROUPS = ("scoring", "mixpanel", "zendesk", "writers", "command")
+GROUPS = ("scoring", "mixpanel", "zendesk", "writers", "growth", "command")
 HEAD = ("work", "figure", "yardstick", "ratio", "bar", "holds")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from string import Template
@@ -43,19 +43,28 @@ _PAGE = "select id, account_key, actor, name, occurred_at, value, label from fac
 def make(folder: Path, accounts: int) -> int:
     """Write the plain facts, the settled log and a copy of it with a tail; the number of facts."""
     with duckdb.connect(config={"threads": 2, "memory_limit": "4GB", "temp_directory": str(folder / "spill")}) as facts:
-        facts.execute(_MADE.substitute(accounts=accounts, first=START, days=DAYS))
+        make_facts(facts, accounts)
         facts.execute(f"copy facts to '{folder / 'facts.parquet'}' (format parquet)")
         [(count,)] = facts.execute("select count(*) from facts").fetchall()
-        log = open_log(folder / "settled")
-        for source in NAMES:
-            for first in sorted(_months()):
-                month = f" and date_trunc('month', day) = date '{first}'"
-                log.append(source, Page(events=Stream(facts, _PAGE.format(source=source) + month)))
-                log.settle()
-        log.close()
+        fill(facts, open_log(folder / "settled"), NAMES)
         shutil.copytree(folder / "settled", folder / "tailed")
         _add_tail(facts, open_log(folder / "tailed"), count)
     return int(count)
+
+
+def make_facts(facts: duckdb.DuckDBPyConnection, accounts: int) -> None:
+    """Put them into a table `facts`."""
+    facts.execute(_MADE.substitute(accounts=accounts, first=START, days=DAYS))
+
+
+def fill(facts: duckdb.DuckDBPyConnection, log: Log, sources: Iterable[str]) -> None:
+    """Write the facts of these sources into a log, and settle it."""
+    for source in sources:
+        for first in sorted(_months()):
+            month = f" and date_trunc('month', day) = date '{first}'"
+            log.append(source, Page(events=Stream(facts, _PAGE.format(source=source) + month)))
+            log.settle()
+    log.close()
 
 
 def open_log(path: Path) -> Log:
@@ -64,7 +73,7 @@ def open_log(path: Path) -> Log:
 
 def basis(accounts: int) -> Basis:
     """Every account is linked in every source, and every source was read from first to last day."""
-    since, through = _midnight(START), _midnight(LAST + timedelta(days=1))
+    since, through = midnight(START), midnight(LAST + timedelta(days=1))
     account: Callable[[int], str] = KEYS["crm"].format
     rows = [AccountRow(account(n), f"Customer {n}", None, (), {}, since, since, NOW, None) for n in range(accounts)]
     links = [Link(source, key.format(n), account(n), "key") for source, key in KEYS.items() for n in range(accounts)]
@@ -81,7 +90,7 @@ def _months() -> set[date]:
     return {day.replace(day=1) for day in days}
 
 
-def _midnight(day: date) -> datetime:
+def midnight(day: date) -> datetime:
     return datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 

@@ -36,29 +36,32 @@ class Reason(NamedTuple):
 
 def reason(scorecard: Scorecard, parts: Sequence[Part], before: Mapping[str, Part] | None) -> Reason:
     """The reason of one account's score; `before` holds the parts of an earlier day by measure."""
-    counted = _counted(parts)
     causes, action = decision(scorecard, parts)
+    ranked = _ranked(parts)
     if causes == UNSCORED:
-        return Reason(_unscored(scorecard, parts, counted), causes, action)
+        return Reason(_unscored(scorecard, parts, [part for _, part in ranked]), causes, action)
     then = before or {}
-    phrases = [_phrase(scorecard, part, then.get(part.measure)) for part, _ in _named(counted)]
+    phrases = [_phrase(scorecard, part, then.get(part.measure)) for part, _ in _named(ranked)]
     return Reason(_joined([*phrases, *_behind(scorecard, parts)]), causes, action)
 
 
 def decision(scorecard: Scorecard, parts: Sequence[Part]) -> tuple[tuple[str, ...], str]:
     """The causes and the next action of a `Reason`, which take no words and no past to work out."""
-    counted = _counted(parts)
-    action = _action(scorecard, counted)
-    whole = len(counted) == sum(len(group.measures) for group in scorecard.dimensions.values())
-    if not counted or (not whole and _coverage(scorecard, counted) < scorecard.coverage_floor):
+    ranked = _ranked(parts)
+    action = _action(scorecard, ranked)
+    whole = len(ranked) == sum(len(group.measures) for group in scorecard.dimensions.values())
+    if not whole and _coverage(scorecard, [part for _, part in ranked]) < scorecard.coverage_floor:
         return UNSCORED, action
-    return tuple(f"{part.measure}{sign}" for part, sign in _named(counted)), action
+    return tuple(f"{part.measure}{sign}" for part, sign in _named(ranked)), action
 
 
-def _counted(parts: Sequence[Part]) -> list[Part]:
-    """The parts that have points, the costliest first."""
-    ranked = sorted((-_loss(part), part.measure, place) for place, part in enumerate(parts) if part.points is not None)
-    return [parts[place] for _, _, place in ranked]
+def _ranked(parts: Sequence[Part]) -> list[tuple[int, Part]]:
+    """The parts that have points, the costliest first, each with the points of the score that it costs.
+
+    These are whole, so that the order of causes stands still.
+    """
+    found = [(round(p.weight * (100 - p.points)), p.measure, p) for p in parts if p.points is not None]
+    return [(loss, part) for loss, _, part in sorted(found, key=lambda item: (-item[0], item[1]))]
 
 
 def movement(scorecard: Scorecard, parts: Sequence[Part], before: Mapping[str, Part], *, up: bool) -> str:
@@ -87,30 +90,25 @@ def _gain(part: Part, before: Part) -> int:
     return round(part.weight * (part.points - before.points))
 
 
-def _loss(part: Part) -> int:
-    """Whole points of the score that the part costs; whole, so that the order of causes stands still."""
-    return 0 if part.points is None else round(part.weight * (100 - part.points))
-
-
-def _named(counted: Sequence[Part]) -> list[tuple[Part, str]]:
+def _named(ranked: Sequence[tuple[int, Part]]) -> list[tuple[Part, str]]:
     """The parts that cost most, then, where little is lost, the strongest."""
-    weak = [(part, "-") for part in counted if _loss(part) >= COSTLY][:NAMED]
-    if weak and sum(_loss(part) for part in counted) >= HEALTHY:
+    weak = [(part, "-") for loss, part in ranked[:NAMED] if loss >= COSTLY]
+    if weak and sum(loss for loss, _ in ranked) >= HEALTHY:
         return weak
     taken = {part.measure for part, _ in weak}
+    counted = (part for _, part in ranked)
     best = sorted(counted, key=lambda part: (-round(part.weight * (part.points or 0)), part.measure))
     return weak + [(part, "+") for part in best if part.measure not in taken][: NAMED - len(weak)]
 
 
-def _action(scorecard: Scorecard, counted: Sequence[Part]) -> str:
+def _action(scorecard: Scorecard, ranked: Sequence[tuple[int, Part]]) -> str:
     """The action of the weakest part; of the one worth most where nothing is weak."""
-    weak = [part for part in counted if _loss(part) >= COSTLY]
-    worth = sorted(counted, key=lambda part: (-(part.contribution or 0), part.measure))
-    for part in [*weak, *worth]:
-        action = scorecard.measures[part.measure].action
-        if action:
-            return action
-    return ""
+    weak = (scorecard.measures[part.measure].action for loss, part in ranked if loss >= COSTLY)
+    found = next(filter(None, weak), None)
+    if found is None:
+        worth = sorted((part for _, part in ranked), key=lambda part: (-(part.contribution or 0), part.measure))
+        found = next(filter(None, (scorecard.measures[part.measure].action for part in worth)), "")
+    return found
 
 
 def _coverage(scorecard: Scorecard, counted: Sequence[Part]) -> float:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
 from connectors.base import Account, Event, Page
 from connectors.errors import SettingsWrong
 from sync.erased import erased_of
-from sync.scores import midnight
+from sync.scores import midnight, within
 from sync.worker import Worker, as_key
+
+Levels = Callable[[Sequence[str]], Mapping[tuple[str, str], tuple[Any, int]]]
 
 GRAIN = 1024  # the log keeps numbers to this fraction; what is compared with it has to be on the same grid
 BLANK = "none"  # the label of an attribute that was emptied: a fact of its own, not a retraction of the past
@@ -25,12 +27,13 @@ def read_home(worker: Worker, *, now: datetime) -> dict[str, int]:
     seen: set[str] = set()
     facts = 0
     erased = erased_of(worker)
-    for page in home.accounts(where=rules.where, attributes=rules.attributes):
-        accounts = erased.records(home.name, page)
-        worker.state.save_accounts(accounts, now=now)
-        seen.update(account.id for account in accounts)
-        events = _changed(worker, home.name, accounts, now)
-        facts += worker.log.append(home.name, Page(events=events)).written
+    with _levels(worker, home.name) as levels:
+        for page in home.accounts(where=rules.where, attributes=rules.attributes):
+            accounts = erased.records(home.name, page)
+            worker.state.save_accounts(accounts, now=now)
+            seen.update(account.id for account in accounts)
+            events = _changed(levels, home.name, accounts, now)
+            facts += worker.log.append(home.name, Page(events=events)).written
     if not seen and worker.state.accounts():
         raise SettingsWrong(
             "no record meets accounts.where any more; the accounts known so far are kept", place=home.name
@@ -65,9 +68,9 @@ def _today(worker: Worker, now: datetime) -> datetime:
     return midnight(now.astimezone(zone).date(), zone)
 
 
-def _changed(worker: Worker, home: str, accounts: Sequence[Account], now: datetime) -> list[Event]:
+def _changed(levels: Levels, home: str, accounts: Sequence[Account], now: datetime) -> list[Event]:
     """A level fact for each attribute whose value is not the last one known, dated when we first saw it."""
-    known = _levels(worker, home, [account.id for account in accounts])
+    known = levels([account.id for account in accounts])
     events = []
     for account in accounts:
         for name, value in account.attributes.items():
@@ -87,14 +90,22 @@ def _as_fact(value: float | str | None) -> tuple[float | None, str | None]:
     return math.floor(value * GRAIN + 0.5) / GRAIN, None
 
 
-def _levels(worker: Worker, home: str, ids: Sequence[str]) -> Mapping[tuple[str, str], tuple[Any, int]]:
-    """The last value of each attribute of these accounts, and how many there have been."""
-    if not worker.settings.accounts.attributes:
-        return {}
+@contextmanager
+def _levels(worker: Worker, home: str) -> Iterator[Levels]:
+    """By account and attribute the last value, and how many there have been; the log is read once for all pages."""
     with closing(worker.log.connect(spill=worker.spill)) as connection:
-        rows = connection.execute(
-            "select account_key, name, value, label, cast(regexp_extract(id, '[0-9]+$') as integer) as number "
-            "from events where source = ? and account_key in (select unnest(?)) order by number",
-            [home, list(ids)],
-        ).fetchall()
-    return {(key, name): ((value, label), number) for key, name, value, label, number in rows}
+        connection.execute(
+            "create temp table levels as select account_key, name, max(number) as number,"
+            " max_by(struct_pack(v := value, l := label), number) as last from ("
+            "  select account_key, name, value, label, cast(regexp_extract(id, '[0-9]+$') as integer) as number"
+            "  from events where source = ?) group by account_key, name",
+            [home],
+        )
+
+        def levels(ids: Sequence[str]) -> dict[tuple[str, str], tuple[Any, int]]:
+            among, values = within("account_key", ids)
+            query = f"select account_key, name, last.v, last.l, number from levels where true{among}"
+            rows = connection.execute(query, values).fetchall()
+            return {(key, name): ((value, label), number) for key, name, value, label, number in rows}
+
+        yield levels

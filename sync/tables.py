@@ -41,7 +41,9 @@ class Plain(TypeDecorator[str]):
     cache_ok = True
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
-        return value and value.replace("\0", "").encode("utf-8", "ignore").decode()
+        if not value or (value.isascii() and "\0" not in value):
+            return value
+        return value.replace("\0", "").encode("utf-8", "ignore").decode()
 
 
 class Words(TypeDecorator[tuple[str, ...]]):

@@ -21,7 +21,7 @@ from sqlmodel import SQLModel
 from connectors.base import Account, Key
 from sync import tables
 from sync.errors import StateError
-from sync.rows import AccountRow, Delivery, Reading, Run, Total
+from sync.rows import AccountRow, Delivery, Reading, Run, Standing, Total
 from sync.state import State
 
 NOW = datetime(2026, 6, 1, 12, 30, 15, 123456, tzinfo=UTC)
@@ -289,6 +289,26 @@ def test_deliveries_are_kept_by_destination_and_record(state: State) -> None:
     assert state.deliveries("hubspot") == {"17": failed}
     assert state.deliveries("salesforce") == {"17": Delivery("salesforce", "17", "001")}
     assert state.deliveries("other") == {}
+
+
+@pytest.mark.parametrize("odd", ["half \ud800 a pair", 2**70, {"7": [1.5, None, "Café ☃"]}])
+def test_any_document_comes_back_as_it_was(state: State, odd: object) -> None:
+    state.set_meta("odd", odd)
+    assert state.meta("odd") == odd
+
+
+def test_what_every_pass_looks_at_is_part_of_what_is_kept(state: State) -> None:
+    state.save_totals([replace(_total("001"), digest="17", deciding="green"), _total("002")])
+    assert [(account, row.digest, row.deciding, row.score) for account, row in state.decisions().items()] == [
+        ("001", "17", "green", _total("001").score),
+        ("002", "", "", _total("002").score),
+    ]
+    kept = [Delivery("crm", f"r{n}", f"a{n}", status="confirmed", score=float(n)) for n in range(1200)]
+    state.save_deliveries([*kept, Delivery("other", "r1", "a1")])
+    assert state.standings("crm")["r3"] == Standing("r3", "a3", "confirmed", "", 3.0, None, None)
+    assert len(state.standings("crm")) == 1200
+    assert state.deliveries("crm", [row.record_id for row in kept[:700]]) == {row.record_id: row for row in kept[:700]}
+    assert state.deliveries("crm", ["r1200"]) == {}
 
 
 def test_a_generator_that_fails_half_way_saves_nothing(state: State) -> None:
