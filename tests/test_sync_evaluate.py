@@ -1,0 +1,107 @@
+"""What a pass works for: accounts whose numbers changed are decided upon, those that are told are put into words."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from connectors.base import Account, Event, Page
+from connectors.clock import SteppedClock
+from scoring import Scorecard, decision, reason
+from sync.evaluate import evaluated
+from sync.progress import Quiet
+from sync.rows import Decision
+from sync.run import run_once
+from sync.worker import Worker
+from tests.fakes import FakeCrm, FakeSource, a_worker
+
+START = datetime(2026, 11, 2, 9, tzinfo=UTC)
+THROUGH = datetime(2026, 11, 3, tzinfo=UTC)
+NAMES = [f"a{n}" for n in range(6)]
+
+
+def _told(account: str, days: int, tickets: int = 0) -> Page:
+    """Logins on so many days, and tickets, up to the day of the pass."""
+    moments = [START - timedelta(days=n) for n in range(days)]
+    logins = [Event("product", f"{account}/{at.date()}", account, "u", "login", at, 1.0, None) for at in moments]
+    asked = [
+        Event("product", f"{account}/t{n}", account, None, "ticket.created", START, 1.0, None) for n in range(tickets)
+    ]
+    return Page(events=[*logins, *asked], through=THROUGH, since=START - timedelta(days=400))
+
+
+@contextmanager
+def _company(folder: Path) -> Iterator[tuple[Worker, FakeCrm, FakeSource]]:
+    crm = FakeCrm("crm", [Account(name, name.upper(), since=START - timedelta(days=300)) for name in NAMES])
+    pages = [_told(name, 2 * n) for n, name in enumerate(NAMES)]
+    source = FakeSource("product", pages, names=("login", "ticket.created"))
+    with a_worker(folder, home=crm, sources=[source], clock=SteppedClock(START)) as worker:
+        yield worker, crm, source
+
+
+@pytest.fixture
+def work(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """How many accounts have been decided upon and put into words."""
+    done: Counter[str] = Counter()
+
+    def counted(name: str, function: object) -> None:
+        monkeypatch.setattr(f"sync.verdicts.{name}", lambda *a: (done.update([name]), function(*a))[1])  # type: ignore[operator]
+
+    counted("decision", decision)
+    counted("reason", reason)
+    return done
+
+
+def test_an_account_with_the_numbers_of_the_last_pass_costs_neither_a_decision_nor_a_word(
+    tmp_path: Path, work: Counter[str]
+) -> None:
+    with _company(tmp_path) as (worker, crm, source):
+        assert run_once(worker).delivered["crm"]["written"] == len(NAMES)
+        assert work == {"decision": len(NAMES), "reason": len(NAMES)}
+        work.clear()
+        assert run_once(worker).delivered["crm"]["unchanged"] == len(NAMES)
+        assert work == {}
+        source.pages.append(_told("a2", 4, tickets=4))
+        crm.written.clear()
+        run_once(worker)
+        assert [write.id for write in crm.written] == ["a2"]
+        assert work["decision"] == 1
+
+
+def test_what_is_kept_of_a_decision_is_what_working_it_out_again_gives(tmp_path: Path) -> None:
+    with _company(tmp_path) as (worker, _crm, source):
+        for n in (3, 1, 5, 3):
+            run_once(worker)
+            source.pages.append(_told(NAMES[n], 10, tickets=n))
+        run_once(worker)
+        kept = worker.state.decisions()
+        worker.state.remove_totals(NAMES)
+        assert _judged(_decisions(worker)) == _judged(kept)
+        assert len({decision.digest for decision in kept.values()}) > 3
+
+
+def test_another_scorecard_decides_upon_everybody_again(tmp_path: Path, work: Counter[str]) -> None:
+    with _company(tmp_path) as (worker, _crm, _source):
+        run_once(worker)
+        work.clear()
+        card = worker.settings.scorecard.model_dump(by_alias=True, exclude_none=True)
+        card["measures"]["active"]["action"] = "Write to them."
+        other = replace(worker, settings=replace(worker.settings, scorecard=Scorecard.model_validate(card)))
+        assert {row.version for row in _decisions(other).values()} == {other.settings.scorecard.version}
+        assert work["decision"] == len(NAMES)
+        assert any("Write to them." in row.deciding for row in _decisions(other).values())
+
+
+def _decisions(worker: Worker) -> dict[str, Decision]:
+    with evaluated(worker, now=worker.clock.now(), keep=False, progress=Quiet()) as found:
+        return found.decisions
+
+
+def _judged(decisions: dict[str, Decision]) -> dict[str, tuple[object, ...]]:
+    return {name: (row.version, row.digest, row.score, row.tier, row.deciding) for name, row in decisions.items()}
