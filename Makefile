@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test check format bench soak clean
+.PHONY: help demo test check format bench fuzz soak clean
 
 help: ## what there is to make
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -31,6 +31,9 @@ format: .venv/ready ## put the code into its form
 
 bench: .venv/ready ## speed and size beside plain code (SIZE=small: a minute, to see that it runs)
 	$(BIN)/python -m benchmarks --size $(or $(SIZE),full)
+
+fuzz: .venv/ready ## a million changed inputs, by target (INPUTS=20000: half a minute; SEED=2)
+	$(BIN)/python -m tests.fuzz --inputs $(or $(INPUTS),1000000) --seed $(or $(SEED),1)
 
 soak: .venv/ready ## seven days of faults in half an hour: nothing lost, repeated or grown (DAYS=2: ten minutes)
 	$(BIN)/python -m tests.soak --days $(or $(DAYS),7)

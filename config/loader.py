@@ -55,7 +55,7 @@ def load(path: Path, *, environment: Mapping[str, str] | None = None) -> Documen
         with path.open("rb") as file:
             raw = file.read(LARGEST + 1)
     except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}); give this user access to it") from None
     return parse(raw, name=path.name, environment=environment, root=path.parent)
 
 

@@ -5,7 +5,11 @@ from __future__ import annotations
 import ipaddress
 import socket
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from urllib.parse import SplitResult, urljoin, urlsplit
+
+import httpx
 
 from connectors.errors import ConnectorError, SettingsWrong, Unreachable
 from connectors.findings import UNREACHABLE
@@ -30,6 +34,16 @@ def same_origin(base_url: str, url: str, place: str) -> str:
     if _origin(_split(whole, place)) != _origin(_split(base_url, place)):
         raise SettingsWrong("the vendor sent an address on another host; check base_url", place=place)
     return whole
+
+
+@contextmanager
+def through_proxy(place: str) -> Iterator[None]:
+    """While a client is made, which takes a proxy from the environment; an address of one may hold a password."""
+    try:
+        yield
+    except (ValueError, httpx.InvalidURL):
+        words = "the proxy in HTTPS_PROXY, HTTP_PROXY or ALL_PROXY has no address of the form http://host:port"
+        raise SettingsWrong(f"{words}; correct it", place=place) from None
 
 
 def not_reached(error: BaseException, place: str) -> ConnectorError:

@@ -15,6 +15,9 @@ never holds a secret, a URL query or a vendor's body.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class ConnectorError(Exception):
     """Something outside went wrong. `place` names where in the settings or at which vendor."""
@@ -63,3 +66,13 @@ class SettingsWrong(ConnectorError):
 
 class Stopped(ConnectorError):
     """The worker was asked to stop in the middle of a wait."""
+
+
+@contextmanager
+def as_expected(place: str) -> Iterator[None]:
+    """An answer whose parts are not of the form they should be is a passing fault, as one that cannot be parsed is."""
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        words = f"the answer is not of the form it should be ({type(error).__name__})"
+        raise AgainNow(words, place=place, unanswered=True) from None

@@ -6,6 +6,9 @@ does not fit is put beside the spool file.
 
 from __future__ import annotations
 
+import gzip
+import json
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -71,24 +74,49 @@ def fold(
 ) -> Iterator[tuple[Sequence[Part], Mapping[str, int]]]:
     """The facts of a spooled export in parts, oldest days first, and counts of the events that made none.
 
-    Raises `AgainNow` when the export is not whole: a line that is no JSON object, or a compressed file that
-    ends too early.
+    Raises `AgainNow` when the export is not whole: a last line that is no JSON object, or a compressed file that ends
+    too early. Any other line that is no event is left out and counted.
     """
     folder = spooled.parent
     spill = str(folder / "spill")
     config: Config = {"threads": 1, "memory_limit": MEMORY, "temp_directory": spill}
     with closing(duckdb.connect(str(folder / "fold.duckdb"), config=config)) as connection:
+        unreadable = 0
         try:
-            connection.execute(_folding(spooled, plan))
+            try:
+                connection.execute(_folding(spooled, plan))
+            except duckdb.InvalidInputException:
+                if not _is_whole(spooled):
+                    raise
+                connection.execute(_folding(spooled, plan, leniently=True))
+                unreadable = _one(connection, _unreadable(spooled, plan))
         except duckdb.OutOfMemoryException:
             words = "an export does not fit into memory; set days_per_export lower"
             raise SettingsWrong(words, place=place) from None
         except (duckdb.InvalidInputException, duckdb.IOException):
             raise AgainNow("the export broke off before its end (or the disk is full)", place=place) from None
         hash_people(connection, "folded", actor)
-        parts, counts = list(_parts(connection, plan)), _counts(connection)
+        counts = _counts(connection) | ({"events_unreadable": unreadable} if unreadable else {})
+        parts = list(_parts(connection, plan))
         connection.execute(f"set memory_limit = '{MEMORY_AFTER}'")
         yield parts, counts
+
+
+def _is_whole(spooled: Path) -> bool:
+    """Whether the export goes on to a last line that is a JSON object. What it holds is read, but not kept."""
+    last = b""
+    try:
+        with gzip.open(spooled) if spooled.suffix == ".gz" else spooled.open("rb") as file:
+            while line := file.readline(LARGEST_LINE):
+                last = line
+        return isinstance(json.loads(last), dict)
+    except (OSError, EOFError, zlib.error, ValueError):
+        return False
+
+
+def _one(connection: duckdb.DuckDBPyConnection, query: str) -> int:
+    [(number,)] = connection.execute(query).fetchall()
+    return int(number)
 
 
 def _parts(connection: duckdb.DuckDBPyConnection, plan: Plan) -> Iterator[Part]:
@@ -130,18 +158,18 @@ def _counts(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
 
 
 def _facts(occurred: Mapping[date, str], first: date, last: date, among: tuple[str, str | None] | None) -> str:
-    moments = ", ".join(f"(date '{day}', timestamp '{at}')" for day, at in occurred.items())
+    here = {day: at for day, at in occurred.items() if first <= day <= last}
+    moments = " ".join(f"when date '{day}' then timestamp '{at}'" for day, at in here.items())
     low, high = among or ("", None)
     before = f"and account < {quoted(high)}" if high is not None else ""
     return f"""
 select account || '/' || coalesce(actor, '-') || '/' || day || '/' || name as id, account as account_key, actor,
-       name, occurred_at, floor(amount * 1024 + 0.5) / 1024 as value, null::varchar as label
+       name, case day {moments} end as occurred_at, floor(amount * 1024 + 0.5) / 1024 as value, null::varchar as label
 from (select * from folded where day between '{first}' and '{last}' and account >= {quoted(low)} {before})
-join (values {moments}) as moments (day, occurred_at) using (day)
 left join actors using (person)"""
 
 
-def _folding(spooled: Path, plan: Plan) -> str:
+def _folding(spooled: Path, plan: Plan, *, leniently: bool = False) -> str:
     values = sorted({rule.value for rule in plan.rules if rule.value})
     amounts = "".join(f", arg_max({_number(value)}, processed) as amount_{n}" for n, value in enumerate(values))
     rules = ", ".join(
@@ -158,7 +186,7 @@ with lines as (
          nullif(coalesce(properties.{named(HOT_PERSON)}, properties.{named(plan.person)}), '') as person,
          properties."$insert_id" as insert_id, nullif(trim(properties.{named(plan.account)}), '') as account,
          coalesce(try_cast(properties.mp_processing_time_ms as bigint), 0) as processed, properties
-  from {_source(spooled, plan, values)}),
+  from {_source(spooled, plan, values, leniently=leniently)}),
 single as (
   select event, at_second, person, insert_id, account{amounts}
   from lines
@@ -173,14 +201,20 @@ from placed p join (values {rules}) as r (event, name, amount) on p.event = r.ev
 group by account, person, day, r.name, r.amount"""
 
 
-def _source(spooled: Path, plan: Plan, values: Sequence[str]) -> str:
+def _unreadable(spooled: Path, plan: Plan) -> str:
+    """The number of lines that are no event: read leniently, they are rows of nothing."""
+    lines = _source(spooled, plan, (), leniently=True)
+    return f"select count(*) from {lines} where event is null and properties is null"
+
+
+def _source(spooled: Path, plan: Plan, values: Sequence[str], *, leniently: bool) -> str:
     wanted = ["time", "$insert_id", "mp_processing_time_ms", HOT_EVENT, HOT_PERSON, plan.account, plan.person, *values]
     distinct = {name.lower(): name for name in reversed(wanted)}  # DuckDB tells no upper from lower case
     fields = ", ".join(f"{named(name)} varchar" for name in distinct.values())
     packed = "gzip" if spooled.suffix == ".gz" else "none"
     return (
         f"read_json({quoted(str(spooled))}, format = 'newline_delimited', compression = '{packed}',"
-        f" maximum_object_size = {LARGEST_LINE},"
+        f" maximum_object_size = {LARGEST_LINE}, ignore_errors = {leniently},"
         f" columns = {{event: 'varchar', properties: {quoted(f'struct({fields})')}}})"
     )
 

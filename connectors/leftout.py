@@ -14,7 +14,7 @@ class Sieve:
     """Makes accounts of records one by one; `left_out` is what a reading could not use, in words."""
 
     def __init__(self) -> None:
-        self._refused, self._first = 0, list[Rejected]()
+        self._read, self._refused, self._first = 0, 0, list[Rejected]()
 
     @property
     def left_out(self) -> str:
@@ -23,6 +23,7 @@ class Sieve:
     def accounts(self, records: Iterable[Any], make: Callable[[Any], Account]) -> Iterator[Account]:
         """The accounts of these records. One without an id that could be stored, or of another form, is left out."""
         for record in records:
+            self._read += 1
             try:
                 account = make(record)
                 account.id.encode()
@@ -37,7 +38,7 @@ class Sieve:
     def _refuse(self, reason: str) -> None:
         self._refused += 1
         if len(self._first) < FEW:
-            self._first.append(Rejected(f"refused record {self._refused}", reason))
+            self._first.append(Rejected(f"record {self._read}", reason))
 
 
 def in_words(refused: int, rejected: Sequence[Rejected]) -> str:

@@ -20,7 +20,7 @@ import httpx
 import orjson
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
-from connectors.base import Cursor, Finding, KeyIs, Page, Tools
+from connectors.base import Cursor, Finding, KeyIs, Page, Rejected, Tools
 from connectors.errors import ConnectorError
 from connectors.findings import failed
 from connectors.fold import HOT, Part, Plan, Rule, fold
@@ -134,6 +134,8 @@ class Mixpanel:
         """
         last = self._last_day(now)
         read = date.fromisoformat(cursor["day"]) if cursor else None
+        if read and read > last:  # the clock was set back: what was read of days to come is no reading of them
+            read = last - timedelta(days=1)
         first = read + timedelta(days=1) if read else start.astimezone(self._tools.timezone).date()
         if first > last:
             return
@@ -185,6 +187,8 @@ class Mixpanel:
 
     def _page(self, part: Part, read: date | None, counts: Mapping[str, int]) -> Page:
         last = max(part.last, read or part.last)
+        unreadable = counts.get("events_unreadable", 0)
+        where = f"export of {part.first} to {part.last}"
         return Page(
             events=part.facts,
             cursor={"day": last.isoformat()} if part.ends else None,
@@ -192,7 +196,8 @@ class Mixpanel:
             replaces=(part.first, part.last),
             among=part.among,
             dated_ids=True,
-            counts=counts,
+            rejected=[Rejected(where, "a line is no event in JSON")] if unreadable else (),
+            counts={**counts, "more_refused": unreadable - 1} if unreadable else counts,
         )
 
     def _open(self, first: date, last: date) -> tuple[ExitStack, Sequence[Part], Mapping[str, int]]:

@@ -22,7 +22,7 @@ import orjson
 import structlog
 from tenacity import RetryCallState, Retrying, retry_if_exception, wait_exponential, wait_random
 
-from connectors.address import checked_base_url, not_reached, same_origin
+from connectors.address import checked_base_url, not_reached, same_origin, through_proxy
 from connectors.base import Tools
 from connectors.errors import AgainNow, ConnectorError, SettingsWrong, SignInAgain, Stopped, Unreachable, WaitUntil
 from connectors.signin import Auth
@@ -227,12 +227,13 @@ class Rest:
         self._hint, self._refusals = hint, refusals
         self._pace = Pace(*at_most, tools=tools, place=place) if at_most else None
         self._lock = threading.Lock()
-        self._client = httpx.Client(
-            timeout=httpx.Timeout(read_timeout, connect=5.0),
-            follow_redirects=False,
-            transport=transport,
-            headers={"Accept": "*/*", "Accept-Encoding": "gzip", "User-Agent": "bellwether"},
-        )
+        with through_proxy(place):
+            self._client = httpx.Client(
+                timeout=httpx.Timeout(read_timeout, connect=5.0),
+                follow_redirects=False,
+                transport=transport,
+                headers={"Accept": "*/*", "Accept-Encoding": "gzip", "User-Agent": "bellwether"},
+            )
 
     def get_json(
         self,

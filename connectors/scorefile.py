@@ -26,11 +26,13 @@ from connectors.errors import ConnectorError, SettingsWrong
 from connectors.findings import failed
 from connectors.leftout import in_words
 from connectors.table import Rows, named, opened, safe_path
+from connectors.values import as_number
 
 ONE_PAGE = 1000
 ACCOUNT = "account"
 KINDS: Mapping[str, Field] = {field.key: field for field in FIELDS}
 EPOCH = date(1970, 1, 1)
+FORMULA = re.compile(r"'*[=+@\t\r-]")  # how a cell begins that a spreadsheet would work out
 
 
 class AccountColumns(BaseModel):
@@ -166,14 +168,17 @@ class FileDestination:
         wanted = [columns.id, columns.name, columns.domain, columns.external_id, columns.owner, *attributes.values()]
         texts = [f"trim({named(name)})" if name in rows.columns else "null" for name in wanted]
         since = named(columns.since) if columns.since in rows.columns else "null"
-        query = f"select epoch(try_cast({since} as timestamptz)), {', '.join(texts)} from rows"
+        moment = f"try_cast({since} as timestamptz)"
+        query = f"select case when year({moment}) between 1900 and 2200 then epoch({moment}) end"
+        query += f", {', '.join(texts)} from rows"
         query += f" where ({where})" if where.strip() else ""
         query += " order by __line" + (f" limit {limit}" if limit is not None else "")
         try:
             [statement] = connection.extract_statements(query)
             return connection.execute(statement)
         except (duckdb.Error, ValueError):
-            words = f"this is no condition over the columns of {self._accounts.name} ({', '.join(rows.columns[:20])})"
+            words = f"this is no condition over the columns of {self._accounts.name} ({', '.join(rows.columns[:20])}); "
+            words += "write one like plan = 'pro'"
             raise SettingsWrong(words, place="accounts.where") from None
 
     def _account(
@@ -204,7 +209,7 @@ class FileDestination:
             with self._scores.open(encoding="utf-8-sig", newline="") as file:
                 rows = csv.DictReader(file)
                 if ACCOUNT in (rows.fieldnames or ()):
-                    return {row[ACCOUNT]: _fields(row) for row in rows}
+                    return {_unguarded(row[ACCOUNT]): _fields(row) for row in rows}
         except (ValueError, csv.Error):
             pass  # not ours, which the next lines say
         words = f"{self._scores.name} is there and holds something else than scores; move it away"
@@ -221,7 +226,7 @@ class FileDestination:
                 rows = csv.writer(file, lineterminator="\n")
                 rows.writerow([ACCOUNT, *KINDS])
                 rows.writerows(
-                    [id, *(_text(fields.get(key)) for key in KINDS)] for id, fields in sorted(present.items())
+                    [_guarded(id), *(_text(fields.get(key)) for key in KINDS)] for id, fields in sorted(present.items())
                 )
                 file.flush()
                 os.fsync(file.fileno())
@@ -269,10 +274,19 @@ def _canonical(field: Field, value: FieldValue) -> FieldValue:
 
 
 def _fields(row: Mapping[str, str | None]) -> dict[str, FieldValue]:
-    return {key: _canonical(field, row.get(key)) for key, field in KINDS.items()}
+    return {key: _canonical(field, _unguarded(row.get(key) or "")) for key, field in KINDS.items()}
 
 
 def _text(value: FieldValue) -> str:
     if value is None:
         return ""
-    return value.isoformat() if isinstance(value, date) else str(value)
+    return value.isoformat() if isinstance(value, date) else _guarded(str(value))
+
+
+def _guarded(text: str) -> str:
+    """A cell that a spreadsheet does not take for a formula. `_unguarded` gives the text back, whatever it is."""
+    return f"'{text}" if FORMULA.match(text) and as_number(text) is None else text
+
+
+def _unguarded(cell: str) -> str:
+    return cell[1:] if cell.startswith("'") and FORMULA.match(cell) else cell

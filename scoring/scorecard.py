@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
@@ -58,6 +59,12 @@ def _rule(text: str) -> str:
     return text
 
 
+def _pattern(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9*][A-Za-z0-9._:*-]*", text):
+        raise ValueError("write a name of events like feature.export; * in it stands for anything")
+    return text
+
+
 def _divisor(value: object) -> object:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise ValueError("give the name of a measure, or a number to divide by")  # noqa: TRY004
@@ -72,7 +79,7 @@ def _against(value: object) -> object:
 
 Days = Annotated[int, BeforeValidator(_days), PlainSerializer(lambda days: f"{days}d", return_type=str)]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]*(_[a-z0-9]+)*$", max_length=40)]
-Pattern = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9*][A-Za-z0-9._:*-]*$", max_length=80)]
+Pattern = Annotated[str, StringConstraints(max_length=80), AfterValidator(_pattern)]
 Patterns = Annotated[tuple[Pattern, ...], BeforeValidator(_listed), Field(min_length=1, max_length=50)]
 Number = Annotated[float, Field(ge=-1e12, le=1e12, allow_inf_nan=False)]
 Points = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]

@@ -24,7 +24,7 @@ app = typer.Typer(
 )
 
 Config = Annotated[
-    Path, typer.Option("--config", envvar="BELLWETHER_CONFIG", help="The settings file.", show_default=True)
+    Path, typer.Option("--config", envvar="BELLWETHER_CONFIG", help="The settings file.", readable=False)
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of words.")]
 DEFAULT = Path("bellwether.yaml")

@@ -38,7 +38,12 @@ err = Console(stderr=True, highlight=False)
 
 def clean(value: object) -> str:
     """Printable text only: no control, bidirectional or other invisible formatting characters."""
-    return "".join(" " if unicodedata.category(letter) in ("Cc", "Cf", "Zl", "Zp") else letter for letter in str(value))
+    text = str(value)
+    return text if text.isascii() and text.isprintable() else "".join(" " if _unseen(one) else one for one in text)
+
+
+def _unseen(letter: str) -> bool:
+    return unicodedata.category(letter) in ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 
 def say(text: str, style: str = "") -> None:
@@ -52,8 +57,10 @@ def complain(text: str) -> None:
 
 
 def put_json(document: Any) -> None:
-    """One JSON document, to standard output."""
-    sys.stdout.write(json.dumps(document, default=_plain, ensure_ascii=False, indent=2) + "\n")
+    """One JSON document, to standard output; what `clean` takes out stands in it as escapes."""
+    text = json.dumps(document, default=_plain, ensure_ascii=False, indent=2)
+    shown = "".join(json.dumps(one)[1:-1] if _unseen(one) and one != "\n" else one for one in text)
+    sys.stdout.write(shown + "\n")
 
 
 def _plain(value: object) -> Any:
@@ -66,9 +73,15 @@ def _plain(value: object) -> Any:
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, numbers: Sequence[int] = ()) -> None:
     """A table; a cell that is a tier gets its colour, the columns in `numbers` are right-aligned."""
-    grid = Table(title=title or None, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    grid = Table(
+        title=Text(clean(title), style="bold") if title else None,
+        title_justify="left",
+        title_style="bold",
+        box=None,
+        pad_edge=False,
+    )
     for index, column in enumerate(columns):
-        grid.add_column(column, justify="right" if index in numbers else "left", overflow="fold")
+        grid.add_column(Text(clean(column)), justify="right" if index in numbers else "left", overflow="fold")
     for row in rows:
         grid.add_row(*(_cell(value) for value in row))
     out.print(grid)
@@ -118,10 +131,10 @@ class Bars:
         )
 
 
-def _words() -> structlog.dev.ConsoleRenderer:
-    """Tracebacks without the values of variables: secrets and customers' data stand among them."""
-    plain = structlog.dev.plain_traceback
-    return structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)
+def _cleaned(_logger: object, _method: str, said: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Words from outside as they may reach a terminal, line by line."""
+    texts = {key: value if isinstance(value, str) else repr(value) for key, value in said.items()}
+    return {key: "\n".join(clean(line) for line in text.split("\n")) for key, text in texts.items()}
 
 
 def _to_stderr(*_: object) -> structlog.PrintLogger:
@@ -135,7 +148,10 @@ def log_in_words() -> None:
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
-            _words(),
+            # without the values of variables: secrets and customers' data stand among them
+            structlog.processors.format_exc_info,
+            _cleaned,
+            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=_to_stderr,

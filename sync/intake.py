@@ -19,6 +19,7 @@ from sync import delta
 from sync.delta import text
 
 BIGGEST = 8.8e12  # beyond it a multiple of 2^-10 is no longer summed exactly
+NO_TEXT = "no text"  # in place of a fact's source, which is never called so
 SHOWN = 100  # refused rows that are told one by one
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -40,6 +41,7 @@ create temp table refused as
 select place, id, reason
 from (
   select place, id, case
+    when source = '{NO_TEXT}' then 'it holds half of a surrogate pair, which is no text'
     when source <> {{source}} then 'it is a fact of another source'
     when id is null then 'it has no id'
     when account_key is null then 'it has no account key'
@@ -101,6 +103,19 @@ def _leave_out(connection: duckdb.DuckDBPyConnection, erased: Callable[[str], bo
 
 
 def _table(events: Sequence[Event]) -> Table:
+    try:
+        return _arrived(events)
+    except UnicodeEncodeError:  # half of a surrogate pair, somewhere
+        return _arrived([_repaired(event) for event in events])
+
+
+def _repaired(event: Event) -> Event:
+    """A fact with something in it that is no text becomes one of no source, which is refused."""
+    whole = [part.encode(errors="replace").decode() if isinstance(part, str) else part for part in event]
+    return event if whole == list(event) else Event._make(whole)._replace(source=NO_TEXT)
+
+
+def _arrived(events: Sequence[Event]) -> Table:
     text_type, number = DataType.utf8(), DataType.float64()
     columns: dict[str, tuple[Iterator[Any], Any]] = {
         "source": ((e.source for e in events), text_type),

@@ -6,6 +6,7 @@ daemon and a person at a terminal never write at once.
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -32,6 +33,7 @@ from sync.worker import Worker
 
 Step = Literal["pull", "score"]
 
+DISK = re.compile("No space left on device|Disk quota exceeded|Permission denied|Read-only file system")
 CLOCK_SLIP = timedelta(minutes=5)  # two clocks that agree may differ by that
 KEPT = timedelta(days=90)  # runs in state
 log = structlog.get_logger("bellwether.run")
@@ -92,11 +94,18 @@ def run_once(
 
 
 def _look_at_clock(this: Pass) -> None:
-    """A clock that was set back is told once; the pass goes on, for which of the two times is wrong is not known."""
+    """Scores of an earlier day must not go out because a clock was set back.
+
+    Which of the two times is wrong is not known: a daemon waits for a person, whose `run` goes by the new one.
+    """
     last = this.worker.state.last_finished("pass")
-    if last and last.started_at - this.now > CLOCK_SLIP:
-        now, then = (f"{moment:%Y-%m-%d %H:%M}" for moment in (this.now, last.started_at))
-        _tell(this, "clock", f"it is {now} UTC by this clock, and the last pass was made at {then}; set it right")
+    if last is None or last.started_at - this.now <= CLOCK_SLIP:
+        return
+    now, then = (f"{moment:%Y-%m-%d %H:%M}" for moment in (this.now, last.started_at))
+    words = f"it is {now} UTC by this clock, and the last pass was made at {then}; set it right"
+    if this.due_only:
+        raise StateError(f"clock: {words}, or have the daemon go by it with one `bellwether run`")
+    _tell(this, "clock", words)
 
 
 def _tell(this: Pass, place: str, message: str) -> None:
@@ -132,7 +141,6 @@ def _steps(this: Pass, beat: Callable[[], None]) -> None:
             chosen = chosen_accounts(this.worker, found.decisions)
             for name in this.worker.destinations:
                 _try(this, name, lambda name=name: _deliver(this, name, found, chosen, beat))  # type: ignore[misc]
-
     if this.only is None and not this.dry_run:
         this.worker.stood_on.clear()
         if len(this.report.problems) == well and not this.worker.stop.is_set():
@@ -160,6 +168,11 @@ def _try(this: Pass, place: str, step: Callable[[], None]) -> None:
     except (ConnectorError, StateError) as error:
         _tell(this, place, str(error))
     except Exception as error:  # a fault in one vendor's data must not cost the others their pass
+        trouble = DISK.search(str(error))
+        if trouble:
+            words = f"the data folder cannot be written ({trouble[0]}); make room on its disk, or give access to it"
+            _tell(this, place, words)
+            return
         this.report.problems.append(Problem(place, f"unexpected: {type(error).__name__}; the log has the details"))
         log.exception("step failed unexpectedly", place=place)
 

@@ -74,7 +74,15 @@ def _positive(length: timedelta) -> timedelta:
 Duration = Annotated[timedelta, BeforeValidator(duration), AfterValidator(_positive)]
 Zone = Annotated[ZoneInfo, BeforeValidator(_zone)]
 _NAME = r"^[a-z0-9_]{1,32}$"
-Name = Annotated[str, Field(pattern=_NAME)]
+
+
+def _name(text: str) -> str:
+    if not re.fullmatch(_NAME, text):
+        raise ValueError("a name is at most 32 of a-z, 0-9 and _")
+    return text
+
+
+Name = Annotated[str, AfterValidator(_name)]
 M = TypeVar("M", bound=BaseModel)
 
 
@@ -102,7 +110,7 @@ class Delivery(_Model):
     """How scores reach the destinations. `limit`: write to this many accounts only, for a pilot."""
 
     limit: int | None = Field(None, ge=1)
-    dead_band: float = Field(1.0, ge=0, le=100)
+    dead_band: float = Field(1.0, ge=0, le=100, allow_inf_nan=False)
     refresh: Duration = timedelta(days=7)
     attempts: int = Field(8, ge=1, le=100)
 

@@ -83,7 +83,7 @@ def test_a_dump_reads_back_as_the_same_scorecard() -> None:
         (with_measure(events="x", take="last", points={1: 0, 0: 5}), "measures.extra.points", "rising order"),
         (with_measure(events="x", take="last", points={0: 0, 1: 101}), "measures.extra.points.1", "100"),
         (with_measure(events="x", take="last", points={float("nan"): 0, 1: 1}), "measures.extra.points", "finite"),
-        (with_measure(events="x; drop", take="last"), "measures.extra.events.0", "pattern"),
+        (with_measure(events="x; drop", take="last"), "measures.extra.events.0", "a name of events like"),
         (with_measure(events="x", take="last", where="value >"), "measures.extra.where", "value >= 3"),
         (content(tiers={"green": 40, "yellow": 70}), "tiers", "green has to begin above yellow"),
         (content(measures={"logins": LOGINS}), "dimensions.support.measures.tickets", "add it under measures"),

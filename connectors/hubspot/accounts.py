@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any
 
 from connectors.base import Account
-from connectors.errors import SettingsWrong
+from connectors.errors import SettingsWrong, as_expected
 from connectors.hubspot.client import Client
 from connectors.hubspot.fields import Described, Fields
 from connectors.hubspot.settings import Settings
@@ -55,8 +55,10 @@ class Accounts:
         path = f"/crm/objects/{self._client.date}/companies"
         while True:
             answer = self._client.get(path, label="read", query=query)
-            yield list(answer.get("results") or ())
-            after = ((answer.get("paging") or {}).get("next") or {}).get("after")
+            with as_expected(self._client.place):
+                companies = list(answer.get("results") or ())
+                after = ((answer.get("paging") or {}).get("next") or {}).get("after")
+            yield companies
             if after is None:
                 return
             if str(after) == query.get("after"):
@@ -78,7 +80,7 @@ class Accounts:
         held = _properties(company)
         refs = {kind: str(held[name]) for kind, name in self._refs.items() if held.get(name)}
         return Account(
-            id=str(company["id"] or ""),
+            id=str(company.get("id") or ""),
             name=str(held.get("name") or held.get("domain") or ""),
             domains=domains(held),
             refs=refs,

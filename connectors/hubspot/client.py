@@ -8,6 +8,7 @@ hold headers and body; all that ends here. It is imported late because that is s
 from __future__ import annotations
 
 import json
+import logging
 import re
 import threading
 from collections import Counter
@@ -161,6 +162,8 @@ def _sdk() -> Any:
 def _line(base_url: str, token: str) -> Any:
     from urllib3 import Retry
 
+    # At the level debug it would write whole answers into the log.
+    logging.getLogger("hubspot").setLevel(logging.INFO)
     configuration = _sdk().Configuration(host=base_url)
     configuration.access_token = token
     # No retry and no redirect of its own: a 302 comes back as the error it is.

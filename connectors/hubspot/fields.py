@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from connectors.base import FIELDS, Field, FieldKind, FieldValue
+from connectors.errors import as_expected
 from connectors.hubspot.client import Client
 from connectors.hubspot.settings import Settings
 from connectors.values import canonical
@@ -40,7 +41,8 @@ class Fields:
             if self._described is None or refresh:
                 path = f"/crm/properties/{self._client.date}/companies"
                 answer = self._client.get(path, label="read", query={"archived": "false"})
-                self._described = {str(one["name"]): one for one in answer.get("results") or ()}
+                with as_expected(self._client.place):
+                    self._described = {str(one["name"]): one for one in answer.get("results") or ()}
             return self._described
 
     def canonical(self, key: str, value: FieldValue) -> FieldValue:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from connectors.base import Remedy
@@ -66,6 +67,12 @@ def verdict(error: Mapping[str, Any]) -> Verdict:
 
 def sorted_call(status: int, body: Mapping[str, Any], headers: Mapping[str, str], place: str) -> ConnectorError:
     """The error whose remedy fits a call that failed. `RowWrong` when something in the body was refused."""
+    with suppress(AttributeError, LookupError, TypeError, ValueError):  # a body of another form says nothing
+        return _sorted(status, body, headers, place)
+    return _sorted(status, {}, headers, place)
+
+
+def _sorted(status: int, body: Mapping[str, Any], headers: Mapping[str, str], place: str) -> ConnectorError:
     if status == 429:
         return _limit(body, headers, place)
     if status in (408, 423, 425, MIGRATION) or status >= 500:
@@ -87,7 +94,7 @@ def _limit(body: Mapping[str, Any], headers: Mapping[str, str], place: str) -> C
         words = "the account's API allowance for the day is used up; other apps share it"
         return WaitUntil(words, seconds=QUOTA_PAUSE, place=place, quota=True)
     interval = headers.get("x-hubspot-ratelimit-interval-milliseconds", "")
-    by_header = float(interval) / 1000 if interval.isdigit() else 10.0
+    by_header = float(interval) / 1000 if interval.isascii() and interval.isdigit() else 10.0
     seconds = _seconds(headers)
     if seconds is None:
         seconds = POLICY_SECONDS.get(policy, by_header)

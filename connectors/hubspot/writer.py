@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from connectors.base import FieldValue, Outcome, Write
 from connectors.batches import abreast, batches, halved
-from connectors.errors import RowWrong
+from connectors.errors import RowWrong, as_expected
 from connectors.hubspot.client import IN_FLIGHT, Client
 from connectors.hubspot.fields import Fields, as_text
 from connectors.hubspot.remedies import Verdict, verdict
@@ -91,7 +91,8 @@ class Writer:
             for number, row in enumerate(rows)
         ]
         answer = self._client.batch(f"{self._path}/update", {"inputs": inputs}, label="write")
-        return self._sorted(rows, answer)
+        with as_expected(self._client.place):
+            return self._sorted(rows, answer)
 
     def _sorted(self, rows: Sequence[Row], answer: Mapping[str, Any]) -> _Sorted:
         results = {str(one.get("id")): one for one in answer.get("results") or ()}
@@ -128,8 +129,9 @@ class Writer:
             "propertiesWithHistory": [],
         }
         answer = self._client.batch(f"{self._path}/read", body, label="read")
-        results = answer.get("results") or ()
-        return {str(one["id"]): self._fields.present(one.get("properties") or {}) for one in results}
+        with as_expected(self._client.place):
+            results = answer.get("results") or ()
+            return {str(one["id"]): self._fields.present(one.get("properties") or {}) for one in results}
 
 
 def _failures(rows: Sequence[Row], errors: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Verdict], Verdict | None]:

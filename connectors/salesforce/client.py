@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from connectors.address import same_origin
 from connectors.base import Tools
-from connectors.errors import AgainNow, SettingsWrong, SignInAgain
+from connectors.errors import AgainNow, SettingsWrong, SignInAgain, as_expected
 from connectors.rest import patiently
 from connectors.salesforce.settings import Settings
 from connectors.salesforce.signin import Session, SignIn
@@ -68,7 +68,9 @@ class Client:
         path = "tooling/query" if tooling else "query"
         answer = self.document(path, label=label, params={"q": soql})
         while True:
-            yield list(answer.get("records") or ())
+            with as_expected(self.place):
+                records = list(answer.get("records") or ())
+            yield records
             if answer.get("done", True) or not answer.get("nextRecordsUrl"):
                 return
             answer = self.document(self._next(str(answer["nextRecordsUrl"])), label=label)
@@ -76,7 +78,8 @@ class Client:
     def count(self, where: str) -> int:
         soql = f"SELECT COUNT() FROM Account WHERE ({where})"
         answer = self.document("query", label="read", params={"q": soql})
-        return int(answer.get("totalSize") or 0)
+        with as_expected(self.place):
+            return int(answer.get("totalSize") or 0)
 
     @property
     def user_id(self) -> str | None:

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from connectors.base import FIELDS, Field, FieldKind, FieldValue
+from connectors.errors import as_expected
 from connectors.salesforce.client import Client
 from connectors.salesforce.settings import Settings
 from connectors.values import canonical
@@ -41,9 +42,11 @@ class Fields:
         with self._lock:
             if self._described is None or refresh:
                 answer = self._client.document("sobjects/Account/describe", label="read")
-                self._described = {str(field["name"]).lower(): field for field in answer.get("fields") or ()}
-                names = {key: name.lower() for key, name in self.names.items()}
-                self._held = {key: _held(BY_KEY[key], self._described.get(name)) for key, name in names.items()}
+                with as_expected(self._client.place):
+                    described = {str(field["name"]).lower(): field for field in answer.get("fields") or ()}
+                    names = {key: name.lower() for key, name in self.names.items()}
+                    self._held = {key: _held(BY_KEY[key], described.get(name)) for key, name in names.items()}
+                self._described = described
             return self._described
 
     def visible(self, *, refresh: bool = False) -> dict[str, str]:

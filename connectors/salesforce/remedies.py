@@ -9,7 +9,7 @@ https://developer.salesforce.com/docs/atlas.en-us.api.meta/api/sforce_api_calls_
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from connectors.base import Remedy
@@ -92,10 +92,11 @@ def verdict(code: str, fields: Iterable[str] = ()) -> Verdict:
     return Verdict(code, words + (f" ({', '.join(named[:3])})" if named else ""), remedy)
 
 
-def row_verdict(errors: Sequence[Mapping[str, Any]]) -> Verdict:
+def row_verdict(errors: object) -> Verdict:
     """The first error of a collection's result."""
-    first = errors[0] if errors else {}
-    return verdict(_code(first), [str(name) for name in first.get("fields") or ()])
+    first = _first(errors)
+    fields = first.get("fields")
+    return verdict(_code(first), [str(name) for name in fields] if isinstance(fields, list) else ())
 
 
 def bulk_verdict(text: str) -> Verdict:

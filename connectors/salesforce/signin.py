@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import httpx
 import jwt
 
-from connectors.address import checked_base_url, not_reached, same_origin
+from connectors.address import checked_base_url, not_reached, same_origin, through_proxy
 from connectors.base import Tools
 from connectors.errors import AgainNow, SettingsWrong
 from connectors.salesforce.settings import Settings
@@ -71,7 +71,9 @@ class SignIn:
     def _fresh(self) -> Session:
         self._count("sign_in")
         try:
-            with httpx.Client(timeout=httpx.Timeout(30.0, connect=5.0), follow_redirects=False) as client:
+            with through_proxy(self._place):
+                client = httpx.Client(timeout=httpx.Timeout(30.0, connect=5.0), follow_redirects=False)
+            with client:
                 response = client.post(f"{self._base_url}/services/oauth2/token", data=self._grant())
                 body = _json(response)
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:

@@ -127,18 +127,24 @@ def _present(
     canonical: Callable[[str, FieldValue], FieldValue],
 ) -> Iterator[tuple[str, dict[str, FieldValue]]]:
     for record in records:
-        if record and record.get("Id"):
+        if isinstance(record, Mapping) and record.get("Id"):
             yield str(record["Id"]), {key: canonical(key, record.get(name)) for key, name in ours.items()}
 
 
 def _outcomes(rows: Sequence[Row], results: Sequence[Mapping[str, Any]]) -> Iterator[Outcome]:
     for number, row in enumerate(rows):
-        if number >= len(results):
+        result = results[number] if number < len(results) else None
+        if not isinstance(result, Mapping) or not _is_of(row, result.get("id")):
             yield _failed(row.id, "NO_RESULT", "Salesforce did not say what became of this record", "again")
-        elif results[number].get("success"):
+        elif result.get("success") is True:
             yield Outcome(row.id, True, row.values)
         else:
-            yield _failed(row.id, *row_verdict(results[number].get("errors") or ()))
+            yield _failed(row.id, *row_verdict(result.get("errors")))
+
+
+def _is_of(row: Row, id: object) -> bool:
+    """Whether a result with this id can be the row's: ids are told with 15 letters or 18, and not of all failures."""
+    return id is None or str(id)[:15] == row.id[:15]
 
 
 def _failed(id: str, code: str, message: str, remedy: Any) -> Outcome:
