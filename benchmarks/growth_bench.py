@@ -122,7 +122,7 @@ def _age(worker: Worker, folder: Path, accounts: int, now: datetime) -> None:
 
 
 def _live(worker: Worker, accounts: int) -> None:
-    with duckdb.connect(config={"threads": 2, "enable_progress_bar": False}) as facts:
+    with _quiet() as facts:
         for quarter in range(1, 5):
             data.make_facts(facts, accounts)
             facts.execute(
@@ -136,7 +136,7 @@ def _live(worker: Worker, accounts: int) -> None:
 def _remember(worker: Worker, now: datetime) -> None:
     """The last final day again for every day of the year, a week at a time."""
     card, today, kept = worker.settings.scorecard, now.date(), worker.history.path
-    with duckdb.connect(config={"threads": 2, "enable_progress_bar": False}) as connection:
+    with _quiet() as connection:
         for name in ("scores", "parts"):
             last = f"select * exclude (as_of) from read_parquet('{kept}/{name}/*/*.parquet')"
             last += f" where as_of = date '{today - DAY}'"
@@ -149,6 +149,12 @@ def _remember(worker: Worker, now: datetime) -> None:
                     f"create or replace table {name} as select *, as_of from last_{name}, unnest([{dates}]) d(as_of)"
                 )
             worker.history.record(connection, days, scorecard=card.name, version=card.version, final=True)
+
+
+def _quiet() -> duckdb.DuckDBPyConnection:
+    connection = duckdb.connect(config={"threads": 2})
+    connection.execute("set enable_progress_bar=false")  # it would be drawn among what the process answers
+    return connection
 
 
 def _have_run(path: Path, now: datetime) -> None:

@@ -59,8 +59,9 @@ def make_facts(facts: duckdb.DuckDBPyConnection, accounts: int) -> None:
 
 def fill(facts: duckdb.DuckDBPyConnection, log: Log, sources: Iterable[str]) -> None:
     """Write the facts of these sources into a log, and settle it."""
+    months = facts.execute("select distinct date_trunc('month', day)::date from facts order by all").fetchall()
     for source in sources:
-        for first in sorted(_months()):
+        for (first,) in months:
             month = f" and date_trunc('month', day) = date '{first}'"
             log.append(source, Page(events=Stream(facts, _PAGE.format(source=source) + month)))
             log.settle()
@@ -83,11 +84,6 @@ def basis(accounts: int) -> Basis:
 
 def scorecard() -> Scorecard:
     return Scorecard.model_validate(yaml.safe_load((HERE / "scorecard.yaml").read_text(encoding="utf-8")))
-
-
-def _months() -> set[date]:
-    days = (START + timedelta(days=n) for n in range(DAYS))
-    return {day.replace(day=1) for day in days}
 
 
 def midnight(day: date) -> datetime:

@@ -22,7 +22,7 @@ from connectors.errors import SettingsWrong
 from scoring import Part, Scorecard, movement
 from sync.progress import Progress
 from sync.report import Moved
-from sync.rows import AccountRow, Decision, Total
+from sync.rows import Decision, Total
 from sync.scores import Basis, Scored, fetch, put_aside, scored, within
 from sync.verdicts import Answer, Before, Verdict, total, verdict
 from sync.worker import Worker
@@ -99,15 +99,13 @@ class Evaluation:
 @contextmanager
 def evaluated(worker: Worker, *, now: datetime, keep: bool, progress: Progress) -> Iterator[Evaluation]:
     """Score all accounts as of now. `keep`: record final days and today's totals; a rehearsal does neither."""
-    accounts = worker.state.accounts()
-    if not accounts:
-        raise SettingsWrong("there are no accounts yet; `bellwether check` says how many records meet accounts.where")
-    progress.start("scoring", len(accounts))
     today = now.astimezone(worker.settings.timezone).date()
     final = unrecorded(worker, today) if keep else ()
-    baseline, basis, records = today - TREND, *_ground(worker, accounts)
+    baseline, basis, records = today - TREND, *_ground(worker)
+    progress.start("scoring", len(basis.accounts))
     replay = baseline not in worker.history.days(since=baseline)
     with scored(worker.log, basis, spill=worker.spill, also=[worker.history.path]) as on:
+        del basis  # as large as all customers and links, and in the engine's tables by now
         for day in final:
             _record(worker, on(day), day, final=True)
         if replay and keep:
@@ -116,15 +114,18 @@ def evaluated(worker: Worker, *, now: datetime, keep: bool, progress: Progress) 
             put_aside(on(baseline), EARLIER)
         found = Evaluation(worker, on(today), now, replay and not keep, records)
         changed = _decide(found, worker.state.decisions(), progress)
-        found.moved = _moved(found, changed, {row.id: row.name for row in accounts})
-        del accounts, basis  # as large as all customers, and not needed to deliver
+        found.moved = _moved(found, changed)
         if keep:
             worker.state.save_totals(said for said, _ in changed)
         progress.finish("scoring")
         yield found
 
 
-def _ground(worker: Worker, accounts: Sequence[AccountRow]) -> tuple[Basis, dict[str, Mapping[str, str]]]:
+def _ground(worker: Worker) -> tuple[Basis, dict[str, Mapping[str, str]]]:
+    """What a scoring stands on, and which record of another destination is which account's."""
+    accounts = worker.state.accounts()
+    if not accounts:
+        raise SettingsWrong("there are no accounts yet; `bellwether check` says how many records meet accounts.where")
     links = worker.links(accounts)
     others = [name for name in worker.destinations if name != worker.settings.home]
     return worker.basis(accounts, links), {name: links.of(name) for name in others}
@@ -165,12 +166,11 @@ def _totals(found: Evaluation, answers: Sequence[Answer], last: Mapping[str, Dec
         yield total(answer, counted, scorecard=card, last=before, now=found.now, today=found.today)
 
 
-def _moved(
-    found: Evaluation, changed: Iterable[tuple[Total, Decision | None]], names: Mapping[str, str]
-) -> list[Moved]:
+def _moved(found: Evaluation, changed: Iterable[tuple[Total, Decision | None]]) -> list[Moved]:
     """The accounts that came into another tier, in order, and why."""
     was = ((said, _tier_before(last, said.tier)) for said, last in changed)
     others = {said.account: tier for said, tier in was if tier is not None and tier != said.tier}
+    names = found.worker.state.names(others)
     card, moved = found.worker.settings.scorecard, []
     for row, before in found.rows(others):
         said = verdict(row, found.decisions[row.account], scorecard=card, before=before, now=found.now)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import groupby
 from operator import attrgetter, itemgetter
@@ -77,6 +77,7 @@ def scored(
     with closing(log.connect(spill=spill, also=also)) as connection:
         for name, columns in _inputs(basis).items():
             _create(connection, name, columns)
+        basis = replace(basis, accounts=(), links=())  # they are in those tables now, and large
 
         def on(day: date) -> duckdb.DuckDBPyConnection:
             compiled = compile(basis.scorecard, basis.names, _asked(basis, day))

@@ -80,6 +80,15 @@ class State:
         with self._read() as connection:
             return [AccountRow(*row) for row in connection.execute(query)]
 
+    def names(self, accounts: Iterable[str]) -> dict[str, str]:
+        """What these accounts are called."""
+        with self._read() as connection:
+            return {
+                row.id: row.name
+                for ids in _chunks(accounts, 500)
+                for row in connection.execute(select(ACCOUNTS.c.id, ACCOUNTS.c.name).where(ACCOUNTS.c.id.in_(ids)))
+            }
+
     def save_keys(self, keys: Sequence[Key], *, now: datetime) -> bool:
         """Whether any of these keys is new or says something new."""
         told = {(key.source, key.key): key for key in keys}
