@@ -586,6 +586,11 @@ def company(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def kept(company: Path) -> dict[str, Any]:
+    return _kept(company)
+
+
 def _in_process(folder: Path, *words: str) -> tuple[int, str]:
     """The exit code of a command and all that it said, run in this process."""
     code, argv = 0, sys.argv
@@ -632,15 +637,18 @@ def _kept(folder: Path) -> dict[str, Any]:
         facts = set(connection.execute(query).fetchall())
     found: dict[str, Any] = {"facts": facts, "scores": (folder / "scores.csv").read_bytes()}
     with closing(sqlite3.connect(folder / "bellwether-data" / "state.db")) as state:
-        try:
-            runs = state.execute("select kind, report from runs where kind like 'pull:%' order by id").fetchall()
-            found["pulls"] = {kind.removeprefix("pull:"): json.loads(report) for kind, report in runs}
-            found["accounts"] = [id for (id,) in state.execute("select id from accounts order by id")]
-            for name in ("deliveries", "readings", "keys", "totals"):
-                found[name] = state.execute(f"select * from {name}").fetchall()
-        except sqlite3.DatabaseError:
-            found["state"] = (folder / "bellwether-data" / "state.db").read_bytes()
+        runs = state.execute("select kind, report from runs where kind like 'pull:%' order by id").fetchall()
+        found["pulls"] = {kind.removeprefix("pull:"): json.loads(report) for kind, report in runs}
+        found["accounts"] = [id for (id,) in state.execute("select id from accounts order by id")]
+        for name in ("deliveries", "readings", "keys", "totals"):
+            found[name] = state.execute(f"select * from {name}").fetchall()
     return found
+
+
+def _files(folder: Path) -> dict[str, Any]:
+    """Every file with its content, but for those that a database makes when it is looked at."""
+    found = (path for path in folder.rglob("*") if path.is_file() and path.suffix not in (".db-wal", ".db-shm"))
+    return {str(path): path.read_bytes() for path in found}
 
 
 def _as_on_the_page(said: str, folder: Path) -> list[str]:
@@ -661,18 +669,19 @@ def test_the_page_and_the_cases_are_the_same() -> None:
 
 @pytest.mark.parametrize("row", ROWS, ids=[row.wrong for row in ROWS])
 def test_bad_input_gets_the_line_of_the_page(
-    row: Row, company: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    row: Row, company: Path, kept: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(database, "LOCK_SECONDS", PATIENCE)
     folder = tmp_path / "company"
     shutil.copytree(company, folder)
+    looked = _files if row.rest == "nothing is begun" else _kept
     with ExitStack() as after:
         one = Spoiled(folder, after)
         one.settings("", "")
         words = CASES[row.wrong](one)
-        before = {} if row.wrong == "a state that another process holds" else _kept(folder)
+        before = _files(folder) if looked is _files else kept
         code, said = _command(folder, words)
-    seen = Seen(code, said, before or _kept(company), _kept(folder), row)
+    seen = Seen(code, said, before, looked(folder), row)
 
     assert row.line in _as_on_the_page(said, folder), said
     assert "Traceback" not in said
