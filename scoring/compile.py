@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from scoring import measures
 from scoring.plan import Asked, Plan, Scored, plan
 from scoring.printer import (
+    Stage,
     Step,
     double,
     filled,
@@ -35,22 +36,26 @@ FRESH = 1  # a source may speak for yesterday and still be called live
 
 @dataclass(frozen=True)
 class Compiled:
-    """`steps` in order, the last being the wide row; `scored` is all of them as one select.
+    """`stages` in order, each to be kept as a table for those after it, so that no two of them are in memory at once.
 
-    `scores` and `parts` read a table `scored` that holds what the select `scored` gives; `parts` goes through it once
-    for each measure. They come in no order; SCORES_BY and PARTS_BY are the one for people.
+    The last is `scored`, the wide row. `scores` and `parts` read it; `parts` goes through it once for each measure.
+    They come in no order; SCORES_BY and PARTS_BY are the one for people.
     """
 
-    steps: tuple[Step, ...]
-    scored: str
+    stages: tuple[Stage, ...]
     scores: str
     parts: str
 
+    @property
+    def tables(self) -> Iterator[Step]:
+        """Each stage as one statement."""
+        return (Step(stage[-1].name, with_steps(stage)) for stage in self.stages)
+
     def sql(self) -> str:
         """The whole as a script to read and run, over events, links, accounts, reads and days."""
+        tables = "".join(f"create temp table {name} as\n{sql};\n\n" for name, sql in self.tables)
         return (
-            f"create temp table scored as\n{self.scored};\n\n"
-            f"-- one row per account and day\n{self.scores}\norder by {SCORES_BY};\n\n"
+            f"{tables}-- one row per account and day\n{self.scores}\norder by {SCORES_BY};\n\n"
             f"-- one row per account, day and measure\n{self.parts}\norder by {PARTS_BY};\n"
         )
 
@@ -62,15 +67,16 @@ def compile(scorecard: Scorecard, sources: Mapping[str, Sequence[str]], asked: A
     out is the same.
     """
     wanted = plan(scorecard, sources, asked)
-    steps = (
-        *measures.steps(wanted),
+    facts = measures.told(wanted)
+    scored = (
+        *measures.steps(wanted, facts),
         Step("present", _present(wanted)),
         Step("weighed", _weighed(wanted)),
         Step("totals", _totals(wanted)),
         Step("rounded", _rounded(wanted)),
         Step("scored", _scored(wanted)),
     )
-    return Compiled(steps, with_steps(steps), _scores(wanted), _parts(wanted))
+    return Compiled(((measures.clocks(),), *facts.stages, scored), _scores(wanted), _parts(wanted))
 
 
 def _present(wanted: Plan) -> str:

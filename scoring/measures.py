@@ -11,25 +11,32 @@ from scoring.printer import Step, double, filled, grid, number, of_source, quote
 from scoring.rows import Told
 
 
-def steps(wanted: Plan) -> Iterator[Step]:
-    """The last of them gives each weighted measure a column of points."""
+def told(wanted: Plan) -> Told:
+    """The stages that read events, and what the numbers are made of."""
     facts = Told(wanted.asked)
     base = [node for node in wanted.nodes if not node.now and node.own]
     sums.add(facts, [node for node in base if node.measure.take in sums.TAKES], wanted.sources)
     takes.add(facts, base)
+    return facts
+
+
+def clocks() -> Step:
+    clock = "case when r.through < d.as_of then r.through else d.as_of end"
+    return Step(
+        "clocks",
+        f"select r.source, d.as_of, r.since, {clock} as clock\n"
+        "from reads r cross join days d\nwhere r.since is not null and r.through is not null",
+    )
+
+
+def steps(wanted: Plan, facts: Told) -> Iterator[Step]:
+    """The last of them gives each weighted measure a column of points."""
     yield from _grid(wanted)
-    yield from facts.steps
     yield from _values(wanted, facts)
     yield Step("pointed", _pointed(wanted, max(node.level for node in wanted.nodes)))
 
 
 def _grid(wanted: Plan) -> Iterator[Step]:
-    clock = "case when r.through < d.as_of then r.through else d.as_of end"
-    yield Step(
-        "clocks",
-        f"select r.source, d.as_of, r.since, {clock} as clock\n"
-        "from reads r cross join days d\nwhere r.since is not null and r.through is not null",
-    )
     if not wanted.sources:
         yield Step("grid", select("a.account, d.as_of", _ACCOUNTS.format(joins="")))
         return
@@ -68,7 +75,7 @@ def _reading(wanted: Plan) -> Iterator[str]:
 def _values(wanted: Plan, facts: Told) -> Iterator[Step]:
     columns = [column for node in wanted.level(0) for column in _first(node, facts)]
     columns += [column for node in wanted.nodes if node.level and not node.now for column in _first(node, facts)]
-    joins = "".join(f"\nleft join {step} using ({facts.dated('account')})" for step in facts.joins)
+    joins = "".join(f"\nleft join {stage[-1].name} using ({facts.dated('account')})" for stage in facts.stages)
     last = "measures_0"
     yield Step(last, select(filled(["grid.*", *columns]), f"from grid{joins}"))
     for level in range(1, 1 + max(node.level for node in wanted.nodes)):

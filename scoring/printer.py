@@ -19,6 +19,10 @@ class Step(NamedTuple):
     sql: str
 
 
+# Steps that become one table, named as the last of them.
+Stage = tuple[Step, ...]
+
+
 def number(value: float) -> str:
     """A number every engine reads as the same double: long decimals in e-notation, negatives in brackets."""
     if not math.isfinite(value):
@@ -108,7 +112,7 @@ def select(columns: str, rest: str) -> str:
 def with_steps(steps: Sequence[Step]) -> str:
     """The steps as one statement: all but the last in WITH, the last as its select."""
     named = ",\n".join(f"{step.name} as (\n{_indented(step.sql)}\n)" for step in steps[:-1])
-    return f"with\n{named}\n{steps[-1].sql}"
+    return f"with\n{named}\n{steps[-1].sql}" if named else steps[-1].sql
 
 
 def _indented(sql: str) -> str:

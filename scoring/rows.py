@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from scoring import patterns, rules
 from scoring.plan import Asked, Node
-from scoring.printer import Step, day, either, nested, quoted, wrapped
+from scoring.printer import Stage, day, either, nested, quoted, wrapped
 
 
 def linked(sources: Sequence[str]) -> str:
@@ -54,13 +54,12 @@ def sources(nodes: Iterable[Node]) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Told:
-    """What the first steps give, filled by each in turn: the joins that bring them together, and an expression per
-    number (and per label) by its stem.
+    """What is told of the events, filled by each kind of number in turn: the stages that read them, and an expression
+    per number (and per label) by its stem, over what the stages give.
     """
 
     asked: Asked | None
-    steps: list[Step] = field(default_factory=list)
-    joins: list[str] = field(default_factory=list)
+    stages: list[Stage] = field(default_factory=list)
     results: dict[str, str] = field(default_factory=dict)
     labels: dict[str, str] = field(default_factory=dict)
 

@@ -20,8 +20,7 @@ def add(out: Told, nodes: Sequence[Node], sources: Sequence[str]) -> None:
     for source in sources:
         mine = [node for node in nodes if source in node.own]
         if mine:
-            out.steps.extend(_summed_step(out, source, mine))
-            out.joins.append(of_source(source, "sums"))
+            out.stages.append(tuple(_summed(out, source, mine)))
     for node in nodes:
         merged = {
             part: _merge(how, [f"{of_source(source, 'sums')}.{node.stem}__{part}" for source in node.own])
@@ -30,7 +29,7 @@ def add(out: Told, nodes: Sequence[Node], sources: Sequence[str]) -> None:
         out.results[node.stem] = _result(node, merged)
 
 
-def _summed_step(out: Told, source: str, nodes: Sequence[Node]) -> Iterator[Step]:
+def _summed(out: Told, source: str, nodes: Sequence[Node]) -> Iterator[Step]:
     parts = [(f"{node.stem}__{part}", sql, how) for node in nodes for part, sql, how in _parts(node)]
     columns = ["account_key", "name", "day", "value", "label"]
     keys, linked = out.dated("account_key"), out.dated("l.account", of="k.")

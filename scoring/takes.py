@@ -48,11 +48,10 @@ def _distinct(out: Told, name: str, nodes: Sequence[Node]) -> None:
     flags = [f"max(case when {test} then 1 end) as {flag}" for test, flag in things.flags.items()]
     known = "\nwhere f.actor is not null" if all("actor" in _keys(node) for node in nodes) else ""
     read = f"from {facts}\n{linked(things.sources)}{known}\ngroup by {keys}"
-    out.steps.append(Step(f"{name}__each", select(filled([keys, *flags]), read)))
+    each = Step(f"{name}__each", select(filled([keys, *flags]), read))
     per = out.dated("account")
     counts = filled([per, *(f"{things.count(node)} as {node.stem}__raw" for node in nodes)])
-    out.steps.append(Step(name, select(counts, f"from {name}__each group by {per}")))
-    out.joins.append(name)
+    out.stages.append((each, Step(name, select(counts, f"from {name}__each group by {per}"))))
     for node in nodes:
         out.results[node.stem] = f"coalesce({double(f'{name}.{node.stem}__raw')}, 0)"
 
@@ -119,16 +118,15 @@ def _ranked(out: Told, name: str, nodes: Sequence[Node]) -> None:
     read = (
         f"select {out.dated('l.account', of='f.')}, f.name, f.day, f.age, f.value, f.label, m.measure,\n"
         f"  row_number() over (partition by {out.dated('l.account', of='f.')}, m.measure{each.replace(' ', ' f.')}\n"
-        f"    order by f.occurred_at{way}, f.source{way}, f.id{way}) as place\n"
+        f"    order by row(f.occurred_at, f.source, f.id){way}) as place\n"
         f"from {facts}\n"
         f"{linked(sources)}\n"
         f"{wrapped('cross join (values ' + ', '.join(f'({quoted(n.stem)})' for n in nodes) + ') as m(measure)', 0)}\n"
         f"where case m.measure\n    {tests} end"
     )
     picked = filled([per, *(column for node in nodes for column in _picked(node))])
-    out.steps.append(Step(f"{name}__rows", read))
-    out.steps.append(Step(name, select(picked, f"from {name}__rows where place = 1\ngroup by {per}")))
-    out.joins.append(name)
+    placed = select(picked, f"from {name}__rows where place = 1\ngroup by {per}")
+    out.stages.append((Step(f"{name}__rows", read), Step(name, placed)))
     for node in nodes:
         out.results[node.stem] = double(f"{name}.{node.stem}__raw")
         if node.measure.map:
@@ -160,8 +158,7 @@ def _medians(out: Told, nodes: Sequence[Node]) -> None:
     facts = out.facts(["source", "account_key", "name", "value", "label"], nodes, sources)
     keys = out.dated("l.account", of="f.")
     read = f"from {facts}\n{linked(sources)}\ngroup by {keys}"
-    out.steps.append(Step("medians", select(listed([keys, *halves]), read)))
-    out.joins.append("medians")
+    out.stages.append((Step("medians", select(listed([keys, *halves]), read)),))
     for node in nodes:
         out.results[node.stem] = double(f"medians.{node.stem}__raw")
 
@@ -190,6 +187,5 @@ def _open(out: Told, node: Node) -> None:
         f"group by {keys}"
     )
     step = f"{node.stem}__open"
-    out.steps.extend([Step(f"{node.stem}__opened", read), Step(step, still)])
-    out.joins.append(step)
+    out.stages.append((Step(f"{node.stem}__opened", read), Step(step, still)))
     out.results[node.stem] = f"coalesce({double(f'{step}.{node.stem}__raw')}, 0)"

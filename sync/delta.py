@@ -166,12 +166,17 @@ def lock_down(connection: duckdb.DuckDBPyConnection, folders: Sequence[Path]) ->
     connection.execute("set lock_configuration=true")
 
 
-def scan(root: Path, files: Sequence[DataFile]) -> str:
-    """SQL that reads these files with their partition columns. There must be one at least."""
+def scan(root: Path, files: Sequence[DataFile], *, placed: bool = False) -> str:
+    """SQL that reads these files with their partition columns. There must be one at least.
+
+    `placed`: each row with its place, `filename` and `file_row_number`. (`file_index` counts only the files that a
+    query's conditions leave, so it is no place.)
+    """
     paths = ", ".join(text(str(root / file.path)) for file in files)
     kinds = {name: "boolean" if name == "settled" else "varchar" for name in files[0].partition}
     types = ", ".join(f"{text(name)}: {kind}" for name, kind in kinds.items())
-    return f"read_parquet([{paths}], hive_partitioning = true, hive_types = {{{types}}})"
+    place = ", filename = true, file_row_number = true" if placed else ""
+    return f"read_parquet([{paths}], hive_partitioning = true, hive_types = {{{types}}}{place})"
 
 
 def one_row(connection: duckdb.DuckDBPyConnection, query: str) -> tuple[Any, ...]:

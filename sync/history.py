@@ -140,11 +140,7 @@ def _among(accounts: Sequence[str] | None) -> tuple[str, list[list[str]]]:
 
 
 def _relation(name: str, columns: Mapping[str, str], *more: str) -> str:
-    return f"select {', '.join([*_cast(columns), *more])} from {name}"
-
-
-def _cast(columns: Mapping[str, str]) -> list[str]:
-    return [f"{name}::{kind} as {name}" for name, kind in columns.items()]
+    return f"select {', '.join([*columns, *more])} from {name}"
 
 
 def _replace(

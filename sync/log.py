@@ -58,6 +58,9 @@ _NEWEST = "select source, id, max(seen_at) as seen_at from {tail} group by sourc
 _COLUMNS = "{0}.source, {0}.id, {0}.account_key, {0}.actor, {0}.name, {0}.day, {1} as occurred_at, {0}.value, {0}.label"
 _SETTLED = "select {columns}\nfrom {settled} s"
 _UNTOLD = "\nwhere not exists (select 1 from newest n where n.source = s.source and n.id = s.id)"
+_OVERRULED = """select hash(s.filename) as file, s.file_row_number as place
+from {settled} s semi join newest n on n.source = s.source and n.id = s.id"""
+_LEFT = "\nanti join overruled o on o.file = hash(s.filename) and o.place = s.file_row_number"
 _TAIL = """select {columns}
 from {tail} t
 join newest n on n.source = t.source and n.id = t.id and n.seen_at = t.seen_at
@@ -123,23 +126,45 @@ class Log:
         that is true; `occurred_at` is a timestamp without timezone, in UTC.
         """
         connection = delta.connect(memory_limit=memory_limit, threads=threads, spill=spill)
-        files = delta.data_files(delta.open_table(self.path))
-        settled, tail = self._scans(files)
-        if tail is not None:
-            connection.execute(f"create temp table newest as {_NEWEST.format(tail=tail)}")
-        connection.execute(f"create temp view events as {_events(settled, tail)}")
         # The planner's guesses of how many rows an aggregate leaves are off by orders of magnitude, and it would build
         # its hash tables on the large side: joins are made as they are written, large side first.
         connection.execute("set disabled_optimizers='join_order,build_side_probe_side'")
+        connection.execute("set preserve_insertion_order=false")  # whoever needs an order says so; files need none
+        connection.execute(f"create temp view events as {self._snapshot(connection)}")
         delta.lock_down(connection, [self.path, *also])
         return connection
+
+    def _snapshot(self, connection: duckdb.DuckDBPyConnection) -> str:
+        """The text of the relation `events` over the newest snapshot, with what it needs put beside it.
+
+        Settled rows that the tail overrules are looked up once, and then passed over by their place in their file:
+        reading the ids, which are most of the log, for each step of a scoring would cost more than the scoring.
+        """
+        files = delta.data_files(delta.open_table(self.path))
+        tail = [file for file in files if not _settled(file)]
+        told = {file.partition["source"] for file in tail}
+        whole = [file for file in files if _settled(file) and file.partition["source"] not in told]
+        overruled = [file for file in files if _settled(file) and file.partition["source"] in told]
+        parts = [_SETTLED.format(columns=_columns("s"), settled=delta.scan(self.path, whole))] if whole else []
+        if tail:
+            rows = delta.scan(self.path, tail)
+            connection.execute(f"create temp table newest as {_NEWEST.format(tail=rows)}")
+            connection.execute(f"create temp table told as {_TAIL.format(columns=_columns('t'), tail=rows)}")
+            parts.append("select * from told")
+        if overruled:
+            placed = delta.scan(self.path, overruled, placed=True)
+            connection.execute(f"create temp table overruled as {_OVERRULED.format(settled=placed)}")
+            parts.append(_SETTLED.format(columns=_columns("s"), settled=placed) + _LEFT)
+        connection.execute("drop table if exists newest")
+        return "\nunion all\n".join(parts) or _EMPTY
 
     def sql(self) -> str:
         """The relation `events` as a person can run it in DuckDB, beside the running daemon."""
         log = f"delta_scan({delta.text(str(self.path))})"
         settled, tail = f"(select * from {log} where settled)", f"(select * from {log} where not settled)"
         newest = _NEWEST.format(tail=tail)
-        return f"with newest as (\n{newest})\n{_events(settled, tail)}"
+        kept = _SETTLED.format(columns=_columns("s"), settled=settled) + _UNTOLD
+        return f"with newest as (\n{newest})\n{kept}\nunion all\n{_TAIL.format(columns=_columns('t'), tail=tail)}"
 
     def names(self, source: str) -> frozenset[str]:
         """The names of all facts the log holds of this source."""
@@ -154,7 +179,7 @@ class Log:
 
     def unsettled(self) -> tuple[int, int]:
         """Rows and files of the tail: much of it makes reading slow."""
-        tail = [f for f in delta.data_files(delta.open_table(self.path)) if f.partition["settled"] == "false"]
+        tail = [file for file in delta.data_files(delta.open_table(self.path)) if not _settled(file)]
         return sum(file.rows for file in tail), len(tail)
 
     def settle(self, *, memory_limit: str = "1GB", threads: int = 2) -> Settled:
@@ -224,7 +249,7 @@ class Log:
         return self._scans(near)
 
     def _scans(self, files: Sequence[DataFile]) -> tuple[str | None, str | None]:
-        parts = ([f for f in files if f.partition["settled"] == said] for said in ("true", "false"))
+        parts = ([file for file in files if _settled(file) is said] for said in (True, False))
         settled, tail = (delta.scan(self.path, part) if part else None for part in parts)
         return settled, tail
 
@@ -261,15 +286,8 @@ def _gather(table: DeltaTable, source: str) -> None:
                 table.optimize.compact(partition_filters=where, target_size=GATHERED)
 
 
-def _events(settled: str | None, tail: str | None) -> str:
-    """The text of the relation `events`; with a tail it needs the relation `newest` beside it."""
-    parts = []
-    if settled is not None:
-        text = _SETTLED.format(columns=_columns("s"), settled=settled)
-        parts.append(text + _UNTOLD if tail is not None else text)
-    if tail is not None:
-        parts.append(_TAIL.format(columns=_columns("t"), tail=tail))
-    return "\nunion all\n".join(parts) or _EMPTY
+def _settled(file: DataFile) -> bool:
+    return file.partition["settled"] == "true"
 
 
 def _columns(alias: str) -> str:

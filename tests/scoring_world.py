@@ -133,7 +133,8 @@ def asked(world: World) -> Asked | None:
 
 
 def score(compiled: Compiled, connection: duckdb.DuckDBPyConnection) -> Scored:
-    connection.execute(f"create or replace temp table scored as {compiled.scored}")
+    for name, sql in compiled.tables:
+        connection.execute(f"create or replace temp table {name} as {sql}")
     scores = {
         (row[0], row[1]): Score(*row[2:])
         for row in connection.execute(f"{compiled.scores} order by {SCORES_BY}").fetchall()

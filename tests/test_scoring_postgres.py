@@ -51,7 +51,7 @@ def alike(compiled: Compiled, duck: Any, post: psycopg.Connection[Any]) -> None:
 def stage(compiled: Compiled, post: psycopg.Connection[Any]) -> None:
     """Each step a table of its own: the planner of PostgreSQL would otherwise copy each into the next."""
     post.execute("discard temp")
-    for step in compiled.steps:
+    for step in (step for stage in compiled.stages for step in stage):
         post.execute(f"create temp table {step.name} as {moved(step.sql)}")
         post.execute(f"analyze {step.name}")
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from scoring import Part, Scorecard, compile, reason
-from tests.scoring_world import LONG_AGO, TODAY, Scored, World, asked, connect, run
+from tests.scoring_world import LONG_AGO, TODAY, Scored, World, asked, connect, fill, run
 
 PRESETS = ("mid_market", "saas", "usage_sentiment")
 SOURCES = {
@@ -167,8 +167,7 @@ def scored() -> Iterator[Scored]:
 def test_the_script_is_what_was_run(scored: Scored) -> None:
     facts = busy()
     with connect() as connection:
-        run(preset("saas"), facts, connection)
-        connection.execute("drop table scored")
+        fill(connection, facts)
         last = None
         for statement in compile(preset("saas"), SOURCES, asked(facts)).sql().split(";\n"):
             if statement.strip():
