@@ -7,12 +7,19 @@ import socket
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 import httpx
 
 from connectors.errors import ConnectorError, SettingsWrong, Unreachable
 from connectors.findings import UNREACHABLE
+
+
+@cache
+def trusted() -> ssl.SSLContext:
+    """What hosts' certificates are checked against, read once: that takes longer than a small answer."""
+    return httpx.create_ssl_context()
 
 
 def checked_base_url(url: str, place: str) -> str:

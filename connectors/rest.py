@@ -22,7 +22,7 @@ import orjson
 import structlog
 from tenacity import RetryCallState, Retrying, retry_if_exception, wait_exponential, wait_random
 
-from connectors.address import checked_base_url, not_reached, same_origin, through_proxy
+from connectors.address import checked_base_url, not_reached, same_origin, through_proxy, trusted
 from connectors.base import Tools
 from connectors.errors import AgainNow, ConnectorError, SettingsWrong, SignInAgain, Stopped, Unreachable, WaitUntil
 from connectors.signin import Auth
@@ -229,6 +229,7 @@ class Rest:
         self._lock = threading.Lock()
         with through_proxy(place):
             self._client = httpx.Client(
+                verify=trusted(),
                 timeout=httpx.Timeout(read_timeout, connect=5.0),
                 follow_redirects=False,
                 transport=transport,

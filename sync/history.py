@@ -6,12 +6,12 @@ as a whole and replaces what was there: parts first, so that a day that has scor
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
+from typing import Any
 
 import duckdb
 from deltalake import Field, Schema
@@ -21,6 +21,8 @@ from scoring import Part
 from sync import delta
 from sync.delta import DataFile
 
+BEGINNING = date(1970, 1, 1)
+MEMORY = "300MB"  # for reading
 MONTH_FILES = 8  # so many files of a month are made one by the next day of it
 
 _KINDS = {"varchar": "string", "date": "date", "double": "double", "boolean": "boolean"}
@@ -56,6 +58,7 @@ class History:
         self.path = path.absolute()
         self._scores, self._parts = self.path / "scores", self.path / "parts"
         self._spill = spill or self.path.parent / "spill"
+        self._database: duckdb.DuckDBPyConnection | None = None  # opening one costs more than most questions
 
     def record(
         self,
@@ -78,61 +81,54 @@ class History:
         _replace(connection, self._parts, _PARTS, _relation("parts", _PARTS), days)
         _replace(connection, self._scores, _SCORES | _SAID, _relation("scores", _SCORES, said), days)
 
-    def days(self, *, final_only: bool = False, since: date | None = None) -> set[date]:
+    def days(self, *, final_only: bool = False, since: date = BEGINNING) -> set[date]:
         """The days that have been kept; `since` a day on, which reads no file of the months before."""
-        where = f"where as_of >= ?{' and final' if final_only else ''}"
-        with self._reading(self._scores, since=since) as (connection, scores):
-            if scores is None:
-                return set()
-            query = f"select distinct as_of from {scores} {where}"
-            return {day for (day,) in connection.execute(query, [since or date.min]).fetchall()}
+        query = f"select distinct as_of from {{rows}} where as_of >= ?{' and final' if final_only else ''}"
+        return {day for (day,) in self._ask(self._scores, query, [since], first=_month(since))}
 
     def scores_on(self, day: date, accounts: Sequence[str] | None = None) -> dict[str, tuple[float | None, str, str]]:
         """Score, tier and scorecard version by account, of all or of these; empty when the day was not kept."""
-        where, values = _among(accounts)
-        with self._reading(self._scores, day) as (connection, scores):
-            if scores is None:
-                return {}
-            query = f"select account, score, tier, version from {scores} where as_of = ?{where} order by account"
-            rows = connection.execute(query, [day, *values]).fetchall()
-        return {account: tuple(said) for account, *said in rows}
+        among, values = _among(accounts)
+        query = f"select account, score, tier, version from {{rows}} where as_of = ?{among} order by account"
+        rows = self._ask(self._scores, query, [day, *values], first=_month(day), last=_month(day))
+        return {account: (score, tier, version) for account, score, tier, version in rows}
 
     def parts_on(self, day: date, accounts: Sequence[str] | None = None) -> dict[str, tuple[Part, ...]]:
         """The parts of the score by account, ordered by dimension and measure; of all accounts, or of these."""
-        where, values = _among(accounts)
-        with self._reading(self._parts, day) as (connection, parts):
-            if parts is None:
-                return {}
-            query = (
-                f"select account, {', '.join(Part._fields)} from {parts} where as_of = ?{where}"
-                " order by account, dimension, measure"
-            )
-            rows = connection.execute(query, [day, *values]).fetchall()
+        among, values = _among(accounts)
+        query = (
+            f"select account, {', '.join(Part._fields)} from {{rows}} where as_of = ?{among}"
+            " order by account, dimension, measure"
+        )
+        rows = self._ask(self._parts, query, [day, *values], first=_month(day), last=_month(day))
         return {account: tuple(Part(*row[1:]) for row in of) for account, of in groupby(rows, itemgetter(0))}
 
     def days_of(self, account: str) -> int:
         """On how many days this account was kept."""
-        with self._reading(self._scores) as (connection, scores):
-            query = f"select count(distinct as_of) from {scores} where account = ?"
-            return connection.execute(query, [account]).fetchall()[0][0] if scores else 0
+        query = "select distinct as_of from {rows} where account = ?"
+        return len(self._ask(self._scores, query, [account]))
 
     def erase(self, account: str) -> int:
         """Take an account out of every day and out of the tables' past; how many rows."""
         condition = f"account = {delta.text(account)}"
         return sum(delta.erase(path, lambda _: condition, spill=self._spill) for path in (self._scores, self._parts))
 
-    @contextmanager
-    def _reading(
-        self, path: Path, day: date | None = None, *, since: date | None = None
-    ) -> Iterator[tuple[duckdb.DuckDBPyConnection, str | None]]:
-        """A connection, and the relation of a table's snapshot: of the month of `day`, or from that of `since` on."""
-        files = delta.data_files(delta.open_table(path))
-        if day is not None:
-            files = [file for file in files if file.partition["month"] == _month(day)]
-        if since is not None:
-            files = [file for file in files if file.partition["month"] >= _month(since)]
-        with delta.connect(memory_limit="1GB", threads=1, spill=self._spill) as connection:
-            yield connection, delta.scan(path, files) if files else None
+    def close(self) -> None:
+        """Let go of the memory that reading uses."""
+        if self._database is not None:
+            self._database.close()
+            self._database = None
+
+    def _ask(
+        self, path: Path, query: str, values: Sequence[object], *, first: str = "", last: str = "9999-12"
+    ) -> list[tuple[Any, ...]]:
+        """What a query finds in the rows of these months; nothing where there are none."""
+        files = [f for f in delta.data_files(delta.open_table(path)) if first <= f.partition["month"] <= last]
+        if not files:
+            return []
+        if self._database is None:
+            self._database = delta.connect(memory_limit=MEMORY, threads=1, spill=self._spill)
+        return self._database.execute(query.format(rows=delta.scan(path, files)), values).fetchall()
 
 
 def _among(accounts: Sequence[str] | None) -> tuple[str, list[list[str]]]:

@@ -105,6 +105,7 @@ def _opened(settings: Settings, clock: Clock | None, stop: threading.Event | Non
         log = Log(settings.data / "log", timezone=settings.timezone, clock=clock)
         made.append(log)
         history = History(settings.data / "history")
+        made.append(history)
         yield Worker(settings, clock, stop, state, log, history, sources, destinations, salted)
     finally:
         for part in reversed(made):

@@ -72,7 +72,8 @@ class SignIn:
         self._count("sign_in")
         try:
             with through_proxy(self._place):
-                client = httpx.Client(timeout=httpx.Timeout(30.0, connect=5.0), follow_redirects=False)
+                timeout = httpx.Timeout(30.0, connect=5.0)
+                client = httpx.Client(verify=trusted(), timeout=timeout, follow_redirects=False)
             with client:
                 response = client.post(f"{self._base_url}/services/oauth2/token", data=self._grant())
                 body = _json(response)
