@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import httpx
 import jwt
 
-from connectors.address import checked_base_url, not_reached, same_origin, through_proxy
+from connectors.address import checked_base_url, not_reached, same_origin, through_proxy, trusted
 from connectors.base import Tools
 from connectors.errors import AgainNow, SettingsWrong
 from connectors.salesforce.settings import Settings
