@@ -58,13 +58,14 @@ def by_hand(folder: str) -> Work:
 
 def by_scorecard(folder: str, accounts: int, log: str) -> Work:
     place = Path(folder)
-    given, history = data.basis(accounts), place / f"history-{log}"
+    given, history = [data.basis(accounts)], place / f"history-{log}"
+    card = given[0].scorecard
     shutil.rmtree(history, ignore_errors=True)
 
     def work() -> dict[str, Any]:
-        card = given.scorecard
         kept = History(history, spill=place / "spill")
-        with scored(data.open_log(place / log), given, spill=place / "spill", also=[history]) as on:
+        # handed over, as a pass does: the lists of accounts and links go once the engine holds them
+        with scored(data.open_log(place / log), given.pop(), spill=place / "spill", also=[history]) as on:
             kept.record(on(data.LAST), [data.LAST], scorecard=card.name, version=card.version, final=True)
         return {}
 
