@@ -23,19 +23,19 @@ from zoneinfo import ZoneInfo
 
 import duckdb
 import pytest
-import structlog
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from connectors import table
 from connectors.clock import SteppedClock
-from sync import cli, database
+from sync import database
 from sync.errors import StateError
 from sync.log import Log
 from sync.run import run_once
 from sync.settings import load
 from sync.worker import opened
+from tests.command import exit_code
 from tests.hubspot_stub import Portal
 from tests.loopback import Answer, Asked, Loopback
 from tests.salesforce_stub import Org
@@ -593,17 +593,8 @@ def kept(company: Path) -> dict[str, Any]:
 
 def _in_process(folder: Path, *words: str) -> tuple[int, str]:
     """The exit code of a command and all that it said, run in this process."""
-    code, argv = 0, sys.argv
     with chdir(folder), StringIO() as said, redirect_stdout(said), redirect_stderr(said):
-        sys.argv = ["bellwether", *words]
-        try:
-            cli.main()
-        except SystemExit as left:
-            code = int(left.code or 0)
-        finally:
-            sys.argv = argv
-            structlog.reset_defaults()  # what a command set up is no other test's
-        return code, said.getvalue()
+        return exit_code(*words), said.getvalue()
 
 
 def _another_user() -> None:

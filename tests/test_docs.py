@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import sys
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from importlib import import_module
@@ -28,6 +27,7 @@ from sync import cli
 from sync import settings as sync_settings
 from sync.health import Health
 from sync.settings import SettingsError, load
+from tests.command import exit_code
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")])
@@ -382,16 +382,14 @@ def test_the_small_example_prints_what_the_page_says(
             moment = datetime.fromisoformat(words[2]).astimezone(UTC).timestamp()
             os.utime(words[3], (moment, moment))
             continue
-        printed = _run(words, monkeypatch, capsys)
+        printed = _run(words, capsys)
         assert not said or _lines(printed) == _lines(said), command
 
 
-def _run(words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:
-    monkeypatch.setattr(sys, "argv", words)
-    with pytest.raises(SystemExit) as left:
-        cli.main()
+def _run(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    code = exit_code(*words[1:])
     printed = capsys.readouterr()
-    assert not left.value.code, printed.err
+    assert code == 0, printed.err
     return printed.out
 
 

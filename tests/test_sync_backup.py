@@ -6,13 +6,12 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from sync import cli
 from sync.history import History
+from tests.command import exit_code
 
 PAGE = (Path(__file__).parent.parent / "docs" / "operations.md").read_text(encoding="utf-8")
 SETTINGS = """\
@@ -63,12 +62,9 @@ def _events(folder: Path, *, days: int) -> None:
 
 
 def _bellwether(capsys: pytest.CaptureFixture[str], *words: str) -> str:
-    argv, sys.argv = sys.argv, ["bellwether", *words]
-    with pytest.raises(SystemExit) as left:
-        cli.main()
-    sys.argv = argv
+    code = exit_code(*words)
     said = capsys.readouterr()
-    assert not left.value.code, said.err
+    assert code == 0, said.err
     return said.out
 
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from sync import cli
 from sync.state import State
+from tests.command import exit_code
 
 SETTINGS = """\
 home: customers
@@ -43,14 +43,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def _call(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
     """Run a command in this process: its exit code, standard output and standard error."""
-    code = 0
-    argv, sys.argv = sys.argv, ["bellwether", *words]
-    try:
-        cli.main()
-    except SystemExit as left:
-        code = int(left.code or 0)
-    finally:
-        sys.argv = argv
+    code = exit_code(*words)
     said = capsys.readouterr()
     return code, said.out, said.err
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
@@ -18,7 +17,7 @@ import pytest
 
 from connectors.base import Account, Event, Key, Outcome, Page
 from connectors.clock import SteppedClock
-from sync import cli, delta, settling
+from sync import delta, settling
 from sync.deliveries import Delivered
 from sync.erased import erased_of, without
 from sync.erasing import Doomed, clear_records, doomed, erase, readmit, search
@@ -27,6 +26,7 @@ from sync.rows import AccountRow
 from sync.run import run_once
 from sync.traces import Words, look
 from sync.worker import Worker
+from tests.command import exit_code
 from tests.fakes import FakeCrm, FakeSource, a_worker
 
 START = datetime(2026, 10, 20, 6, tzinfo=UTC)
@@ -389,14 +389,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def _call(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
-    code = 0
-    argv, sys.argv = sys.argv, ["bellwether", *words]
-    try:
-        cli.main()
-    except SystemExit as left:
-        code = int(left.code or 0)
-    finally:
-        sys.argv = argv
+    code = exit_code(*words)
     said = capsys.readouterr()
     return code, said.out, " ".join(said.err.split())
 
