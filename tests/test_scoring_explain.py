@@ -87,6 +87,19 @@ def test_too_little_data_is_a_reason_of_its_own() -> None:
     assert said.causes == ("unscored",)
 
 
+def test_as_much_data_as_is_needed_is_enough_whatever_the_shares() -> None:
+    """30 + 60 + 10 of 100 parts and their like are not exact as doubles; the engine calls the account scored."""
+    weights = {"weekly_active": 0.3, "escalations": 0.6, "executive": 2.0, "trend": 0.1}
+    odd = card(
+        coverage_floor=0.8,
+        measures=scorecard().model_dump(by_alias=True, exclude_none=True)["measures"],
+        dimensions={"all": {"weight": 1, "measures": weights}},
+    )
+    parts = [part("trend", 0.1, 50), part("executive", 50, 50), part("weekly_active", 0.5, 50)]
+    said = reason(odd, [*parts, part("escalations", None, None, "missing")], None)
+    assert said.causes == ("executive-", "trend-", "weekly_active-")
+
+
 def test_causes_stand_still_while_figures_move_a_little() -> None:
     one = [part("weekly_active", 0.41, 41.0), part("escalations", 3, 41.4), *STRONG]
     two = [part("weekly_active", 0.414, 41.4), part("escalations", 3, 41.0), *STRONG]
