@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from scoring.printer import on_grid
 from scoring.scorecard import Measure, Scorecard
 
 LONGEST = 255
@@ -50,7 +51,7 @@ def decision(scorecard: Scorecard, parts: Sequence[Part]) -> tuple[tuple[str, ..
     ranked = _ranked(parts)
     action = _action(scorecard, ranked)
     whole = len(ranked) == sum(len(group.measures) for group in scorecard.dimensions.values())
-    if not whole and _coverage(scorecard, [part for _, part in ranked]) < scorecard.coverage_floor:
+    if not whole and _coverage(scorecard, [part for _, part in ranked]) < on_grid(scorecard.coverage_floor):
         return UNSCORED, action
     return tuple(f"{part.measure}{sign}" for part, sign in _named(ranked)), action
 
@@ -112,15 +113,20 @@ def _action(scorecard: Scorecard, ranked: Sequence[tuple[int, Part]]) -> str:
 
 
 def _coverage(scorecard: Scorecard, counted: Sequence[Part]) -> float:
-    """Share of the scorecard's weight that has points (a measure's weight inside its dimension's)."""
+    """Share of the scorecard's weight that has points (a measure's weight inside its dimension's).
+
+    Rounded as the engine rounds it, so that exactly as much as is needed is enough here too.
+    """
     have = {part.measure for part in counted}
     whole = sum(group.weight for group in scorecard.dimensions.values())
-    return sum(
-        group.weight
-        / whole
-        * sum(w for name, w in group.measures.items() if name in have)
-        / sum(group.measures.values())
-        for group in scorecard.dimensions.values()
+    return on_grid(
+        sum(
+            group.weight
+            / whole
+            * sum(w for name, w in group.measures.items() if name in have)
+            / sum(group.measures.values())
+            for group in scorecard.dimensions.values()
+        )
     )
 
 

@@ -88,7 +88,7 @@ def test_too_little_data_is_a_reason_of_its_own() -> None:
 
 
 def test_as_much_data_as_is_needed_is_enough_whatever_the_shares() -> None:
-    """30 + 60 + 10 of 100 parts and their like are not exact as doubles; the engine calls the account scored."""
+    """2.4 of 3 parts are a hair under 0.8 as doubles, while the engine, which rounds, calls the account scored."""
     weights = {"weekly_active": 0.3, "escalations": 0.6, "executive": 2.0, "trend": 0.1}
     odd = card(
         coverage_floor=0.8,
