@@ -127,7 +127,7 @@ def _steps(this: Pass, beat: Callable[[], None]) -> None:
     if this.worker.stop.is_set() or this.only == "pull":
         return
     ground = _ground(this)
-    if this.due_only and ground == this.worker.stood_on and not this.worker.state.deliveries_due(this.now):
+    if this.due_only and ground == this.worker.stood_on:
         log.info("nothing new")
         return
     well = len(this.report.problems)
@@ -148,7 +148,10 @@ def _steps(this: Pass, beat: Callable[[], None]) -> None:
 
 
 def _ground(this: Pass) -> dict[str, object]:
-    """All that scores and deliveries can depend on: the day, the facts, how far they go, accounts and keys."""
+    """All that scores and deliveries can depend on: the day, the facts, how far they go, accounts and keys.
+
+    Of refused rows, the one that became due last: one that nobody asks for any more stays due for ever.
+    """
     worker, zone = this.worker, this.worker.settings.timezone
     directories = [worker.state.last_finished(f"accounts:{name}") for name in worker.destinations]
     return {
@@ -156,6 +159,7 @@ def _ground(this: Pass) -> dict[str, object]:
         "log": worker.log.version(),
         "read": [(r.source, r.since, r.through and last_day(r.through, zone), r.names) for r in worker.readings()],
         "directories": [run.id if run else None for run in directories],
+        "due": worker.state.last_due(this.now),
     }
 
 

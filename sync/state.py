@@ -15,7 +15,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Table, delete, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Table, delete, func, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 
@@ -235,11 +235,12 @@ class State:
         with self._read() as connection:
             return {row[0]: Standing(*row) for row in connection.execute(query)}
 
-    def deliveries_due(self, now: datetime) -> bool:
-        """Whether a record that was refused waits for nothing any more."""
-        query = select(DELIVERIES.c.record_id).where(DELIVERIES.c.next_try_at <= now).limit(1)
+    def last_due(self, now: datetime) -> datetime | None:
+        """The latest moment up to now at which a record that was refused was to be tried again."""
+        query = select(func.max(DELIVERIES.c.next_try_at)).where(DELIVERIES.c.next_try_at <= now)
         with self._read() as connection:
-            return connection.execute(query).first() is not None
+            found: datetime | None = connection.scalar(query)
+        return found
 
     def save_deliveries(self, deliveries: Iterable[Delivery]) -> None:
         with self._write() as connection:

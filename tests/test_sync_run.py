@@ -98,6 +98,18 @@ def test_a_daemon_tries_a_refused_row_again_though_nothing_is_new(tmp_path: Path
         assert run_once(worker, due_only=True).delivered["crm"]["written"] == 1
 
 
+def test_a_refused_row_that_nobody_asks_for_any_more_keeps_no_daemon_busy(tmp_path: Path) -> None:
+    crm, clock = _crm("busy", "merged"), SteppedClock(START)
+    del crm.present["merged"]  # into another record of the CRM, whose list of customers does not know it yet
+    with a_worker(tmp_path, home=crm, sources=[_product(*_logins("busy", 10))], clock=clock) as worker:
+        assert run_once(worker, due_only=True).delivered["crm"]["failed"] == 1
+        del crm.records["merged"]
+        clock.advance_to(START + timedelta(hours=30))
+        assert run_once(worker, due_only=True).scored == {"green": 1}
+        clock.advance_to(clock.now() + timedelta(minutes=5))
+        assert run_once(worker, due_only=True).scored == {}
+
+
 def test_a_repeated_page_changes_nothing(tmp_path: Path) -> None:
     crm, source = _crm("busy"), _product(*_logins("busy", 3))
     with a_worker(tmp_path, home=crm, sources=[source], clock=SteppedClock(START)) as worker:
