@@ -45,7 +45,10 @@ def pull(
     beat: Callable[[], None],
     progress: Progress,
 ) -> None:
-    """Read what is new in one source until it is done, `deadline` has passed or the worker is stopped."""
+    """Read what is new in one source until it is done, `deadline` has passed or the worker is stopped.
+
+    A pull that got no further would begin at the same place again, however often: it reads on until the cursor moves.
+    """
     reading = worker.state.reading(source.name)
     start = _start(worker, source, now)
     # every source's `pull` is a generator: closed here, it puts its own things away when we stop half-way
@@ -55,7 +58,8 @@ def pull(
             reading = _keep(worker, source, page, reading, start, now, result)
             progress.advance(source.name, note=f"{result.written + result.unchanged:,} facts")
             beat()
-            if worker.stop.is_set() or (deadline and worker.clock.now() >= deadline):
+            late = deadline is not None and worker.clock.now() >= deadline
+            if worker.stop.is_set() or (late and reading and reading.cursor != cursor):
                 return
     result.complete = True
 
