@@ -97,14 +97,16 @@ class Evaluation:
 
 
 @contextmanager
-def evaluated(worker: Worker, *, now: datetime, keep: bool, progress: Progress) -> Iterator[Evaluation]:
+def evaluated(
+    worker: Worker, *, now: datetime, keep: bool, progress: Progress, threads: int = 2
+) -> Iterator[Evaluation]:
     """Score all accounts as of now. `keep`: record final days and today's totals; a rehearsal does neither."""
     today = now.astimezone(worker.settings.timezone).date()
     final = unrecorded(worker, today) if keep else ()
     baseline, basis, records = today - TREND, *_ground(worker)
     progress.start("scoring", len(basis.accounts))
     replay = baseline not in worker.history.days(since=baseline)
-    with scored(worker.log, basis, spill=worker.spill, also=[worker.history.path]) as on:
+    with scored(worker.log, basis, spill=worker.spill, also=[worker.history.path], threads=threads) as on:
         del basis  # as large as all customers and links, and in the engine's tables by now
         for day in final:
             _record(worker, on(day), day, final=True)

@@ -13,8 +13,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import date, datetime, timedelta
+from functools import partial
 from typing import Literal
 
+import duckdb
 import structlog
 
 from connectors.base import Source
@@ -267,9 +269,17 @@ def _settle(this: Pass) -> None:
 
 
 def _score(this: Pass, open_: ExitStack) -> None:
-    """Score everybody; what was found stays open for the deliveries, which ask it for words."""
-    keep = not this.dry_run
-    found = open_.enter_context(evaluated(this.worker, now=this.now, keep=keep, progress=this.progress))
+    """Score everybody; what was found stays open for the deliveries, which ask it for words.
+
+    A fault inside the engine ends its connection. Nothing but whole days is kept by then, so another connection begins
+    afresh, with one thread: it holds less at once, and memory that runs short is when such a fault was seen.
+    """
+    once = partial(evaluated, this.worker, now=this.now, keep=not this.dry_run, progress=this.progress)
+    try:
+        this.found = open_.enter_context(once())
+    except duckdb.InternalException as error:
+        log.warning("the engine failed; scoring once more with one thread", error=str(error).partition("\n")[0])
+    found = this.found or open_.enter_context(once(threads=1))
     this.report.scored, this.report.moved, this.found = found.counts, found.moved, found
 
 

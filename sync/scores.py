@@ -75,14 +75,15 @@ select account, as_of, dimension::enum({dimensions}) as dimension, measure::enum
 
 @contextmanager
 def scored(
-    log: Log, basis: Basis, *, spill: Path, also: Sequence[Path] = ()
+    log: Log, basis: Basis, *, spill: Path, also: Sequence[Path] = (), threads: int = 2
 ) -> Iterator[Callable[[date], duckdb.DuckDBPyConnection]]:
     """A function that scores a day and gives the connection with its relations `scores` and `parts`.
 
     They stand until the next day is asked for: a day at a time is as fast as many, and needs no more memory. The
     connection reaches the folders in `also` besides the log.
     """
-    with closing(log.connect(memory_limit=_memory(len(basis.accounts)), spill=spill, also=also)) as connection:
+    limit = _memory(len(basis.accounts))
+    with closing(log.connect(memory_limit=limit, threads=threads, spill=spill, also=also)) as connection:
         for name, columns in _inputs(basis):
             _create(connection, name, columns)
         basis = replace(basis, accounts=(), links=())  # they are in those tables now, and large

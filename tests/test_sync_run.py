@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
+import duckdb
 import pytest
 
 from connectors.base import Account, Event, Key, Outcome, Page
@@ -14,6 +17,7 @@ from connectors.errors import AgainNow, SettingsWrong, WaitUntil
 from sync.errors import Busy, LeaseLost
 from sync.evaluate import evaluated
 from sync.run import run_once
+from sync.scores import scored
 from tests.fakes import FakeCrm, FakeSource, a_worker
 
 START = datetime(2026, 10, 20, 6, tzinfo=UTC)
@@ -165,6 +169,35 @@ def test_a_source_that_stopped_never_worsens_a_tier(tmp_path: Path) -> None:
             run_once(worker)
             tiers.append(crm.present["busy"]["tier"])
     assert set(tiers) == {"green"}
+
+
+@pytest.mark.parametrize(("faults", "problems"), [(1, 0), (2, 1)])
+def test_a_fault_of_the_engine_costs_a_second_try_and_no_days(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, faults: int, problems: int
+) -> None:
+    """It ends the connection after the final days are kept, and before today's answers are."""
+    crm, tried = _crm("busy"), list[int]()
+
+    @contextmanager
+    def faulty(*given: Any, threads: int, **named: Any) -> Iterator[Callable[[date], duckdb.DuckDBPyConnection]]:
+        tried.append(threads)
+        with scored(*given, threads=threads, **named) as on:
+
+            def until_today(day: date) -> duckdb.DuckDBPyConnection:
+                connection = on(day)
+                if day == START.date() and len(tried) <= faults:
+                    connection.close()
+                    raise duckdb.InternalException("INTERNAL Error: a dictionary changed identity\nStack Trace:")
+                return connection
+
+            yield until_today
+
+    monkeypatch.setattr("sync.evaluate.scored", faulty)
+    with a_worker(tmp_path, home=crm, sources=[_product(*_logins("busy", 10))], clock=SteppedClock(START)) as worker:
+        report = run_once(worker)
+        assert [tried, len(report.problems), len(crm.written)] == [[2, 1], problems, 1 - problems]
+        assert len(worker.state.totals()) == 1 - problems
+        assert worker.history.days(final_only=True) == {START.date() - timedelta(days=1)}
 
 
 def test_missing_is_not_zero(tmp_path: Path) -> None:
