@@ -60,6 +60,8 @@ class Stand(Protocol):
     """What of a delivery tells whether its record is worth a call."""
 
     @property
+    def account(self) -> str: ...
+    @property
     def status(self) -> DeliveryStatus: ...
     @property
     def deciding(self) -> str: ...
@@ -112,11 +114,16 @@ def plan(
 def planned_for(
     picked: Iterable[tuple[str, str]], verdicts: Mapping[str, Verdict], known: Mapping[str, Delivery]
 ) -> list[Planned]:
-    """What is to be written to these records, each with what stands in state about it."""
-    return [
-        Planned(Write(record, verdicts[account].fields), account, verdicts[account].deciding, known.get(record))
-        for record, account in picked
-    ]
+    """What is to be written to these records, each with what stands in state about it.
+
+    A record that was another account's keeps nothing of it, also where little is told of the one it is now.
+    """
+    planned = []
+    for record, account in picked:
+        said, before = verdicts[account], known.get(record)
+        fields = said.fields if before is None or before.account == account else {**_CLEARED, **said.fields}
+        planned.append(Planned(Write(record, fields), account, said.deciding, before))
+    return planned
 
 
 def worthwhile(
@@ -130,9 +137,11 @@ def worthwhile(
     picked = []
     for record, account in records:
         answer, before = decided[account], known.get(record)
-        if before is not None and before.status == "confirmed" and not _worth(round_, answer, before):
+        if before is None or before.account != account:
+            picked.append((record, account))  # what it holds was said of nobody, or of somebody else
+        elif before.status == "confirmed" and not _worth(round_, answer, before):
             result.unchanged += 1
-        elif before is not None and _resting(round_, before) and not _changed(round_, answer, before):
+        elif _resting(round_, before) and not _changed(round_, answer, before):
             result.waiting += 1
         else:
             picked.append((record, account))

@@ -73,6 +73,26 @@ def test_a_tier_or_an_action_that_changes_is_written_at_once() -> None:
     assert _pass(crm, ledger, {"a": _verdict("a", tier="yellow", next_action="Call them")}).written == 1
 
 
+def test_a_record_that_is_another_accounts_now_keeps_nothing_of_the_one_before() -> None:
+    crm, ledger = _crm("record"), Ledger()
+
+    def links(verdict: Verdict) -> None:
+        verdicts, result = {verdict.account: verdict}, Delivered()
+        round_ = Round(crm, RULES, NOW, NOW.date())
+        deliver(
+            round_,
+            plan(round_, verdicts, [("record", verdict.account)], ledger, result),
+            result,
+            save=ledger.save,
+        )
+
+    links(_verdict("a", reason="Logins 41"))
+    links(_verdict("b", reason="Logins 43"))  # the same in all that decides
+    assert (crm.present["record"]["reason"], ledger["record"].account) == ("Logins 43", "b")
+    links(Verdict("c", {"reason": "Not scored", "coverage": 20.0}, "unscored", "Not scored"))
+    assert {key for key, value in crm.present["record"].items() if value is not None} == {"reason", "coverage"}
+
+
 def test_riding_figures_ride_along_on_the_accounts_own_day_of_the_week_only() -> None:
     crm, ledger = _crm("a"), Ledger()
     _pass(crm, ledger, {"a": _verdict("a")})
