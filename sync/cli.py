@@ -6,6 +6,7 @@ output, everything else to standard error. Bodies are imported when a command is
 
 from __future__ import annotations
 
+import resource
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,6 +40,8 @@ class Only(StrEnum):
 
 def main() -> None:
     """The entry point: every failure a person can mend is one line and an exit code, never a traceback."""
+    # a fault of native code would leave all secrets in a core file; the processes we start inherit this
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     with _told():
         app()
 

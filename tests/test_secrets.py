@@ -6,6 +6,8 @@ import base64
 import json
 import logging
 import sqlite3
+import subprocess
+import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -217,3 +219,18 @@ def test_the_daemon_answers_without_its_token(folder: Path) -> None:
                 texts.append(f"{answer.headers} {answer.text}")
     assert any("bellwether_passes" in text for text in texts)
     assert not _shown("".join(texts))
+
+
+CRASH = """
+import resource
+from sync import cli
+most = resource.getrlimit(resource.RLIMIT_CORE)[1]
+resource.setrlimit(resource.RLIMIT_CORE, (most, most))
+cli.app = lambda: print(resource.getrlimit(resource.RLIMIT_CORE)[0])
+cli.main()
+"""
+
+
+def test_a_crash_of_native_code_leaves_no_core_file() -> None:
+    done = subprocess.run([sys.executable, "-c", CRASH], capture_output=True, text=True, check=True)
+    assert done.stdout == "0\n"
