@@ -54,7 +54,8 @@ class Health:
 
     @property
     def alive(self) -> bool:
-        return self._begun is None or self._clock.now() - self._begun < FOR_EVER
+        begun = self._begun  # read once: the pass may end on its own thread meanwhile
+        return begun is None or self._clock.now() - begun < FOR_EVER
 
     def begin(self) -> None:
         self._begun = self._clock.now()
