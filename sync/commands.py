@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date
@@ -283,6 +283,11 @@ def _refused(worker: Worker, source: str) -> dict[str, Any]:
     return {"refused": newest.get("rejected", 0), "why": "; ".join(newest.get("reasons", ()))}
 
 
+def _problem(told: Mapping[str, str]) -> str:
+    """In words; erasing a customer who is called like one of the two keys took that one away."""
+    return ": ".join(told[key] for key in ("place", "message") if key in told)
+
+
 def _status(worker: Worker) -> dict[str, Any]:
     runs = worker.state.last_runs(5, kind="pass")
     deliveries = [(name, d) for name in worker.destinations for d in worker.state.deliveries(name).values()]
@@ -296,7 +301,7 @@ def _status(worker: Worker) -> dict[str, Any]:
                 "started": run.started_at.isoformat(timespec="seconds"),
                 "seconds": (run.finished_at - run.started_at).total_seconds() if run.finished_at else None,
                 "status": run.status,
-                "problems": "; ".join(f"{p['place']}: {p['message']}" for p in run.report.get("problems", ())),
+                "problems": "; ".join(map(_problem, run.report.get("problems", ()))),
             }
             for run in runs
         ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
@@ -350,6 +351,23 @@ def test_a_word_that_others_are_known_by_is_not_looked_for_and_said() -> None:
     assert words.mentioned("row a1: bad")
 
 
+def test_a_number_that_looks_like_an_id_is_nobody(tmp_path: Path) -> None:
+    with a_worker(tmp_path, home=FakeCrm("crm", []), clock=SteppedClock(START)) as worker:
+        for slot in ("a", "b"):  # runs 1 and 2
+            assert worker.state.start_run("pass", slot, START)
+        words = Words.of(["1", "2"], [], [])
+        assert look(worker.settings.data, worker.state, words, spill=worker.spill).places == []
+        worker.state.set_meta("odd", "2")
+        assert look(worker.settings.data, worker.state, words, spill=worker.spill).places == ["meta.value"]
+
+
+def test_many_keys_among_many_others_are_compared_in_time() -> None:
+    others = [f"{number:018d} Birch {number}" for number in range(20_000)]
+    began = time.monotonic()
+    assert Words.of((f"ext-{number}" for number in range(1000)), [], others).shared == frozenset()
+    assert time.monotonic() - began < 10  # a minute, if each key were looked for as an expression
+
+
 def test_what_names_somebody_goes_from_a_document_and_the_rest_stays() -> None:
     document = {
         "ours": 1,
@@ -412,6 +430,18 @@ def test_the_command_shows_erases_looks_and_lets_in_again(folder: Path, capsys: 
     assert _call(capsys, "erase", "cust-4712", "--readmit")[0] == 2
     assert _call(capsys, "erase", "cust-4711", "--readmit")[0] == 0
     assert "product: 19 facts new or changed, 19 unchanged" in _call(capsys, "run", "--only", "pull")[1]
+
+
+def test_a_customer_called_like_a_word_of_reports_leaves_them_readable(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "accounts.csv").write_text("id,name,seats\nmessage,Alder Tools,4\ncust-4712,Birch Foods,10\n")
+    _call(capsys, "run")
+    (folder / "events.csv").unlink()
+    _call(capsys, "run")
+    _call(capsys, "erase", "message", "--yes", "--clear-crm")
+    code, out, _ = _call(capsys, "status", "--json")
+    assert (code, json.loads(out)["runs"][0]["problems"]) == (0, "product")
 
 
 def test_erasing_unasked_beside_a_worker_or_whom_nobody_knows_is_refused(
