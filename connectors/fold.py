@@ -22,7 +22,7 @@ import duckdb
 from connectors.errors import AgainNow, SettingsWrong
 from connectors.table import Config, Stream, hash_people, named, quoted
 
-MEMORY = "150MB"
+MEMORY = "140MB"
 MEMORY_AFTER = "50MB"  # while the log takes the facts in, which wants some for itself
 MOST_FACTS = 50_000  # of a page: what the log needs to take it in grows with it
 LARGEST_LINE = 4 * 1024 * 1024  # the vendor takes no event over 1 MB; escapes can double it

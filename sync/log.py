@@ -52,7 +52,7 @@ SCHEMA = Schema(
         )
     ]
 )
-APPEND_MEMORY = "500MB"  # shared by the sources that append at the same time
+APPEND_MEMORY = "400MB"  # shared by the sources that append at the same time
 
 _NEWEST = "select source, id, max(seen_at) as seen_at from {tail} group by source, id"
 _COLUMNS = "{0}.source, {0}.id, {0}.account_key, {0}.actor, {0}.name, {0}.day, {1} as occurred_at, {0}.value, {0}.label"
