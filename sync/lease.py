@@ -1,6 +1,6 @@
 """The lease: one worker at a time, whether a daemon or a person at a terminal.
 
-It is renewed all the while. A worker that was killed leaves its lease behind: on the same host its process is
+It is renewed all the while. A worker that was killed leaves its lease behind: where its process can be seen, it is
 looked for, and if it is gone nobody waits for the lease to run out.
 """
 
@@ -45,12 +45,20 @@ class Lease:
 
 def take(state: State, clock: Clock) -> Lease:
     """The lease, ours from now on. Raises `Busy` when another worker holds it."""
-    holder = f"{socket.gethostname()}:{os.getpid()}:{_THIS_PROCESS}"
+    holder = f"{here()}:{os.getpid()}:{_THIS_PROCESS}"
     seconds = LENGTH.total_seconds()
     epoch = state.take_lease(holder, now=clock.now(), seconds=seconds, over=_dead(state))
     if epoch is None:
         raise Busy(_who(state))
     return Lease(state, clock, holder, epoch)
+
+
+def here() -> str:
+    """Where process numbers mean the same: the host, and the container where processes are told apart by it."""
+    try:
+        return f"{socket.gethostname()}/{os.stat('/proc/self/ns/pid').st_ino}"
+    except OSError:  # no Linux
+        return socket.gethostname()
 
 
 @contextmanager
@@ -83,12 +91,12 @@ def _who(state: State) -> str:
 
 
 def _dead(state: State) -> str | None:
-    """The holder, if it was a process of this host that is no more."""
+    """The holder, if it was a process that we would see and is no more."""
     held = state.lease()
-    host, _, rest = held[0].rpartition(":")[0].rpartition(":") if held else ("", "", "")
-    if held is None or host != socket.gethostname() or not rest.isdecimal():
+    place, _, rest = held[0].rpartition(":")[0].rpartition(":") if held else ("", "", "")
+    if held is None or place != here() or not rest.isdecimal():
         return None
-    if int(rest) == os.getpid():  # a container's first process always has the same number
+    if int(rest) == os.getpid():  # numbers come round
         return None if held[0].endswith(_THIS_PROCESS) else held[0]
     try:
         os.kill(int(rest), 0)

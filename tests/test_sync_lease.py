@@ -14,7 +14,7 @@ import pytest
 
 from connectors.clock import SteppedClock
 from sync.errors import Busy, LeaseLost
-from sync.lease import LENGTH, leased, take
+from sync.lease import LENGTH, here, leased, take
 from sync.state import State
 
 NOW = datetime(2026, 11, 2, 9, tzinfo=UTC)
@@ -50,18 +50,25 @@ def test_it_is_held_for_as_long_as_the_work_lasts(state: State) -> None:
 
 
 def test_the_lease_of_a_process_that_is_gone_holds_nobody_up(state: State) -> None:
-    assert state.take_lease(f"{socket.gethostname()}:{_gone()}:abc", now=NOW, seconds=600)
+    assert state.take_lease(f"{here()}:{_gone()}:abc", now=NOW, seconds=600)
     take(state, SteppedClock(NOW))
 
 
 def test_a_former_life_under_our_own_process_number_is_gone_too(state: State) -> None:
-    assert state.take_lease(f"{socket.gethostname()}:{os.getpid()}:abc", now=NOW, seconds=600)
+    assert state.take_lease(f"{here()}:{os.getpid()}:abc", now=NOW, seconds=600)
     take(state, SteppedClock(NOW))
 
 
-@pytest.mark.parametrize("holder", [f"{socket.gethostname()}:1:abc", "elsewhere:7:abc", "somebody"])
+@pytest.mark.parametrize("holder", [f"{here()}:1:abc", "elsewhere:7:abc", "somebody"])
 def test_the_lease_of_the_living_and_of_other_hosts_is_respected(state: State, holder: str) -> None:
     assert state.take_lease(holder, now=NOW, seconds=600)
+    with pytest.raises(Busy):
+        take(state, SteppedClock(NOW))
+
+
+def test_a_process_of_another_container_is_not_taken_for_gone_because_it_cannot_be_seen(state: State) -> None:
+    """A container on the host's network has the host's name, but numbers its processes by itself."""
+    assert state.take_lease(f"{socket.gethostname()}/1:{_gone()}:abc", now=NOW, seconds=600)
     with pytest.raises(Busy):
         take(state, SteppedClock(NOW))
 
