@@ -146,7 +146,7 @@ def within(column: str, accounts: Sequence[str] | None) -> tuple[str, list[Any]]
 
 
 def _memory(accounts: int) -> str:
-    """What the engine may use before it spills: enough for a hundred facts an account, and never all of a machine."""
+    """What the engine may use before it spills: enough for a hundred facts an account."""
     return f"{200 + accounts * 3 // 2_000}MB"
 
 
