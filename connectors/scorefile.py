@@ -32,6 +32,8 @@ ONE_PAGE = 1000
 ACCOUNT = "account"
 KINDS: Mapping[str, Field] = {field.key: field for field in FIELDS}
 EPOCH = date(1970, 1, 1)
+CORRECT = "correct the accounts file, its columns in the settings, or accounts.where and accounts.attributes"
+NOT_OURS, ELSEWHERE = "is there and holds something else than scores", "name another file, or move this one away"
 FORMULA = re.compile(r"'*[=+@\t\r-]")  # how a cell begins that a spreadsheet would work out
 
 
@@ -97,20 +99,15 @@ class FileDestination:
         try:
             number = sum(len(page) for page in self.accounts(where=where, attributes=attributes))
         except ConnectorError as error:
-            yield failed(
-                self._place, error, "correct the accounts file, its columns in the settings, or accounts.where"
-            )
+            if error.place != f"{self._place}.scores":  # which has a finding of its own
+                yield failed(self._place, error, CORRECT)
         else:
             words = f"{number} account{'' if number == 1 else 's'}"
             yield Finding(self._place, bool(number), words, "" if number else "fill the file, or widen accounts.where")
             if self.left_out:
                 remedy = "correct these lines; until then a customer without another line counts as one who left"
                 yield Finding(f"{self._place}.accounts", False, self.left_out, remedy)
-        writable = os.access(self._scores.parent, os.W_OK)
-        words = "scores can be written" if writable else f"{self._scores.parent} cannot be written to"
-        yield Finding(
-            f"{self._place}.scores", writable, words, "" if writable else "make the folder, or give access to it"
-        )
+        yield self._scores_finding()
 
     def plan(self) -> Sequence[Change]:
         """Nothing to provision: the columns come with the file."""
@@ -125,14 +122,15 @@ class FileDestination:
         self._calls["read"] += 1
         known, present = self._ids(), self._present()
         blank = dict.fromkeys(KINDS)
-        return {id: present.get(id, blank) for id in ids if id in known}
+        return {id: present.get(id, blank) for id in ids if id in known or id in present}
 
     def write(self, writes: Sequence[Write]) -> Iterable[Outcome]:
-        """Put the fields into the scores file, all in one step. An account that left its file is gone."""
+        """Put the fields into the scores file, all in one step. Of an account that left its file the row is emptied."""
         known, present = self._ids(), self._present()
         outcomes = []
         for write in writes:
-            if write.id not in known:
+            empties = write.id in present and set(write.fields.values()) == {None}
+            if write.id not in known and not empties:
                 words = "the accounts file has no such id any more"
                 outcomes.append(Outcome(write.id, False, None, "NOT_FOUND", words, "gone"))
                 continue
@@ -146,6 +144,17 @@ class FileDestination:
 
     def close(self) -> None:
         """Nothing is kept open."""
+
+    def _scores_finding(self) -> Finding:
+        place = f"{self._place}.scores"
+        if not os.access(self._scores.parent, os.W_OK):
+            words = f"{self._scores.parent} cannot be written to"
+            return Finding(place, False, words, "make the folder, or give access to it")
+        try:
+            self._present()
+        except SettingsWrong:
+            return Finding(place, False, f"{self._scores.name} {NOT_OURS}", ELSEWHERE)
+        return Finding(place, True, "scores can be written")
 
     @contextmanager
     def _opened(self, attributes: Iterable[str] = ()) -> Iterator[tuple[duckdb.DuckDBPyConnection, Rows]]:
@@ -208,11 +217,12 @@ class FileDestination:
         try:
             with self._scores.open(encoding="utf-8-sig", newline="") as file:
                 rows = csv.DictReader(file)
-                if ACCOUNT in (rows.fieldnames or ()):
+                columns = set(rows.fieldnames or ())
+                if ACCOUNT in columns and columns <= {ACCOUNT, *KINDS}:  # another column would be lost
                     return {_unguarded(row[ACCOUNT]): _fields(row) for row in rows}
         except (ValueError, csv.Error):
             pass  # not ours, which the next lines say
-        words = f"{self._scores.name} is there and holds something else than scores; move it away"
+        words = f"{self._scores.name} {NOT_OURS}; {ELSEWHERE}"
         raise SettingsWrong(words, place=f"{self._place}.scores")
 
     def _replace(self, present: Mapping[str, Mapping[str, FieldValue]]) -> None:

@@ -527,13 +527,37 @@ def test_a_later_write_keeps_what_it_does_not_name(tools: Tools) -> None:
     assert one.calls["write"] == 2
 
 
-def test_a_file_of_somebody_elses_is_never_written_over(tools: Tools) -> None:
-    (tools.root / "scores.csv").write_text("customer,revenue\nA1,100\n")
+@pytest.mark.parametrize(
+    "theirs",
+    ["customer,revenue\nA1,100\n", "account,user,event,at\nA1,u1,login,2026-03-01\n", "account,score,note\nA1,5,x\n"],
+)
+def test_a_file_of_somebody_elses_is_never_written_over(tools: Tools, theirs: str) -> None:
+    (tools.root / "scores.csv").write_text(theirs)
+    one = destination(tools, ACCOUNTS)
 
     with pytest.raises(SettingsWrong, match="something else"):
-        destination(tools, ACCOUNTS).write([Write("A1", {"score": 1.0})])
+        one.write([Write("A1", {"score": 1.0})])
+    [finding] = one.check(where="", attributes={})
 
-    assert (tools.root / "scores.csv").read_text() == "customer,revenue\nA1,100\n"
+    assert (tools.root / "scores.csv").read_text() == theirs
+    assert (finding.place, finding.ok) == ("destinations.customers.scores", False)
+    assert finding.message == "scores.csv is there and holds something else than scores"
+    assert finding.remedy.startswith("name another file")
+
+
+def test_the_row_of_an_account_that_left_its_file_can_be_emptied_but_not_filled(tools: Tools) -> None:
+    destination(tools, ACCOUNTS).write([Write("A1", {"score": 10.0}), Write("A2", {"score": 20.0})])
+    one = destination(tools, "id,name\nA2,Birch\n")
+
+    assert one.read(["A1", "A3"])["A1"]["score"] == 10.0
+    [emptied, unknown, filled] = one.write(
+        [Write("A1", {"score": None}), Write("A3", {"score": None}), Write("A1", {"score": 1.0})]
+    )
+
+    assert emptied.ok
+    assert [(each.ok, each.remedy) for each in (unknown, filled)] == [(False, "gone")] * 2
+    present = one.read(["A1", "A2", "A3"])
+    assert {id: fields["score"] for id, fields in present.items()} == {"A1": None, "A2": 20.0}
 
 
 @given(st.floats(min_value=0, max_value=100), st.text(max_size=400))
