@@ -22,7 +22,7 @@ from sync.matching import match_report
 from sync.report import Moved, Report
 from sync.rows import Total
 from sync.run import run_once
-from sync.settings import load, moment
+from sync.settings import FASTEST, load, moment
 from sync.show import show_matching, show_moves, show_report
 from sync.worker import Worker, opened
 
@@ -33,6 +33,8 @@ MORNING = timedelta(hours=6)
 
 def sandbox(*, accounts: int, seed: int, faults: str, port: int, speed: float, start: str | None) -> None:
     """Serve the four stand-ins until Ctrl-C, and print the settings that fit them."""
+    if not 0 < speed <= FASTEST:
+        raise UsageError(f"--speed: write a number above 0, up to {FASTEST:,}")
     begin, epoch = _moment(start), time.time()
     ports = (port, port + 1, port + 2, port + 3) if port else None
     clock = FastClock(begin, speed, epoch)

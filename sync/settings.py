@@ -36,6 +36,7 @@ from scoring import Scorecard
 
 _DURATION = re.compile(r"([0-9]{1,9})\s*([smhdw])\Z")
 _LONGEST = timedelta(days=36_600)
+FASTEST = 1_000_000  # times as fast as real time that a simulated clock may go
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
@@ -129,7 +130,7 @@ class Simulated(_Model):
     """A simulated clock, shared with the sandbox: `speed` times as fast, from `start`, begun at `epoch`."""
 
     start: AwareDatetime
-    speed: float = Field(gt=0, le=1_000_000)
+    speed: float = Field(gt=0, le=FASTEST)
     epoch: float = Field(ge=0, le=1e10)
 
 

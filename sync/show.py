@@ -48,9 +48,11 @@ def show_report(report: Report, *, dry_run: bool = False) -> None:
         words = ("written", "adopted", "unchanged", "waiting")
         counts = ", ".join(f"{part[word]:,} {word}" for word in words)
         say(f"{name}: {counts}, {part['failed']:,} failed")
-    if dry_run:
+    if dry_run and report.differences:
         cells = ([d["destination"], d["account"], d["field"], d["before"], d["after"]] for d in report.differences)
         table("Would be written", ("destination", "account", "field", "before", "after"), cells)
+    elif dry_run and not report.problems:
+        say("nothing would be written")
     for part in report.delivered.values():
         for row in part["named"][:20]:
             complain(f"{row['account']} (record {row['record']}): {row['code']} {row['message']}")

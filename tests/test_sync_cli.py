@@ -130,6 +130,25 @@ def test_a_dry_run_writes_no_scores(folder: Path, capsys: pytest.CaptureFixture[
     assert not (folder / "scores.csv").exists()
 
 
+def test_a_dry_run_says_when_there_is_nothing_to_write(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "Would be written" in _call(capsys, "run", "--dry-run")[1]
+    _call(capsys, "run")
+    assert _call(capsys, "run", "--dry-run")[1].splitlines()[-1] == "nothing would be written"
+
+
+def test_the_row_of_a_customer_who_left_the_file_is_emptied(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _call(capsys, "run")
+    kept = [line for line in (folder / "accounts.csv").read_text().splitlines() if not line.startswith("a1")]
+    (folder / "accounts.csv").write_text("\n".join(kept) + "\n")
+    report = _json(capsys, "run")
+    assert report["accounts"]["left"] == 1
+    assert report["delivered"]["customers"]["written"] == 1
+    rows = (folder / "scores.csv").read_text().splitlines()
+    assert rows[1] == "a1,,,,,,,,,"
+    assert rows[2].startswith("b2,")
+    assert _json(capsys, "run")["delivered"]["customers"]["written"] == 0
+
+
 def test_only_pull_and_only_score_deliver_nothing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert _json(capsys, "run", "--only", "pull")["scored"] == {}
     report = _json(capsys, "run", "--only", "score")

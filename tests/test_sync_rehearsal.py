@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.command import exit_code
+
 BELLWETHER = Path(sys.executable).parent / "bellwether"
 
 
@@ -85,3 +87,9 @@ def test_the_demo_does_the_whole_job_and_leaves_nothing_behind(tmp_path: Path) -
     assert "Not linked, busiest first" in done.stdout
     assert "3 simulated days later" in done.stdout
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("speed", ["0", "-1", "nan", "inf", "1e9"])
+def test_a_sandbox_whose_settings_would_be_refused_is_not_begun(speed: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_code("sandbox", "--speed", speed) == 2
+    assert capsys.readouterr().err == "--speed: write a number above 0, up to 1,000,000\n"
