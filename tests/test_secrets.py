@@ -17,6 +17,8 @@ from pathlib import Path
 
 import httpx
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from connectors.clock import SystemClock
 from connectors.errors import ConnectorError
@@ -146,6 +148,24 @@ def test_no_command_shows_or_keeps_a_secret_whatever_vendors_answer(
     assert not _shown("\n".join(heard))
     assert not _shown(_kept(folder))
     assert "Traceback" not in "".join(said)
+
+
+@pytest.mark.parametrize("usable", [True, False])
+def test_a_private_key_is_neither_shown_nor_kept(usable: bool, folder: Path, heard: list[str]) -> None:
+    made = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    pem = made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    body = pem.splitlines()[1:-1]
+    (folder / "key.pem").write_text(pem if usable else "\n".join(body))
+    by_key = "username: u@v.example, private_key_file: key.pem, audience: URL}"
+    with Loopback(_echo(401)) as served:
+        settings = SETTINGS.replace('client_secret: "${SALESFORCE}"}', by_key)
+        path = folder / "bellwether.yaml"
+        path.write_text(settings.replace("EPOCH", repr(time.time())).replace("URL", served.url))
+        said = "".join(_in_process(folder, *words)[1] for words in COMMANDS[:2])
+    assert "destinations.force" in said
+    (folder / "key.pem").unlink()
+    everywhere = said + "\n".join(heard) + _kept(folder)
+    assert not [line for line in body if line in everywhere or line[:24] in everywhere]
 
 
 def test_no_settings_object_and_no_connector_shows_a_secret(folder: Path) -> None:

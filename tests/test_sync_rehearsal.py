@@ -86,6 +86,8 @@ def test_the_demo_does_the_whole_job_and_leaves_nothing_behind(tmp_path: Path) -
     assert "a further run with nothing new made 0 writes" in done.stdout
     assert "Not linked, busiest first" in done.stdout
     assert "3 simulated days later" in done.stdout
+    secrets = ("sandbox-zendesk", "sandbox-mixpanel", "sandbox-salesforce", "sandbox-hubspot", "Bearer", "Basic ")
+    assert not [secret for secret in secrets if secret in done.stdout + done.stderr]
     assert list(tmp_path.iterdir()) == []
 
 
