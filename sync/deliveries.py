@@ -100,17 +100,6 @@ class Round:
     eager: bool = False
 
 
-def plan(
-    round_: Round,
-    verdicts: Mapping[str, Verdict],
-    records: Iterable[tuple[str, str]],
-    known: Mapping[str, Delivery],
-    result: Delivered,
-) -> list[Planned]:
-    """The records worth a write; those that are not are counted in `result`. `records`: (record id, account)."""
-    return planned_for(worthwhile(round_, verdicts, records, known, result), verdicts, known)
-
-
 def planned_for(
     picked: Iterable[tuple[str, str]], verdicts: Mapping[str, Verdict], known: Mapping[str, Delivery]
 ) -> list[Planned]:
@@ -133,7 +122,7 @@ def worthwhile(
     known: Mapping[str, Stand],
     result: Delivered,
 ) -> list[tuple[str, str]]:
-    """Those of the (record, account) pairs that are worth a write; the others are counted in `result`."""
+    """Those of the (record id, account) pairs that are worth a write; the others are counted in `result`."""
     picked = []
     for record, account in records:
         answer, before = decided[account], known.get(record)

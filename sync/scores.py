@@ -61,9 +61,9 @@ class Basis:
 
 # Accounts are numbers until they are scored, in the order of their ids: they are grouped and joined by.
 _NAMED = """create or replace table scored as
-select c.id as account, s.* exclude (account) from (
+select a.id as account, s.* exclude (account) from (
 {scored}
-) s join customers c on c.account = s.account"""
+) s join accounts a on a.account = s.account"""
 
 # Words of a known few are numbers to the engine: that halves what it costs to write two million of them to a file.
 _PARTS = """
@@ -197,40 +197,28 @@ def _inputs(basis: Basis) -> Iterator[tuple[str, list[_Column]]]:
     zone = basis.timezone
     read = [reading for reading in basis.readings if reading.through is not None]
     since = [first_day(reading.since, zone) if reading.since else EARLIEST for reading in read]
+    columns = [
+        _Column("source", "varchar", [reading.source for reading in read]),
+        _Column("since", "date", [day.isoformat() for day in since]),
+        _Column("through", "date", [last_day(r.through, zone).isoformat() for r in read if r.through]),
+    ]
+    yield "reads", columns
     customers = sorted(basis.accounts, key=attrgetter("id"))
-    yield (
-        "reads",
-        [
-            _Column("source", "varchar", [reading.source for reading in read]),
-            _Column("since", "date", [day.isoformat() for day in since]),
-            _Column("through", "date", [last_day(r.through, zone).isoformat() for r in read if r.through]),
-        ],
-    )
-    yield (
-        "customers",
-        [
-            _Column("account", "integer", range(len(customers))),
-            _Column("id", "varchar", [row.id for row in customers]),
-        ],
-    )
     born = (row.since.astimezone(zone).date() if row.since else EARLIEST for row in customers)
-    yield (
-        "accounts",
-        [
-            _Column("account", "integer", range(len(customers))),
-            _Column("since", "date", [day.isoformat() for day in born]),
-        ],
-    )
+    columns = [
+        _Column("account", "integer", range(len(customers))),
+        _Column("since", "date", [day.isoformat() for day in born]),
+        _Column("id", "varchar", [row.id for row in customers]),
+    ]
+    yield "accounts", columns
     numbers = {row.id: number for number, row in enumerate(customers)}
-    yield (
-        "links",
-        [
-            _Column("source", "varchar", [link.source for link in basis.links]),
-            _Column("account_key", "varchar", [link.key for link in basis.links]),
-            # null, and joined to nothing, where the settings name an account that is no customer
-            _Column("account", "integer", [numbers.get(link.account) for link in basis.links]),
-        ],
-    )
+    columns = [
+        _Column("source", "varchar", [link.source for link in basis.links]),
+        _Column("account_key", "varchar", [link.key for link in basis.links]),
+        # null, and joined to nothing, where the settings name an account that is no customer
+        _Column("account", "integer", [numbers.get(link.account) for link in basis.links]),
+    ]
+    yield "links", columns
 
 
 def _create(connection: duckdb.DuckDBPyConnection, name: str, columns: Sequence[_Column]) -> None:

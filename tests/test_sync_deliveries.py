@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from connectors.base import Account, FieldValue, Outcome
-from sync.deliveries import Delivered, Round, clearing, deliver, pilot, plan, rehearse
+from sync.deliveries import Delivered, Planned, Round, clearing, deliver, pilot, planned_for, rehearse, worthwhile
 from sync.rows import Delivery
 from sync.settings import Delivery as Rules
 from sync.verdicts import Verdict
@@ -30,12 +30,23 @@ def _verdict(account: str, score: float = 80.0, tier: str = "green", **fields: F
     return Verdict(account, values, f"{tier} {fields.get('next_action', '')}", "Logins fine")
 
 
+def _planned(
+    round_: Round,
+    verdicts: Mapping[str, Verdict],
+    records: Iterable[tuple[str, str]],
+    ledger: Ledger,
+    result: Delivered,
+) -> list[Planned]:
+    """As a pass plans: what is worth a call is picked first, and then put into words."""
+    return planned_for(worthwhile(round_, verdicts, records, ledger, result), verdicts, ledger)
+
+
 def _pass(
     crm: FakeCrm, ledger: Ledger, verdicts: Mapping[str, Verdict], *, now: datetime = NOW, rules: Rules = RULES
 ) -> Delivered:
     round_ = Round(crm, rules, now, now.date())
     result = Delivered()
-    planned = plan(round_, verdicts, [(account, account) for account in verdicts], ledger, result)
+    planned = _planned(round_, verdicts, [(account, account) for account in verdicts], ledger, result)
     deliver(round_, planned, result, save=ledger.save)
     return result
 
@@ -81,7 +92,7 @@ def test_a_record_that_is_another_accounts_now_keeps_nothing_of_the_one_before()
         round_ = Round(crm, RULES, NOW, NOW.date())
         deliver(
             round_,
-            plan(round_, verdicts, [("record", verdict.account)], ledger, result),
+            _planned(round_, verdicts, [("record", verdict.account)], ledger, result),
             result,
             save=ledger.save,
         )
@@ -179,7 +190,7 @@ def test_a_rehearsal_shows_each_field_and_writes_nothing() -> None:
     crm = _crm("a")
     round_ = Round(crm, RULES, NOW, NOW.date())
     result = Delivered()
-    planned = plan(round_, {"a": _verdict("a")}, [("a", "a")], {}, result)
+    planned = _planned(round_, {"a": _verdict("a")}, [("a", "a")], Ledger(), result)
     rehearse(round_, planned, result)
     assert ("crm", "a", "a", "tier", None, "green") in result.differences
     assert crm.written == []
@@ -236,7 +247,7 @@ def test_a_person_who_asks_is_not_made_to_wait() -> None:
     _pass(crm, ledger, {"a": _verdict("a")})
     crm.refuse.clear()
     round_ = Round(crm, RULES, NOW, NOW.date(), eager=True)
-    assert len(plan(round_, {"a": _verdict("a")}, [("a", "a")], ledger, Delivered())) == 1
+    assert len(_planned(round_, {"a": _verdict("a")}, [("a", "a")], ledger, Delivered())) == 1
 
 
 def test_without_a_dead_band_an_unchanged_score_is_still_no_change() -> None:
