@@ -25,7 +25,8 @@ from connectors.errors import ConnectorError
 from connectors.findings import failed
 from connectors.fold import HOT, Part, Plan, Rule, fold
 from connectors.names import FactName
-from connectors.rest import Rest, patiently
+from connectors.patience import patiently
+from connectors.rest import Rest
 from connectors.signin import Basic
 
 HOSTS = {"us": "data.mixpanel.com", "eu": "data-eu.mixpanel.com", "in": "data-in.mixpanel.com"}

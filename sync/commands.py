@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import date
+from datetime import date, datetime
 from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -288,6 +288,10 @@ def _problem(told: Mapping[str, str]) -> str:
     return ": ".join(told[key] for key in ("place", "message") if key in told)
 
 
+def _second(moment: datetime | None) -> str | None:
+    return moment.isoformat(timespec="seconds") if moment else None
+
+
 def _status(worker: Worker) -> dict[str, Any]:
     runs = worker.state.last_runs(5, kind="pass")
     deliveries = [(name, d) for name in worker.destinations for d in worker.state.deliveries(name).values()]
@@ -298,7 +302,7 @@ def _status(worker: Worker) -> dict[str, Any]:
         "erased": len(erased_of(worker)),
         "runs": [
             {
-                "started": run.started_at.isoformat(timespec="seconds"),
+                "started": _second(run.started_at),
                 "seconds": (run.finished_at - run.started_at).total_seconds() if run.finished_at else None,
                 "status": run.status,
                 "problems": "; ".join(map(_problem, run.report.get("problems", ()))),
@@ -306,7 +310,7 @@ def _status(worker: Worker) -> dict[str, Any]:
             for run in runs
         ],
         "sources": [
-            {"source": r.source, "since": plain(r.since), "through": plain(r.through), **_refused(worker, r.source)}
+            {"source": r.source, "since": _second(r.since), "through": _second(r.through), **_refused(worker, r.source)}
             for r in worker.readings()
         ],
         "deliveries": [

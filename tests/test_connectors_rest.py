@@ -22,10 +22,12 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
+from connectors.address import checked_base_url, same_origin
 from connectors.base import Tools
 from connectors.clock import SteppedClock, SystemClock
 from connectors.errors import AgainNow, ConnectorError, SettingsWrong, SignInAgain, Stopped, Unreachable, WaitUntil
-from connectors.rest import Pace, Rest, checked_base_url, patiently, same_origin, sorted_error
+from connectors.patience import Pace, patiently
+from connectors.rest import Rest, sorted_error
 from connectors.signin import Basic, Token, Tokens
 
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)

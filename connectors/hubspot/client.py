@@ -22,7 +22,7 @@ from connectors.base import Tools
 from connectors.errors import AgainNow, ConnectorError, RowWrong, SettingsWrong
 from connectors.hubspot.remedies import sorted_call
 from connectors.hubspot.settings import Settings
-from connectors.rest import Pace, patiently
+from connectors.patience import Pace, patiently
 
 IN_FLIGHT = 4  # batches at once: 26 calls a second at 150 ms each, where 19 are allowed
 AT_MOST = (180, 10.0)  # calls in so many seconds, until the account says what it allows

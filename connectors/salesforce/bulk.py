@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from connectors.base import FieldValue, Outcome
 from connectors.errors import AgainNow, ConnectorError, SettingsWrong, Stopped
-from connectors.rest import patiently, pause
+from connectors.patience import patiently, pause
 from connectors.salesforce.client import Client
 from connectors.salesforce.remedies import bulk_verdict
 

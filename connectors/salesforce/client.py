@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from connectors.address import same_origin
 from connectors.base import Tools
 from connectors.errors import AgainNow, SettingsWrong, SignInAgain, as_expected
-from connectors.rest import patiently
+from connectors.patience import patiently
 from connectors.salesforce.settings import Settings
 from connectors.salesforce.signin import Session, SignIn
 
