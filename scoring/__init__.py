@@ -4,9 +4,9 @@ from scoring.compile import PARTS_BY, SCORES_BY, Compiled, compile
 from scoring.explain import Part, Reason, decision, movement, reason
 from scoring.plan import Asked
 from scoring.printer import Step
-from scoring.scorecard import Dimension, Measure, Scorecard, Tiers
+from scoring.scorecard import Cap, Dimension, Measure, Rule, Scorecard, Settle, Tiers
 
 __all__ = [
-    "PARTS_BY", "SCORES_BY", "Asked", "Compiled", "Dimension", "Measure", "Part", "Reason", "Scorecard", "Step",
-    "Tiers", "compile", "decision", "movement", "reason",
+    "PARTS_BY", "SCORES_BY", "Asked", "Cap", "Compiled", "Dimension", "Measure", "Part", "Reason", "Rule", "Scorecard",
+    "Settle", "Step", "Tiers", "compile", "decision", "movement", "reason",
 ]  # fmt: skip

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from scoring import rules
+from scoring.rules import Column
+
 if TYPE_CHECKING:
     from scoring.scorecard import Measure, Scorecard
 
@@ -98,6 +101,19 @@ def together(card: Scorecard) -> Iterator[tuple[Loc, str]]:
         for name, measure in card.measures.items():
             if measure.of is not None:
                 yield from _comparison(card, name, measure)
+        yield from _rules(card)
+
+
+def _rules(card: Scorecard) -> Iterator[tuple[Loc, str]]:
+    columns = {name: Column(name, "word" if measure.map else "number") for name, measure in card.measures.items()}
+    for section, named in (("caps", card.caps), ("watch", card.watch)):
+        for name, rule in named.items():
+            if section == "watch" and name in card.caps:
+                yield (section, name), "is the name of a cap too; call one of them otherwise"
+            try:
+                rules.rebuild(rule.when, columns)
+            except ValueError as error:
+                yield (section, name, "when"), str(error)
 
 
 def _dimensions(card: Scorecard) -> Iterator[tuple[Loc, str]]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from scoring import measures
+from scoring import measures, rules
 from scoring.plan import Asked, Plan, Scored, plan
 from scoring.printer import (
     Stage,
@@ -38,13 +38,17 @@ FRESH = 1  # a source may speak for yesterday and still be called live
 class Compiled:
     """`stages` in order, each to be kept as a table for those after it, so that no two of them are in memory at once.
 
-    The last is `scored`, the wide row. `scores` and `parts` read it; `parts` goes through it once for each measure.
-    They come in no order; SCORES_BY and PARTS_BY are the one for people.
+    The last is `scored`, the wide row. `scores`, `parts` and `rules` read it; `parts` goes through it once for each
+    measure. They come in no order; SCORES_BY and PARTS_BY are the one for people.
+
+    `rules` has, for each rule of the scorecard, `<rule>__holds` (null where it cannot be known), and for a cap over a
+    comparison what was compared: `<cap>__now` and `<cap>__before`. It is empty where the scorecard has no rules.
     """
 
     stages: tuple[Stage, ...]
     scores: str
     parts: str
+    rules: str
 
     @property
     def tables(self) -> Iterator[Step]:
@@ -52,11 +56,12 @@ class Compiled:
         return (Step(stage[-1].name, with_steps(stage)) for stage in self.stages)
 
     def sql(self) -> str:
-        """The whole as a script to read and run, over events, links, accounts, reads and days."""
+        """The whole as a script to read and run, over events, links, reads, days and scope (account, as_of)."""
         tables = "".join(f"create temp table {name} as\n{sql};\n\n" for name, sql in self.tables)
+        rules = f"\n-- caps and watch flags\n{self.rules}\norder by {SCORES_BY};\n" if self.rules else ""
         return (
             f"{tables}-- one row per account and day\n{self.scores}\norder by {SCORES_BY};\n\n"
-            f"-- one row per account, day and measure\n{self.parts}\norder by {PARTS_BY};\n"
+            f"-- one row per account, day and measure\n{self.parts}\norder by {PARTS_BY};\n{rules}"
         )
 
 
@@ -76,7 +81,7 @@ def compile(scorecard: Scorecard, sources: Mapping[str, Sequence[str]], asked: A
         Step("rounded", _rounded(wanted)),
         Step("scored", _scored(wanted)),
     )
-    return Compiled(((measures.clocks(),), *facts.stages, scored), _scores(wanted), _parts(wanted))
+    return Compiled(((measures.clocks(),), *facts.stages, scored), _scores(wanted), _parts(wanted), _rules(wanted))
 
 
 def _present(wanted: Plan) -> str:
@@ -154,9 +159,11 @@ def _scored(wanted: Plan) -> str:
     kept = [f"{item.name}__{column}" for item in items for column in ("value", "points", "live")]
     kept += [f"{name}__share" for name, _, _ in _groups(wanted)]
     kept += [of_source(source, "behind") for source in wanted.sources]
+    kept += [column for column in _read(wanted) if column not in kept]
     top = [
         "account, as_of, live_score, coverage, low, high",
         tier,
+        f"{best} as best",
         f"{_held(wanted)} as held",
         f"case {last} end as last_part",
         f"({' + '.join(terms)}) / 1048576 as all_parts",
@@ -193,11 +200,36 @@ def _scores(wanted: Plan) -> str:
     columns = [
         "account, as_of",
         "case when tier <> 'unscored' then live_score end as score",
-        "tier, coverage",
+        "tier, case when tier <> 'unscored' then best end as tier_score, coverage",
         "case when live_score < low then live_score else low end as low",
         "case when live_score > high then live_score else high end as high",
         "held",
     ]
+    return select(listed(columns), "from scored")
+
+
+def _read(wanted: Plan) -> Iterator[str]:
+    """The columns that rules read."""
+    for node in wanted.read.values():
+        yield f"{node.stem}__label" if node.measure.map else node.value
+        yield from (inner.value for inner in node.inner if node.now)
+
+
+def _rules(wanted: Plan) -> str:
+    card = wanted.card
+    if not card.rules:
+        return ""
+    known = {
+        name: rules.Column(f"{node.stem}__label", "word") if node.measure.map else rules.Column(node.value, "number")
+        for name, node in wanted.read.items()
+    }
+    columns = ["account, as_of"]
+    for name, rule in card.rules.items():
+        columns.append(f"{rules.rebuild(rule.when, known)} as {name}__holds")
+        compared = card.compared(name) if name in card.caps else None
+        if compared:
+            now, before = wanted.read[compared].pair
+            columns.append(f"{now} as {name}__now, {before} as {name}__before")
     return select(listed(columns), "from scored")
 
 

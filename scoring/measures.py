@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from scoring import sums, takes
 from scoring.plan import Node, Plan
-from scoring.printer import Step, double, filled, grid, number, of_source, quoted, select
+from scoring.printer import Step, double, filled, grid, nine, number, of_source, quoted, select
 from scoring.rows import Told
 
 
@@ -38,7 +38,7 @@ def steps(wanted: Plan, facts: Told) -> Iterator[Step]:
 
 def _grid(wanted: Plan) -> Iterator[Step]:
     if not wanted.sources:
-        yield Step("grid", select("a.account, d.as_of", _ACCOUNTS.format(joins="")))
+        yield Step("grid", select("a.account, a.as_of", "from scope a"))
         return
     yield Step("reading", select(filled(["as_of", *_reading(wanted)]), "from clocks group by as_of"))
     flags = [
@@ -47,8 +47,8 @@ def _grid(wanted: Plan) -> Iterator[Step]:
     ]
     yield Step("linked", select(filled(["account", *flags]), "from links group by account"))
     columns = [column for source in wanted.sources for column in _told_by(source, wanted.card.hold)]
-    joins = "left join linked l on l.account = a.account\nleft join reading r on r.as_of = d.as_of"
-    yield Step("grid", select(filled(["a.account", "d.as_of", *columns]), _ACCOUNTS.format(joins=f"\n{joins}")))
+    joins = "left join linked l on l.account = a.account\nleft join reading r on r.as_of = a.as_of"
+    yield Step("grid", select(filled(["a.account", "a.as_of", *columns]), f"from scope a\n{joins}"))
 
 
 def _told_by(source: str, hold: int) -> Iterator[str]:
@@ -57,9 +57,6 @@ def _told_by(source: str, hold: int) -> Iterator[str]:
     yield f"case when {linked} = 1 then coalesce(r.{days}, 0) end as {days}"
     yield f"case when {linked} = 1 then coalesce(r.{behind}, 0) else 0 end as {behind}"
     yield f"case when {linked} = 1 and r.{behind} > {hold} then null else 1 end as {of_source(source, 'fresh')}"
-
-
-_ACCOUNTS = "from accounts a cross join days d{joins}\nwhere a.since is null or a.since <= d.as_of"
 
 
 def _reading(wanted: Plan) -> Iterator[str]:
@@ -103,13 +100,8 @@ def _later(node: Node) -> str:
     if node.over:
         ratio = f"{node.top} / nullif({node.over.value}, 0)"
         return f"case when {node.top} = 0 then 0 else {ratio} end" if node.measure.counting else ratio
-    now, before = (f"{other.value}{_per_day(node, other)}" for other in node.inner)
-    return f"{now} / nullif({before}, 0) - 1"
-
-
-def _per_day(node: Node, other: Node) -> str:
-    longer = node.measure.against and node.measure.against.longer
-    return f" / {other.window}" if longer else ""
+    now, before = node.pair
+    return nine(f"{now} / nullif({before}, 0) - 1")  # a fall of exactly 30 % is -0.3, not a hair less
 
 
 # points

@@ -8,7 +8,7 @@ from datetime import date
 from functools import cached_property
 from typing import NamedTuple
 
-from scoring import patterns
+from scoring import patterns, rules
 from scoring.printer import of_source
 from scoring.scorecard import Against, Measure, Scorecard
 
@@ -70,6 +70,13 @@ class Node:
         return tuple(sorted({*self.own, *(source for node in self.inner for source in node.sources)}))
 
     @property
+    def pair(self) -> tuple[str, str]:
+        """What a comparison compares, as SQL: now and before, by the day where the windows differ."""
+        longer = self.measure.against and self.measure.against.longer
+        now, before = (f"{node.value} / {node.window}" if longer else node.value for node in self.inner)
+        return now, before
+
+    @property
     def known(self) -> str:
         """The test that its sources have read all of its days, and that the account is linked to one of them."""
         if not self.own:
@@ -115,9 +122,12 @@ class Scored:
 
 @dataclass(frozen=True)
 class Plan:
+    """`read`: by name, the measures that rules read."""
+
     card: Scorecard
     sources: tuple[str, ...]
     scored: tuple[Scored, ...]
+    read: Mapping[str, Node]
     nodes: tuple[Node, ...]
     asked: Asked | None
 
@@ -136,9 +146,12 @@ def plan(card: Scorecard, sources: Mapping[str, Sequence[str]], asked: Asked | N
             for name, weight in group.measures.items()
         )
     )
-    nodes = {node.stem: node for item in scored for node in item.node.walk()}
+    named = sorted({name for rule in card.rules.values() for name in rules.names(rule.when)})
+    read = {name: builder.node(name, 0) for name in named}
+    needed = [*(item.node for item in scored), *read.values()]
+    nodes = {node.stem: node for one in needed for node in one.walk()}
     told = {source for node in nodes.values() for source in node.own}
-    return Plan(card, tuple(sorted(told)), scored, tuple(nodes[stem] for stem in sorted(nodes)), asked)
+    return Plan(card, tuple(sorted(told)), scored, read, tuple(nodes[stem] for stem in sorted(nodes)), asked)
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,11 @@ def grid(sql: str) -> str:
     return f"floor({sql if whole else f'({sql})'} * 1048576 + 0.5) / 1048576"
 
 
+def nine(sql: str) -> str:
+    """`sql` rounded to nine decimals, to the double that a literal of those digits is."""
+    return f"floor(({sql}) * 1000000000 + 0.5) / 1000000000"
+
+
 def on_grid(value: float) -> float:
     """The same rounding for a number known beforehand."""
     return math.floor(value * 1048576 + 0.5) / 1048576

@@ -27,7 +27,7 @@ def meant(node: Node, names: Iterable[str] | None = None, among: Sequence[str] =
     tests = [patterns.condition(names or node.measure.events or ())]
     tests += [either(node.own, "f.source")] if len(node.own) < len(among) else []
     if node.measure.where:
-        tests.append(rules.rebuild(node.measure.where, {"value": "number", "label": "word"}))
+        tests.append(rules.rebuild(node.measure.where))
     return " and ".join(tests)
 
 

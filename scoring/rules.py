@@ -19,7 +19,7 @@ from scoring import printer
 
 Kind = Literal["number", "word", "test"]
 
-LONGEST, DEEPEST = 500, 20
+LONGEST, DEEPEST, MOST_NAMED = 500, 20, 12
 COMPARISONS: Mapping[type[exp.Expression], str] = {
     exp.EQ: "=", exp.NEQ: "<>", exp.GT: ">", exp.GTE: ">=", exp.LT: "<", exp.LTE: "<=",
 }  # fmt: skip
@@ -32,16 +32,37 @@ class _Built(NamedTuple):
     kind: Kind
 
 
-def rebuild(text: str, columns: Mapping[str, Kind]) -> str:
+class Column(NamedTuple):
+    """What a name in a rule stands for: its SQL, and what it holds."""
+
+    sql: str
+    kind: Kind
+
+
+FACT: Mapping[str, Column] = {"value": Column("value", "number"), "label": Column("label", "word")}
+
+
+def names(text: str) -> tuple[str, ...]:
+    """The names that a rule reads, in the order they stand. Raises ValueError where it cannot be read."""
+    _refuse_large(text)
+    found = _parse(text).find_all(exp.Column, bfs=False)
+    return tuple(dict.fromkeys(node.name.lower() for node in found))
+
+
+def rebuild(text: str, columns: Mapping[str, Column] = FACT) -> str:
     """The rule as SQL. Raises ValueError, in words, for anything but comparisons, and/or/not and arithmetic."""
-    if len(text) > LONGEST:
-        raise ValueError(f"is longer than {LONGEST} characters; make the rule shorter")
-    if _nesting(text) > DEEPEST:
-        raise ValueError(f"is nested more than {DEEPEST} deep; make the rule simpler")
+    _refuse_large(text)
     built = _build(_parse(text), columns, 0)
     if built.kind != "test":
         raise ValueError("has to be a test, like value >= 3")
     return built.sql
+
+
+def _refuse_large(text: str) -> None:
+    if len(text) > LONGEST:
+        raise ValueError(f"is longer than {LONGEST} characters; make the rule shorter")
+    if _nesting(text) > DEEPEST:
+        raise ValueError(f"is nested more than {DEEPEST} deep; make the rule simpler")
 
 
 def _nesting(text: str) -> int:
@@ -62,7 +83,7 @@ def _parse(text: str) -> exp.Expression:
     return trees[0]
 
 
-def _build(node: exp.Expression, columns: Mapping[str, Kind], depth: int) -> _Built:
+def _build(node: exp.Expression, columns: Mapping[str, Column], depth: int) -> _Built:
     if depth > DEEPEST:
         raise ValueError(f"is nested more than {DEEPEST} deep; make the rule simpler")
 
@@ -83,12 +104,12 @@ def _build(node: exp.Expression, columns: Mapping[str, Kind], depth: int) -> _Bu
     return _two_sided(node, inner)
 
 
-def _column(node: exp.Column, columns: Mapping[str, Kind]) -> _Built:
+def _column(node: exp.Column, columns: Mapping[str, Column]) -> _Built:
     plain = isinstance(node.this, exp.Identifier) and not node.this.quoted and not node.table
     if not plain or node.name.lower() not in columns:
-        known = ", ".join(sorted(columns))
+        known = ", ".join(sorted(columns)[:MOST_NAMED]) + (" ..." if len(columns) > MOST_NAMED else "")
         raise ValueError(f"knows only {known}, not {node.name!r}; words are written in single quotes, like 'urgent'")
-    return _Built(node.name.lower(), columns[node.name.lower()])
+    return _Built(*columns[node.name.lower()])
 
 
 def _literal(node: exp.Literal) -> _Built:

@@ -55,7 +55,7 @@ def _rising(curve: dict[float, float]) -> dict[float, float]:
 
 
 def _rule(text: str) -> str:
-    rules.rebuild(text, {"value": "number", "label": "word"})
+    rules.rebuild(text)
     return text
 
 
@@ -73,9 +73,15 @@ def _divisor(value: object) -> object:
     return value if isinstance(value, str) else float(value)
 
 
+def _amber(value: object) -> object:
+    return "yellow" if value == "amber" else value
+
+
 def _against(value: object) -> object:
     return {"previous": True} if value == "previous" else value
 
+
+LASTS = 30  # days a cap over a comparison lasts, unless said otherwise
 
 Days = Annotated[int, BeforeValidator(_days), PlainSerializer(lambda days: f"{days}d", return_type=str)]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]*(_[a-z0-9]+)*$", max_length=40)]
@@ -171,6 +177,28 @@ class Tiers(_Part):
         return self
 
 
+class Settle(_Part):
+    """How a tier keeps still: it is left only after `dwell` days in a row `band` points beyond its threshold."""
+
+    band: Annotated[float, Field(ge=0, le=30, allow_inf_nan=False)] = 3.0
+    dwell: Annotated[Days, Field(le=30)] = 3
+
+
+class Rule(_Part):
+    """A test over measures, raised as a flag on accounts whose tier is green."""
+
+    when: Annotated[str, StringConstraints(min_length=1)]
+    reason: Label
+
+
+class Cap(Rule):
+    """A rule that limits the tier. `lasts`: how long it holds on after its rule does not; see `Scorecard.lasting`."""
+
+    tier: Annotated[Literal["yellow", "red"], BeforeValidator(_amber)] = "yellow"
+    lasts: Days | None = None
+    action: Line | None = None
+
+
 class Scorecard(_Part):
     """Dimensions, weights and tiers, with every measure they need."""
 
@@ -178,8 +206,11 @@ class Scorecard(_Part):
     tiers: Tiers = Tiers()
     hold: Days = 7
     coverage_floor: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0.5
+    settle: Settle = Settle()
     dimensions: Annotated[dict[Name, Dimension], Field(min_length=1)]
     measures: dict[Name, Measure]
+    caps: Annotated[dict[Name, Cap], Field(max_length=20)] = {}
+    watch: Annotated[dict[Name, Rule], Field(max_length=20)] = {}
 
     @model_validator(mode="wrap")
     @classmethod
@@ -192,6 +223,22 @@ class Scorecard(_Part):
         if wrong:
             raise ValidationError.from_exception_data("Scorecard", wrong)
         return card
+
+    @property
+    def rules(self) -> dict[str, Rule]:
+        """Caps, then watch flags, by name."""
+        return {**self.caps, **self.watch}
+
+    def compared(self, rule: str) -> str | None:
+        """The first comparison that a rule reads: what a cap recovers by."""
+        return next((name for name in rules.names(self.rules[rule].when) if self.measures[name].of), None)
+
+    def lasting(self, cap: str) -> int:
+        """Days a cap stays in force from its beginning, even where its rule has ceased to hold.
+
+        A comparison recovers by itself, as what it compares with moves on; a plain measure does not.
+        """
+        return self.caps[cap].lasts or (LASTS if self.compared(cap) else 0)
 
     @cached_property
     def version(self) -> str:

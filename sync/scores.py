@@ -65,6 +65,9 @@ select a.id as account, s.* exclude (account) from (
 {scored}
 ) s join accounts a on a.account = s.account"""
 
+_SCOPE = "select a.account, d.as_of from accounts a cross join days d where a.since <= d.as_of"
+_NO_RULES = "select account, as_of from scored where false"
+
 # Words of a known few are numbers to the engine: that halves what it costs to write two million of them to a file.
 _PARTS = """
 select account, as_of, dimension::enum({dimensions}) as dimension, measure::enum({measures}) as measure,
@@ -77,7 +80,7 @@ select account, as_of, dimension::enum({dimensions}) as dimension, measure::enum
 def scored(
     log: Log, basis: Basis, *, spill: Path, also: Sequence[Path] = (), threads: int = 2
 ) -> Iterator[Callable[[date], duckdb.DuckDBPyConnection]]:
-    """A function that scores a day and gives the connection with its relations `scores` and `parts`.
+    """A function that scores a day and gives the connection with its relations `scores`, `parts` and `rules`.
 
     They stand until the next day is asked for: a day at a time is as fast as many, and needs no more memory. The
     connection reaches the folders in `also` besides the log.
@@ -97,6 +100,7 @@ def scored(
         def on(day: date) -> duckdb.DuckDBPyConnection:
             compiled = compile(basis.scorecard, basis.names, _asked(basis, day))
             connection.execute(f"create or replace table days as select date '{day.isoformat()}' as as_of")
+            connection.execute(f"create or replace view scope as {_SCOPE}")
             *stages, last = compiled.tables
             for name, sql in stages:
                 connection.execute(f"create table {name} as {sql}")
@@ -105,6 +109,7 @@ def scored(
                 connection.execute(f"drop table {name}")
             connection.execute(f"create or replace view scores as {compiled.scores}")
             connection.execute(f"create or replace view parts as {_PARTS.format(parts=compiled.parts, **words)}")
+            connection.execute(f"create or replace view rules as {compiled.rules or _NO_RULES}")
             return connection
 
         yield on
@@ -162,7 +167,8 @@ def put_aside(connection: duckdb.DuckDBPyConnection, name: str) -> None:
 
 def statement(log: Log, basis: Basis) -> str:
     """The SQL of a scoring as text: how the events are read from the log, then the named steps."""
-    return f"-- the facts\n{log.sql()};\n\n{compile(basis.scorecard, basis.names).sql()}\n"
+    scope = f"-- who is scored on which day\ncreate view scope as\n{_SCOPE};"
+    return f"-- the facts\n{log.sql()};\n\n{scope}\n\n{compile(basis.scorecard, basis.names).sql()}\n"
 
 
 def last_day(through: datetime, zone: ZoneInfo) -> date:

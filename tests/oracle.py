@@ -62,6 +62,13 @@ class Oracle:
         best = None if score is None else max(rounded(score), rounded(known or score))
         return Result(None if score is None else rounded(score), best, rounded(coverage), rounded(low), parts)
 
+    def compared(self, name: str, account: str, day: date) -> Fraction | None:
+        """The number of a measure as a rule sees it: a comparison to nine decimals."""
+        value = _View(self.card, self.world, account, day).number(name, 0).value
+        if value is None or self.card.measures[name].of is None:
+            return value
+        return Fraction((value * 10**9 + Fraction(1, 2)).__floor__(), 10**9)
+
     def _mean(self, points: dict[str, Fraction | None]) -> Fraction | None:
         top = bottom = Fraction(0)
         for group in self.card.dimensions.values():

@@ -21,6 +21,8 @@ create table links(source varchar, account_key varchar, account varchar);
 create table accounts(account varchar, since date);
 create table reads(source varchar, since date, through date);
 create table days(as_of date);
+create view scope as
+select a.account, d.as_of from accounts a cross join days d where a.since is null or a.since <= d.as_of;
 """
 
 
@@ -39,6 +41,7 @@ class Fact(NamedTuple):
 class Score(NamedTuple):
     score: float | None
     tier: str
+    tier_score: float | None
     coverage: float
     low: float
     high: float
@@ -84,6 +87,7 @@ def plain(*names: str, through: date = TODAY) -> World:
 class Scored(NamedTuple):
     scores: dict[tuple[str, date], Score]
     parts: dict[tuple[str, date], list[Part]]
+    rules: dict[tuple[str, date], dict[str, Any]]
 
     def part(self, measure: str, account: str = "acme", day: date = TODAY) -> Part:
         return next(part for part in self.parts[account, day] if part.measure == measure)
@@ -142,4 +146,9 @@ def score(compiled: Compiled, connection: duckdb.DuckDBPyConnection) -> Scored:
     parts: dict[tuple[str, date], list[Part]] = {}
     for row in connection.execute(f"{compiled.parts} order by {PARTS_BY}").fetchall():
         parts.setdefault((row[0], row[1]), []).append(Part(*row[2:]))
-    return Scored(scores, parts)
+    rules = {}
+    if compiled.rules:
+        found = connection.execute(compiled.rules)
+        columns = [column[0] for column in found.description or ()][2:]
+        rules = {(row[0], row[1]): dict(zip(columns, row[2:], strict=True)) for row in found.fetchall()}
+    return Scored(scores, parts, rules)

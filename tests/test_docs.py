@@ -14,6 +14,7 @@ from typing import Any, get_args
 
 import pytest
 import typer
+import yaml
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
@@ -332,6 +333,11 @@ def test_examples_of_settings_and_scorecards_load(
     path = tmp_path / "bellwether.yaml"
     if re.search(r"^dimensions:", text, re.MULTILINE):
         path.write_text(text)
+        assert sync_settings.load_scorecard(path.name, tmp_path)
+        return
+    if re.search(r"^(measures|caps|watch|settle):", text, re.MULTILINE):  # a part of a scorecard
+        whole, part = (yaml.safe_load(words) for words in (_named_blocks()["small.yaml"], text))
+        path.write_text(yaml.safe_dump({**whole, **part, "measures": whole["measures"] | part.get("measures", {})}))
         assert sync_settings.load_scorecard(path.name, tmp_path)
         return
     if not re.search(r"^home:", text, re.MULTILINE):  # a part of a settings file

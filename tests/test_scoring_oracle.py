@@ -97,7 +97,11 @@ def cards(draw: st.DrawFn) -> dict[str, Any]:
             draw(st.sampled_from(["alpha", "beta"])), {"weight": draw(st.sampled_from([1, 2.5, 40])), "measures": {}}
         )
         group["measures"][name] = draw(st.sampled_from([1, 3, 0.7]))
+    names = [name for name in measures if name != "plan"]
+    limits = draw(st.lists(st.sampled_from(names), max_size=2, unique=True))
+    rules = {f"r_{name}": (name, draw(st.sampled_from([-0.3, 0, 1, 2.5]))) for name in limits}
     return {
+        "caps": {rule: {"when": f"{name} <= {limit}", "reason": "low"} for rule, (name, limit) in rules.items()},
         "hold": draw(days(1, 3, 7)),
         "coverage_floor": draw(st.sampled_from([0, 0.4, 0.5, 0.9])),
         "dimensions": dimensions,
@@ -179,6 +183,11 @@ def test_sql_says_what_the_oracle_says(
             assert close(part.value, judged.value, STEP * scale), place
             points = judged.points if judged.state in ("live", "held") else None
             assert close(part.points, points, 2 * STEP), place
+        for rule, cap in scorecard.caps.items():
+            name, limit = cap.when.split(" <= ")
+            value = Oracle(scorecard, world).compared(name, account, day)
+            held = None if value is None else value <= Fraction(float(limit))
+            assert found.rules[account, day][f"{rule}__holds"] == held, (cap.when, value)
         scored = expected.score is not None and expected.coverage >= Fraction(scorecard.coverage_floor) - STEP
         assert close(total.score, expected.score if scored else None, 4 * STEP)
         assert close(total.coverage, expected.coverage, 2 * STEP)

@@ -11,7 +11,6 @@ from scoring import Scorecard
 from scoring.patterns import overlap
 from scoring.rules import rebuild
 
-COLUMNS = {"value": "number", "label": "word"}
 LOGINS = {"events": "login", "take": "count", "window": "28d", "points": {0: 0, 10: 100}}
 TICKETS = {"events": "ticket.created", "take": "count", "window": "28d", "points": {0: 100, 10: 0}}
 
@@ -96,6 +95,41 @@ def test_a_mistake_is_named_by_its_place_and_its_remedy(given: dict[str, Any], p
     assert any(where.startswith(place) and remedy in said for where, said in errors), errors
 
 
+CAP = {"when": "logins < 3", "tier": "amber", "reason": "hardly any logins"}
+
+
+@pytest.mark.parametrize(
+    ("given", "place", "remedy"),
+    [
+        ({"caps": {"low": CAP | {"when": "nobody < 3"}}}, "caps.low.when", "knows only logins, tickets"),
+        ({"caps": {"low": CAP | {"when": "logins < (select 1)"}}}, "caps.low.when", "comparisons"),
+        ({"caps": {"low": CAP | {"when": "logins = 'few'"}}}, "caps.low.when", "where a number is needed"),
+        ({"caps": {"low": CAP | {"when": "logins"}}}, "caps.low.when", "has to be a test"),
+        ({"caps": {"low": CAP | {"tier": "green"}}}, "caps.low.tier", "yellow"),
+        ({"caps": {"low": CAP | {"lasts": 30}}}, "caps.low.lasts", "whole days"),
+        ({"caps": {"low": {"when": "logins < 3"}}}, "caps.low.reason", "required"),
+        ({"caps": {"low": CAP}, "watch": {"low": CAP}}, "watch.low.tier", "not permitted"),
+        ({"caps": {"low": CAP}, "watch": {"low": {"when": "logins < 3", "reason": "r"}}}, "watch.low", "otherwise"),
+        ({"settle": {"band": -1}}, "settle.band", "greater than"),
+        ({"settle": {"dwell": "31d"}}, "settle.dwell", "less than"),
+    ],
+)
+def test_a_mistake_in_a_rule_is_named_too(given: dict[str, Any], place: str, remedy: str) -> None:
+    errors = wrong(content(**given))
+    assert any(where.startswith(place) and remedy in said for where, said in errors), errors
+
+
+def test_a_cap_over_a_comparison_lasts_thirty_days_unless_said_otherwise() -> None:
+    trend = {"of": "logins", "against": "previous"}
+    measures = {"logins": LOGINS, "tickets": TICKETS, "trend": trend}
+    fell = CAP | {"when": "logins > 0 and trend <= -0.3"}
+    caps = {"low": CAP, "fell": fell, "soon": fell | {"lasts": "5d"}, "long": CAP | {"lasts": "9d"}}
+    made = Scorecard.model_validate(content(measures=measures, caps=caps))
+    assert {name: made.lasting(name) for name in caps} == {"low": 0, "fell": 30, "soon": 5, "long": 9}
+    assert made.compared("fell") == "trend"
+    assert made.caps["low"].tier == "yellow"
+
+
 def test_a_cycle_through_two_measures_is_refused() -> None:
     one = {"events": "a", "take": "last", "over": "two"}
     two = {"events": "b", "take": "last", "over": "one"}
@@ -131,7 +165,7 @@ def test_the_place_survives_inside_a_larger_model() -> None:
     ],
 )
 def test_a_rule_is_rebuilt(text: str, sql: str) -> None:
-    assert rebuild(text, COLUMNS) == sql  # type: ignore[arg-type]
+    assert rebuild(text) == sql  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -173,7 +207,7 @@ def test_a_rule_is_rebuilt(text: str, sql: str) -> None:
 )
 def test_a_rule_with_anything_else_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"\w"):
-        rebuild(text, COLUMNS)  # type: ignore[arg-type]
+        rebuild(text)
 
 
 @pytest.mark.parametrize(
