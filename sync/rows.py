@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 RunStatus = Literal["running", "done", "partial", "failed"]
 DeliveryStatus = Literal["pending", "confirmed", "failed", "quarantined", "closed"]
+JudgementKind = Literal["override", "pulse", "note"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,3 +128,41 @@ class Standing(NamedTuple):
     score: float | None
     next_try_at: datetime | None
     refresh_on: date | None
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """A person's word about an account. `id` grows: of two, the newer one has the greater.
+
+    `day`: the first it counts for, `until`: the last (None for a pulse, whose age the scorecard limits), both in the
+    settings' timezone. `tier` is an override's; `name` and `value` are a pulse's; `silence` is a note's. A withdrawn
+    one stays, with the day from which it no longer counts and who took it back.
+    """
+
+    id: int
+    kind: JudgementKind
+    account: str
+    author: str
+    reason: str
+    day: date
+    until: date | None
+    tier: str | None
+    name: str | None
+    value: float | None
+    silence: bool
+    made_at: datetime
+    withdrawn_at: datetime | None = None
+    withdrawn_on: date | None = None
+    withdrawn_by: str | None = None
+    logged: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ScorecardRow:
+    """A scorecard that scores were worked out with, by the hash of its content."""
+
+    version: str
+    name: str
+    content: Mapping[str, Any]
+    first_used_at: datetime
+    last_used_at: datetime

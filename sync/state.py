@@ -1,4 +1,5 @@
-"""What the worker remembers between runs: accounts, keys, readings, runs, totals, deliveries and the lease.
+"""What the worker remembers between runs: accounts, keys, readings, runs, totals, deliveries, judgements, scorecards
+and the lease.
 
 All SQL of the worker is in this file. It runs on SQLite (one file, one machine) and on PostgreSQL by URL. A
 change runs in a transaction that has the right to write from its first statement, because on SQLite a transaction
@@ -10,22 +11,36 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Table, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, Table, delete, func, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 
 from connectors.base import Account, Key
 from sync.database import database_error, open_engine, vacuum
-from sync.rows import AccountRow, Decision, Delivery, Reading, Run, RunStatus, Standing, Total
-from sync.tables import ACCOUNTS, DELIVERIES, KEYS, LEASE, META, READINGS, RUNS, TOTALS
+from sync.errors import UsageError
+from sync.rows import (
+    AccountRow,
+    Decision,
+    Delivery,
+    Judgement,
+    JudgementKind,
+    Reading,
+    Run,
+    RunStatus,
+    ScorecardRow,
+    Standing,
+    Total,
+)
+from sync.tables import ACCOUNTS, DELIVERIES, JUDGEMENTS, KEYS, LEASE, META, READINGS, RUNS, SCORECARDS, TOTALS
 
 CHUNK = 10_000  # rows a statement is executed with at a time: bounds memory, not the transaction
 LEASE_NAME = "worker"
+TAKEN_OUT = "(it named a customer who was erased)"
 
 _KEY_COLUMNS = (KEYS.c.source, KEYS.c.key, KEYS.c.name, KEYS.c.domains, KEYS.c.refs)
 
@@ -246,6 +261,95 @@ class State:
         with self._write() as connection:
             _upsert(connection, DELIVERIES, map(_values, deliveries))
 
+    # -- judgements ------------------------------------------------------------------------------------------
+
+    def add_judgement(self, judgement: Judgement) -> int | None:
+        """Keep a new judgement under the id that comes back; None when its account is no member any more."""
+        member = select(ACCOUNTS.c.id).where(ACCOUNTS.c.id == judgement.account, ACCOUNTS.c.left_at.is_(None))
+        given = {name: value for name, value in _values(judgement).items() if name != "id"}
+        with self._write() as connection:
+            if connection.scalar(member.with_for_update()) is None:
+                return None
+            return int(connection.execute(JUDGEMENTS.insert().returning(JUDGEMENTS.c.id), given).scalar_one())
+
+    def withdraw_judgement(self, id: int, by: str, *, now: datetime, day: date) -> bool:
+        """Whether it was there and stood; then it no longer counts from `day` on."""
+        standing = (JUDGEMENTS.c.id == id) & JUDGEMENTS.c.withdrawn_at.is_(None)
+        taken = {"withdrawn_at": now, "withdrawn_on": day, "withdrawn_by": by, "logged": False}
+        with self._write() as connection:
+            return connection.execute(update(JUDGEMENTS).where(standing).values(**taken)).rowcount == 1
+
+    def judgements(self, account: str | None = None, *, kinds: Collection[JudgementKind] = ()) -> list[Judgement]:
+        """Judgements in the order they were made, withdrawn ones too; of an account, or of these kinds only."""
+        query = select(*_columns(JUDGEMENTS, Judgement)).order_by(JUDGEMENTS.c.id)
+        if account is not None:
+            query = query.where(JUDGEMENTS.c.account == account)
+        if kinds:
+            query = query.where(JUDGEMENTS.c.kind.in_(kinds))
+        return self._judgements(query)
+
+    def judgement(self, id: int) -> Judgement | None:
+        return next(iter(self._judgements(select(*_columns(JUDGEMENTS, Judgement)).where(JUDGEMENTS.c.id == id))), None)
+
+    def judged(self) -> tuple[int, datetime | None]:
+        """The newest judgement and the latest withdrawal: two moments with the same have the same judgements."""
+        query = select(func.coalesce(func.max(JUDGEMENTS.c.id), 0), func.max(JUDGEMENTS.c.withdrawn_at))
+        with self._read() as connection:
+            newest, withdrawn = connection.execute(query).one()
+        return newest, withdrawn
+
+    def pulse_names(self) -> frozenset[str]:
+        """What the pulses that were ever given are called."""
+        with self._read() as connection:
+            names = connection.scalars(select(JUDGEMENTS.c.name).where(JUDGEMENTS.c.kind == "pulse").distinct())
+            return frozenset(names)
+
+    def unlogged_pulses(self, most: int) -> list[Judgement]:
+        """Pulses, at most so many, of which the log does not say yet what stands here."""
+        pending = (JUDGEMENTS.c.kind == "pulse") & JUDGEMENTS.c.logged.is_(False)
+        query = select(*_columns(JUDGEMENTS, Judgement)).where(pending).order_by(JUDGEMENTS.c.id).limit(most)
+        return self._judgements(query)
+
+    def mark_logged(self, pulses: Iterable[Judgement]) -> None:
+        """The log says of these what stands in them; one that was withdrawn meanwhile is still to be told."""
+        with self._write() as connection:
+            for some in _chunks(pulses, 500):
+                told = (JUDGEMENTS.c.id.in_([pulse.id for pulse in some if pulse.withdrawn_at is None])) & (
+                    JUDGEMENTS.c.withdrawn_at.is_(None)
+                )
+                retracted = JUDGEMENTS.c.id.in_([pulse.id for pulse in some if pulse.withdrawn_at is not None])
+                connection.execute(update(JUDGEMENTS).where(or_(told, retracted)).values(logged=True))
+
+    def _judgements(self, query: Select[Any]) -> list[Judgement]:
+        with self._read() as connection:
+            return [Judgement(*row) for row in connection.execute(query)]
+
+    # -- scorecards ------------------------------------------------------------------------------------------
+
+    def save_scorecard(self, version: str, name: str, content: Mapping[str, Any], now: datetime) -> None:
+        """Keep what a scorecard says, and when it was last used."""
+        row = ScorecardRow(version, name, dict(content), now, now)
+        with self._write() as connection:
+            _upsert(connection, SCORECARDS, [_values(row)], keep=("first_used_at",))
+
+    def scorecards(self) -> list[ScorecardRow]:
+        """Every scorecard that was ever used, in the order of first use."""
+        return self._scorecards(select(*_columns(SCORECARDS, ScorecardRow)))
+
+    def scorecard(self, version: str) -> ScorecardRow | None:
+        """The scorecard whose version begins so. Raises `UsageError` where there are several."""
+        begins = SCORECARDS.c.version.startswith(version, autoescape=True)
+        found = self._scorecards(select(*_columns(SCORECARDS, ScorecardRow)).where(begins))
+        if len(found) > 1 and version not in {row.version for row in found}:
+            names = ", ".join(row.version for row in found[:5])
+            raise UsageError(f"{len(found)} scorecards have a version that begins so; write one in full: {names}")
+        return next((row for row in found if row.version == version or len(found) == 1), None)
+
+    def _scorecards(self, query: Select[Any]) -> list[ScorecardRow]:
+        with self._read() as connection:
+            rows = connection.execute(query.order_by(SCORECARDS.c.first_used_at, SCORECARDS.c.version))
+            return [ScorecardRow(*row) for row in rows]
+
     # -- erasing ---------------------------------------------------------------------------------------------
 
     def erase(
@@ -266,8 +370,11 @@ class State:
                 record = (DELIVERIES.c.destination == system) & (DELIVERIES.c.record_id == key)
                 connection.execute(delete(KEYS).where(KEYS.c.source == system, KEYS.c.key == key))
                 connection.execute(delete(DELIVERIES).where(record))
-            for column in (ACCOUNTS.c.id, TOTALS.c.account, DELIVERIES.c.account):
+            for column in (ACCOUNTS.c.id, TOTALS.c.account, DELIVERIES.c.account, JUDGEMENTS.c.account):
                 connection.execute(delete(column.table).where(column == account))
+            for id, reason in connection.execute(select(JUDGEMENTS.c.id, JUDGEMENTS.c.reason)).all():
+                if not pruned({"reason": reason}):  # a word about somebody else that names the account
+                    connection.execute(update(JUDGEMENTS).where(JUDGEMENTS.c.id == id).values(reason=TAKEN_OUT))
             for source, cursor in cursors.items():
                 connection.execute(update(READINGS).where(READINGS.c.source == source).values(cursor=cursor))
             for ids in _chunks(connection.scalars(select(RUNS.c.id)).all(), 500):
@@ -283,7 +390,7 @@ class State:
 
     def rows(self) -> Iterator[tuple[str, list[dict[str, Any]]]]:
         """All rows of all tables, some at a time, with the table's name."""
-        for table in (META, ACCOUNTS, KEYS, READINGS, RUNS, TOTALS, DELIVERIES, LEASE):
+        for table in (META, ACCOUNTS, KEYS, READINGS, RUNS, TOTALS, DELIVERIES, JUDGEMENTS, SCORECARDS, LEASE):
             with self._read() as connection:
                 for rows in connection.execute(select(table)).mappings().partitions(CHUNK):
                     yield table.name, [dict(row) for row in rows]
@@ -378,7 +485,7 @@ def _columns(table: Table, row: type[Any]) -> list[ColumnElement[Any]]:
     return [table.c[field.name] for field in fields(row)]
 
 
-def _values(row: Reading | Total | Delivery) -> dict[str, Any]:
+def _values(row: Reading | Total | Delivery | Judgement | ScorecardRow) -> dict[str, Any]:
     return {name: getattr(row, name) for name in row.__slots__}
 
 

@@ -164,6 +164,38 @@ class DeliveryTable(SQLModel, table=True):
     score: float | None
 
 
+class JudgementTable(SQLModel, table=True):
+    """`logged`: whether the log says of a pulse what stands here; the next pass sees to it."""
+
+    __tablename__: ClassVar[Any] = "judgements"
+    __table_args__: ClassVar[Any] = {"sqlite_autoincrement": True}  # an erased one's number is never given again
+    id: int | None = Field(primary_key=True)
+    kind: str = Field(sa_type=Plain)
+    account: str = Field(sa_type=Plain, index=True)
+    author: str = Field(sa_type=Plain)
+    reason: str = Field(sa_type=Plain)
+    day: date
+    until: date | None
+    tier: str | None = Field(sa_type=Plain)
+    name: str | None = Field(sa_type=Plain)
+    value: float | None
+    silence: bool
+    made_at: datetime = Field(sa_type=Moment)
+    withdrawn_at: datetime | None = Field(sa_type=Moment)
+    withdrawn_on: date | None
+    withdrawn_by: str | None = Field(sa_type=Plain)
+    logged: bool
+
+
+class ScorecardTable(SQLModel, table=True):
+    __tablename__: ClassVar[Any] = "scorecards"
+    version: str = Field(primary_key=True, sa_type=Plain)
+    name: str = Field(sa_type=Plain)
+    content: dict[str, Any] = Field(sa_type=Json)
+    first_used_at: datetime = Field(sa_type=Moment)
+    last_used_at: datetime = Field(sa_type=Moment)
+
+
 class LeaseTable(SQLModel, table=True):
     """One row: who may write. `epoch` grows with every taking, so a lost lease is told from a kept one."""
 
@@ -179,7 +211,7 @@ def table_of(model: type[SQLModel]) -> Table:
     return cast(Table, inspect(model).local_table)
 
 
-META, ACCOUNTS, KEYS, READINGS, RUNS, TOTALS, DELIVERIES, LEASE = (
+META, ACCOUNTS, KEYS, READINGS, RUNS, TOTALS, DELIVERIES, JUDGEMENTS, SCORECARDS, LEASE = (
     table_of(model)
     for model in (
         MetaTable,
@@ -189,6 +221,8 @@ META, ACCOUNTS, KEYS, READINGS, RUNS, TOTALS, DELIVERIES, LEASE = (
         RunTable,
         TotalTable,
         DeliveryTable,
+        JudgementTable,
+        ScorecardTable,
         LeaseTable,
     )
 )

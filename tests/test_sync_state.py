@@ -20,8 +20,8 @@ from sqlmodel import SQLModel
 
 from connectors.base import Account, Key
 from sync import tables
-from sync.errors import StateError
-from sync.rows import AccountRow, Delivery, Reading, Run, Standing, Total
+from sync.errors import StateError, UsageError
+from sync.rows import AccountRow, Delivery, Judgement, Reading, Run, ScorecardRow, Standing, Total
 from sync.state import State
 
 NOW = datetime(2026, 6, 1, 12, 30, 15, 123456, tzinfo=UTC)
@@ -67,6 +67,8 @@ def test_the_migrations_make_exactly_the_declared_tables(state: State, url: str)
         (tables.RUNS, Run),
         (tables.TOTALS, Total),
         (tables.DELIVERIES, Delivery),
+        (tables.JUDGEMENTS, Judgement),
+        (tables.SCORECARDS, ScorecardRow),
     ],
     ids=lambda value: getattr(value, "name", ""),
 )
@@ -319,6 +321,102 @@ def test_a_generator_that_fails_half_way_saves_nothing(state: State) -> None:
     with pytest.raises(RuntimeError):
         state.save_totals(half())
     assert state.totals() == {}
+
+
+# -- judgements and scorecards ---------------------------------------------------------------------------------
+
+DAY = date(2026, 6, 1)
+
+
+def _judged(state: State, account: str = "001", **values: Any) -> Judgement:
+    """A judgement as it is kept: an override unless `values` say otherwise."""
+    new = Judgement(0, "override", account, "Ann", "They renew ☃", DAY, DAY, "green", None, None, False, NOW)
+    new = replace(new, **values)
+    id = state.add_judgement(new)
+    assert id is not None
+    return replace(new, id=id)
+
+
+def _pulse(state: State, value: float) -> Judgement:
+    return _judged(state, kind="pulse", until=None, tier=None, name="csm.pulse", value=value)
+
+
+def test_judgements_come_back_as_they_were_made_in_order(state: State) -> None:
+    state.save_accounts([Account("001", "One"), Account("002", "Two")], now=NOW)
+    first, second = _judged(state, "002"), _judged(state, "001", kind="note", tier=None, silence=True)
+    pulse = _pulse(state, 7.5)
+    assert state.judgements() == [first, second, pulse]
+    assert first.id < second.id < pulse.id
+    assert state.judgements("001") == [second, pulse]
+    assert state.judgements(kinds=["override", "note"]) == [first, second]
+    assert (state.judgement(pulse.id), state.judgement(99)) == (pulse, None)
+    assert state.pulse_names() == {"csm.pulse"}
+
+
+def test_no_judgement_is_kept_about_an_account_that_is_no_member(state: State) -> None:
+    state.save_accounts([Account("001", "One")], now=NOW)
+    made = _judged(state)
+    state.close_missing_accounts(set(), now=LATER)
+    assert state.add_judgement(made) is None
+    assert state.add_judgement(replace(made, account="never there")) is None
+    assert state.judgements() == [made]
+
+
+def test_a_judgement_is_withdrawn_once_and_its_row_stays(state: State) -> None:
+    state.save_accounts([Account("001", "One")], now=NOW)
+    made, before = _judged(state), state.judged()
+    assert state.withdraw_judgement(made.id, "Ben", now=LATER, day=DAY)
+    assert not state.withdraw_judgement(made.id, "Cid", now=LATER, day=DAY)
+    assert not state.withdraw_judgement(99, "Cid", now=LATER, day=DAY)
+    assert state.judgements() == [replace(made, withdrawn_at=LATER, withdrawn_on=DAY, withdrawn_by="Ben")]
+    assert before == (made.id, None)
+    assert state.judged() == (made.id, LATER)
+
+
+def test_a_pulse_is_told_to_the_log_until_the_log_says_what_it_says(state: State) -> None:
+    state.save_accounts([Account("001", "One")], now=NOW)
+    _judged(state)
+    one, two, three = (_pulse(state, value) for value in (1, 2, 3))
+    assert state.unlogged_pulses(2) == [one, two]
+    told = state.unlogged_pulses(10)
+    assert told == [one, two, three]
+    state.withdraw_judgement(two.id, "Ben", now=LATER, day=DAY)  # while the others are on their way
+    state.mark_logged(told)
+    (left,) = state.unlogged_pulses(10)
+    assert (left.id, left.withdrawn_by) == (two.id, "Ben")
+    state.mark_logged([left])
+    assert state.unlogged_pulses(10) == []
+
+
+def test_an_erased_account_takes_its_judgements_along_and_their_numbers_are_not_given_again(state: State) -> None:
+    state.save_accounts([Account("001", "One"), Account("002", "Alder")], now=NOW)
+    _judged(state, "001", reason="a small shop")
+    beside = _judged(state, "001", reason="like Alder, they wait")
+    gone = _judged(state, "002")
+    state.erase("002", [], {}, lambda told: {k: v for k, v in told.items() if "Alder" not in str(v)})
+    assert [row.reason for row in state.judgements()] == ["a small shop", "(it named a customer who was erased)"]
+    assert state.judgement(beside.id) is not None
+    assert _judged(state, "001").id > gone.id
+
+
+def test_a_scorecard_keeps_the_moment_of_its_first_use(state: State) -> None:
+    content = {"name": "saas", "tiers": {"green": 70, "yellow": 40}, "measures": {"b": {}, "a": {}}}
+    state.save_scorecard("bb12", "saas", content, NOW)
+    state.save_scorecard("aa34", "smb", {}, LATER)
+    state.save_scorecard("bb12", "saas", content, LATER)
+    assert state.scorecards() == [
+        ScorecardRow("bb12", "saas", content, NOW, LATER),
+        ScorecardRow("aa34", "smb", {}, LATER, LATER),
+    ]
+
+
+def test_a_scorecard_is_found_by_the_beginning_of_its_version(state: State) -> None:
+    for version in ("ab", "ab12", "ab34", "c%d"):
+        state.save_scorecard(version, "saas", {}, NOW)
+    found = {begin: row and row.version for begin in ("ab", "ab1", "c", "c%", "%") for row in [state.scorecard(begin)]}
+    assert found == {"ab": "ab", "ab1": "ab12", "c": "c%d", "c%": "c%d", "%": None}
+    with pytest.raises(UsageError, match="3 scorecards have a version that begins so; write one in full: ab, ab12"):
+        state.scorecard("a")
 
 
 # -- the lease -------------------------------------------------------------------------------------------------
