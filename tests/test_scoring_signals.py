@@ -1,83 +1,53 @@
-"""The signals people ask for, each from its events to its points."""
+"""The signals people ask for, as the page of signals has them: every row from its events to its points."""
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 import yaml
 
 from scoring import Scorecard, compile
-from tests.scoring_world import TODAY, Scored, World, card, connect, plain, run
+from tests.scoring_world import LONG_AGO, TODAY, Scored, World, card, connect, plain, run
 
-SIGNALS = """
-logins: {events: login, take: sum, window: 30d}
-logins_per_user: {events: login, take: sum, window: 30d, over: active_users, absent: 0}
-active_users: {events: login, take: distinct_users, window: 30d, absent: 0}
-dau: {events: login, take: user_days, window: 14d, over: 14, absent: 0}
-dau_change: {of: dau, against: previous}
-weekly_active: {events: login, take: distinct_users, window: 7d, over: seats}
-seats: {events: seats, take: last, max_age: 400d}
-consistency: {events: login, take: active_days, window: 30d, over: 30, absent: 0}
-depth: {events: feature.*, take: sum, window: 30d, over: logins}
-breadth: {events: feature.*, take: distinct_names, window: 30d, over: 12}
-advanced: {events: [feature.api, feature.sso], take: active_days, window: 30d}
-minutes: {events: session, take: sum, window: 30d, over: active_users}
-completion: {events: flow.done, take: count, window: 30d, over: flows_started}
-flows_started: {events: flow.started, take: count, window: 30d}
-trend_30: {of: depth, against: previous}
-momentum: {of: active_users, against: previous}
-to_limit: {events: usage.level, take: last, over: plan_limit}
-plan_limit: {events: plan.limit, take: last}
-tickets_per_seat: {events: ticket.created, take: count, window: 60d, over: seats, absent: 100}
-severe: {events: ticket.severity, where: "value >= 3", take: count, window: 60d, absent: 100}
-sentiment: {events: ticket.sentiment, take: mean, window: 90d, half_life: 14d}
-hours_to_solve: {events: ticket.solved, take: median, window: 60d}
-open_age: {take: open, opens: ticket.created, closes: ticket.solved, as: oldest_days, absent: 100}
-reopen_rate: {events: ticket.reopened, take: count, window: 90d, over: solved, absent: 100}
-solved: {events: ticket.solved, take: count, window: 90d}
-escalations: {events: ticket.escalated, take: count, window: 90d, absent: 100}
-nps: {events: nps.response, take: last, max_age: 180d}
-theme_price: {events: nps.theme.pricing, take: count, window: 180d}
-open_rate: {events: email.opened, take: count, window: 90d, over: emails_sent}
-emails_sent: {events: email.sent, take: count, window: 90d}
-attended: {events: [webinar, event], take: count, window: 90d, absent: 40}
-qbr: {events: qbr, take: last, max_age: 200d}
-exec_silence: {events: meeting.executive, take: days_since, absent: 0}
-champion_left: {events: champion.left, take: count, window: 90d, absent: 100}
-days_late: {events: invoice.paid, take: median, window: 365d}
-open_invoices: {take: open, opens: invoice.sent, closes: invoice.paid, absent: 100}
-arr: {events: arr, take: last}
-arr_change: {of: arr, against: {shift: 365d}}
-renewal_in: {events: renewal_date, take: days_until}
-milestones: {events: milestone.*, take: names_on, over: milestones_planned}
-milestones_planned: {events: milestones_planned, take: last}
-ttfv: {from: onboarding.started, to: feature.key, take: days_between}
-trained: {events: certified, take: distinct_users, window: 730d}
-exports_7d: {events: feature.export, take: count, window: 7d}
-export_spike: {of: exports_7d, against: {longer: 90d}}
-integrations: {events: integration.*, take: names_on}
-plan: {events: account.plan, take: last, map: {free: 20, pro: 70, enterprise: 90}}
-pulse: {events: csm.pulse, take: last, max_age: 35d}
-community: {events: community.*, take: count, window: 90d, absent: 40}
-replies: {events: email.replied, take: count, window: 60d, over: csm_emails}
-csm_emails: {events: csm.email, take: count, window: 60d}
-checkins: {events: checkin, take: mean, window: 90d}
-expansion: {events: opportunity.open, take: last, max_age: 90d}
-resources: {events: resource.*, take: count, window: 60d, absent: 40}
-advocacy: {events: [referral, reference, review], take: count, window: 365d, absent: 40}
-text_sentiment: {events: [ticket.sentiment, email.sentiment, call.sentiment], take: mean, window: 90d, half_life: 14d}
-"""
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "signals.md"
 
-LINE = {-1_000_000: 0, 1_000_000: 100}  # every number finds a place on it
+
+class Row(NamedTuple):
+    """One row of the page. `needs`: event names. `words`: of the measure, with its curve as `points`."""
+
+    signal: str
+    needs: set[str]
+    words: dict[str, Any]
+
+
+def _rows() -> dict[str, Row]:
+    found = {}
+    for line in PAGE.read_text(encoding="utf-8").splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if not line.startswith("|") or len(cells) < 3 or not re.match(r"`\w+: \{", cells[2]):
+            continue
+        ((name, words),) = yaml.safe_load(cells[2].strip("`")).items()
+        curve = cells[3].strip("`") if len(cells) > 3 else ""
+        points = {"points": yaml.safe_load(curve)} if curve.startswith("{") else {}
+        assert name not in found, f"{name} stands twice"
+        found[name] = Row(cells[0], set(re.findall(r"`([^`]+)`", cells[1])), {**words, **points})
+    return found
+
+
+ROWS = _rows()
+SIGNALS = [name for name, row in ROWS.items() if {"points", "map"} & set(row.words)]
+ANCHOR = {"events": "anchor", "take": "last", "points": {0: 0, 100: 100}}  # known of every account, and worth 60
 
 
 def signals() -> Scorecard:
-    measures: dict[str, Any] = yaml.safe_load(SIGNALS)
-    for measure in measures.values():
-        if "map" not in measure:
-            measure["points"] = LINE
-    return card(measures=measures, dimensions={"all": {"weight": 1, "measures": dict.fromkeys(measures, 1)}})
+    """All rows of the page with equal weights, beside one measure that is known of every account."""
+    measures = {"anchor": ANCHOR} | {name: row.words for name, row in ROWS.items()}
+    weights = dict.fromkeys(["anchor", *SIGNALS], 1)
+    return card(coverage_floor=0, measures=measures, dimensions={"all": {"weight": 1, "measures": weights}})
 
 
 def on(day: int, name: str, **given: Any) -> tuple[int, str, dict[str, Any]]:
@@ -87,124 +57,247 @@ def on(day: int, name: str, **given: Any) -> tuple[int, str, dict[str, Any]]:
 RENEWAL = (TODAY.toordinal() - 719163) + 30  # a day number, thirty days ahead
 
 CASES: list[tuple[str, list[tuple[int, str, dict[str, Any]]], float]] = [
-    ("logins", [on(0, "login", value=4), on(29, "login", value=3), on(30, "login", value=9)], 7),
     ("logins_per_user", [on(0, "login", actor="a", value=4), on(1, "login", actor="b", value=2)], 3),
-    ("active_users", [on(0, "login", actor="a"), on(9, "login", actor="a"), on(3, "login", actor="b")], 2),
-    ("dau", [on(day, "login", actor="a") for day in range(28)], 1),
-    ("dau_change", [on(day, "login", actor=who) for day in range(28) for who in "ab" if day > 6 or who == "a"], -0.25),
+    ("daily_users", [on(day, "login", actor="a") for day in range(28)], 1),
     ("weekly_active", [on(0, "login", actor="a"), on(99, "seats", value=4)], 0.25),
+    ("active_users", [on(0, "login", actor="a"), on(9, "login", actor="a"), on(3, "login", actor="b")], 2),
+    ("several_users", [on(0, "login", actor="a"), on(0, "login", actor="b"), on(30, "login", actor="c")], 2),
     ("consistency", [on(day, "login") for day in (0, 0, 5, 31)], 2 / 30),
+    ("minutes_per_user", [on(0, "session", value=90), on(0, "login", actor="a"), on(0, "login", actor="b")], 45),
     ("depth", [on(0, "feature.a", value=6), on(1, "login", value=3)], 2),
     ("breadth", [on(0, "feature.a"), on(1, "feature.b"), on(2, "feature.b")], 2 / 12),
     ("advanced", [on(0, "feature.api"), on(0, "feature.sso"), on(1, "feature.a")], 1),
-    ("minutes", [on(0, "session", value=90), on(0, "login", actor="a"), on(0, "login", actor="b")], 45),
     ("completion", [on(0, "flow.done"), on(0, "flow.started"), on(2, "flow.started")], 0.5),
-    ("trend_30", [on(1, "feature.a", value=4), on(1, "login"), on(31, "feature.a", value=8), on(31, "login")], -0.5),
-    ("momentum", [on(0, "login", actor="a"), on(0, "login", actor="b"), on(31, "login", actor="a")], 1),
+    ("depth_trend", [on(1, "feature.a", value=6), on(1, "login"), on(31, "feature.a", value=8), on(31, "login")],
+     -0.25),
+    ("momentum", [on(0, "login", actor=who) for who in "abc"] + [on(31, "login", actor=who) for who in "ab"], 0.5),
+    ("daily_change", [on(day, "login", actor=who) for day in range(28) for who in "abcd" if day > 6 or who < "d"],
+     -0.125),
     ("to_limit", [on(0, "usage.level", value=80), on(9, "usage.level", value=1), on(9, "plan.limit", value=100)], 0.8),
+    ("integrations", [on(9, "integration.crm"), on(8, "integration.sso"), on(1, "integration.sso", value=0)], 1),
+    ("export_spike", [on(0, "feature.export")] * 18 + [on(day, "feature.export") for day in range(7, 90)], 11 / 7),
     ("tickets_per_seat", [on(0, "ticket.created"), on(9, "seats", value=4)], 0.25),
     ("severe", [on(0, "ticket.severity", value=4), on(0, "ticket.severity", value=2)], 1),
     ("sentiment", [on(0, "ticket.sentiment", value=-1), on(14, "ticket.sentiment", value=0.5)], -0.5),
-    ("hours_to_solve", [on(day, "ticket.solved", value=day) for day in (2, 4, 9, 50)], 6.5),
+    ("hours_to_solve", [on(day, "ticket.solved", value=12 * day) for day in (2, 4, 9, 50)], 78),
+    ("reopen_rate", [on(0, "ticket.reopened"), *(on(day, "ticket.solved") for day in range(4))], 0.25),
+    ("escalations", [on(0, "ticket.escalated"), on(89, "ticket.escalated"), on(90, "ticket.escalated")], 2),
     ("open_age", [on(9, "ticket.created", id="1/created"), on(5, "ticket.created", id="2/created"),
                   on(1, "ticket.solved", id="1/solved/1")], 5),
-    ("reopen_rate", [on(0, "ticket.reopened"), on(1, "ticket.solved"), on(2, "ticket.solved")], 0.5),
-    ("escalations", [on(0, "ticket.escalated"), on(89, "ticket.escalated"), on(90, "ticket.escalated")], 2),
     ("nps", [on(9, "nps.response", value=8), on(20, "nps.response", value=2)], 8),
-    ("theme_price", [on(0, "nps.theme.pricing")], 1),
-    ("open_rate", [on(0, "email.opened"), on(0, "email.sent"), on(1, "email.sent")], 0.5),
-    ("attended", [on(0, "webinar"), on(1, "event")], 2),
-    ("qbr", [on(9, "qbr", value=0), on(99, "qbr", value=1)], 0),
+    ("csat", [on(9, "csat.response", value=100), on(20, "csat.response", value=60)], 80),
+    ("theme_price", [on(0, "nps.theme.pricing"), on(0, "nps.theme.quality")], 1),
+    ("text_sentiment", [on(0, "email.sentiment", value=0.5), on(0, "call.sentiment", value=-0.25)], 0.125),
+    ("pulse", [on(35, "csm.pulse", value=4)], 4),
+    ("open_rate", [on(0, "email.opened"), on(0, "email.sent"), *(on(day, "email.sent") for day in range(3))], 0.25),
+    ("replies", [on(0, "email.replied"), *(on(day, "csm.email") for day in range(4))], 0.25),
+    ("events_attended", [on(0, "event.attended"), on(150, "event.attended")], 2),
+    ("webinars", [on(0, "webinar.attended"), on(89, "webinar.attended"), on(90, "webinar.attended")], 2),
+    ("community", [on(0, "community.post")], 1),
+    ("checkins", [on(0, "checkin", value=1), on(9, "checkin", value=0)], 0.5),
+    ("qbr_attended", [on(9, "qbr", value=1), on(99, "qbr", value=0)], 1),
+    ("executives", [on(9, "meeting.executive"), on(99, "outreach.executive")], 2),
     ("exec_silence", [on(41, "meeting.executive"), on(99, "meeting.executive")], 41),
     ("champion_left", [on(3, "champion.left")], 1),
+    ("cancelled", [on(3, "meeting.cancelled"), on(30, "meeting.cancelled")], 1),
+    ("advocacy", [on(0, "referral"), on(300, "review")], 2),
     ("days_late", [on(3, "invoice.paid", value=5), on(30, "invoice.paid", value=-1)], 2),
     ("open_invoices", [on(3, "invoice.sent", id="7/sent"), on(2, "invoice.sent", id="8/sent"),
                        on(1, "invoice.paid", id="8/paid")], 1),
-    ("arr_change", [on(365, "arr", value=100), on(2, "arr", value=120)], 0.2),
+    ("seats_change", [on(200, "seats", value=10), on(90, "seats", value=9)], -0.1),
+    ("arr_change", [on(365, "arr", value=100), on(2, "arr", value=110)], 0.1),
     ("renewal_in", [on(9, "renewal_date", value=RENEWAL)], 30),
+    ("expansion", [on(0, "opportunity.open", value=5000)], 5000),
     ("milestones", [on(9, "milestone.a"), on(5, "milestone.b"), on(99, "milestones_planned", value=4)], 0.5),
     ("ttfv", [on(20, "onboarding.started"), on(8, "feature.key"), on(2, "feature.key")], 12),
     ("trained", [on(700, "certified", actor="a"), on(1, "certified", actor="b")], 2),
-    ("export_spike", [on(0, "feature.export")] * 2 + [on(day, "feature.export") for day in range(7, 90)], -5 / 7),
-    ("integrations", [on(9, "integration.crm"), on(8, "integration.sso"), on(1, "integration.sso", value=0)], 1),
-    ("pulse", [on(35, "csm.pulse", value=3)], 3),
-    ("community", [on(0, "community.post")], 1),
-    ("replies", [on(0, "email.replied"), on(0, "csm.email"), on(1, "csm.email")], 0.5),
-    ("checkins", [on(0, "checkin", value=1), on(9, "checkin", value=0)], 0.5),
-    ("expansion", [on(0, "opportunity.open", value=5000)], 5000),
     ("resources", [on(0, "resource.video")], 1),
-    ("advocacy", [on(0, "referral"), on(300, "review")], 2),
-    ("text_sentiment", [on(0, "email.sentiment", value=0.5), on(0, "call.sentiment", value=-0.25)], 0.125),
 ]  # fmt: skip
+LABELS = {"pro": ("pro", 70), "bespoke": ("bespoke", None)}
+STRANGER, SILENT = "stranger", "silent"
+
+
+def _world() -> World:
+    """Every case is an account of its own; of one of the others nothing is on record, one is linked to no facts."""
+    told = {name: events for name, events, _ in CASES}
+    told |= {name: [on(9, "account.plan", label="free"), on(2, "account.plan", label=name)] for name in LABELS}
+    told[SILENT] = []
+    world = plain("*")
+    world.sources = {"facts": sorted({name for row in ROWS.values() for name in row.needs}), "known": ["anchor"]}
+    world.reads["known"] = (LONG_AGO, TODAY)
+    world.accounts = dict.fromkeys([*told, STRANGER])
+    world.links = {("facts", name): name for name in told} | {("known", name): name for name in world.accounts}
+    for name, events in told.items():
+        for number, (ago, event, given) in enumerate(events):
+            world.add(event, ago=ago, key=name, **{"id": f"{number}/{event}", **given})
+    for name in world.accounts:
+        world.add("anchor", source="known", key=name, value=60)
+    world.facts = [fact._replace(id=f"{fact.account_key}.{fact.id}") for fact in world.facts]
+    return world
 
 
 @pytest.fixture(scope="module")
-def found() -> dict[str, Any]:
-    """Every case is an account of its own, all scored in one go."""
-    world = plain("*")
-    world.accounts = dict.fromkeys(name for name, _, _ in CASES)
-    world.links = {("facts", name): name for name in world.accounts}
-    for name, events, _ in CASES:
-        for number, (ago, event, given) in enumerate(events):
-            world.add(event, ago=ago, key=name, **{"id": f"{number}/{event}", **given})
-    world.facts = [fact._replace(id=f"{fact.account_key}.{fact.id}") for fact in world.facts]
-    scored = run(signals(), world, connect())
-    return {name: scored.part(name, name) for name in world.accounts}
+def found() -> Scored:
+    """All accounts scored in one go."""
+    return run(signals(), _world(), connect())
+
+
+def _on_curve(value: float, curve: dict[float, float]) -> float:
+    """Straight lines between breakpoints, flat beyond the ends."""
+    first, last = min(curve), max(curve)
+    for (x0, y0), (x1, y1) in pairwise(curve.items()):
+        if x0 <= value < x1:
+            return y0 + (value - x0) / (x1 - x0) * (y1 - y0)
+    return curve[first if value < first else last]
 
 
 @pytest.mark.parametrize(("name", "expected"), [(name, expected) for name, _, expected in CASES])
-def test_signal(found: dict[str, Any], name: str, expected: float) -> None:
-    part = found[name]
-    assert part.value == pytest.approx(expected, abs=2e-5)
-    assert part.state == "live"
+def test_a_signal_goes_from_its_events_to_its_points_and_its_share_of_the_score(
+    found: Scored, name: str, expected: float
+) -> None:
+    part, total = found.part(name, name), found.score(name)
+    assert (part.value, part.state) == (pytest.approx(expected, abs=2e-5), "live")
+    assert part.points == pytest.approx(_on_curve(expected, ROWS[name].words["points"]), abs=1e-3)
+    assert part.weight > 0
+    assert part.contribution == pytest.approx(part.weight * part.points, abs=1e-4)
+    assert sum(part.contribution or 0 for part in found.parts[name, TODAY]) == total.score
+
+
+@pytest.mark.parametrize("name", SIGNALS)
+def test_a_signal_without_a_source_is_missing_and_not_zero(found: Scored, name: str) -> None:
+    part = found.part(name, STRANGER)
+    assert (part.value, part.points, part.contribution, part.weight) == (None, None, None, 0)
+    assert part.state == "missing"
+
+
+def test_what_is_missing_takes_nothing_off_the_score(found: Scored) -> None:
+    total = found.score(STRANGER)
+    assert (total.score, total.coverage) == (60, pytest.approx(1 / (1 + len(SIGNALS)), abs=1e-6))
+
+
+@pytest.mark.parametrize(("account", "points"), LABELS.values())
+def test_a_label_has_points_of_its_own_and_another_label_none(
+    found: Scored, account: str, points: float | None
+) -> None:
+    part = found.part("plan", account)
+    assert (part.points, part.state) == (points, "missing" if points is None else "live")
+
+
+def test_every_row_has_a_case_that_moves_it_off_nothing(found: Scored) -> None:
+    assert sorted([*(name for name, _, _ in CASES), "plan"]) == sorted(SIGNALS)
+    for name, _, _ in CASES:
+        assert found.part(name, name).value != found.part(name, SILENT).value, name
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_a_row_names_the_events_it_needs(name: str) -> None:
+    def needed(measure: str) -> set[str]:
+        words = signals().measures[measure]
+        own = {*(words.events or ()), *(words.opens or ()), *(words.closes or ()), *(words.from_ or ())}
+        inner = [target for target in (words.over, words.of) if isinstance(target, str)]
+        return own.union(words.to or (), *map(needed, inner))
+
+    assert ROWS[name].needs == needed(name)
+
+
+# nothing happened
+
+COUNTING = "count sum distinct_users user_days active_days distinct_names"
+ANSWERING = "mean median min max last first days_since days_until names_on"
+RISING = {-1: 0, 0: 20, 10: 100}
+
+
+def _take(take: str, **more: Any) -> dict[str, Any]:
+    windowed = {} if take in ("last", "first", "days_since", "days_until", "names_on") else {"window": "7d"}
+    return {"events": "use", "take": take, **windowed, **more}
+
+
+def _bare() -> dict[str, dict[str, Any]]:
+    measures = {take: _take(take) for take in f"{COUNTING} {ANSWERING}".split()}
+    measures["open"] = {"take": "open", "opens": "use", "closes": "end"}
+    measures["days_between"] = {"take": "days_between", "from": "use", "to": "end"}
+    measures |= {f"{take}_over": _take(take, over="base") for take in ("count", "mean")}
+    measures |= {
+        f"change_{kind}": {"of": "count", "against": against}
+        for kind, against in (("previous", "previous"), ("shift", {"shift": "7d"}), ("longer", {"longer": "28d"}))
+    }
+    return measures
+
+
+def _pairs() -> Scorecard:
+    """Every take, ratio and comparison twice: without `absent`, and with 33 points for it."""
+    measures: dict[str, Any] = {"base": {"events": "base", "take": "last"}}
+    for name, words in _bare().items():
+        measures |= {name: words | {"points": RISING}, f"{name}_absent": words | {"points": RISING, "absent": 33}}
+    weighted = {name: 1 for name in measures if name != "base"}
+    return card(coverage_floor=0, measures=measures, dimensions={"all": {"weight": 1, "measures": weighted}})
+
+
+# account: what happened. The measures are looked at 7 days long, beside the 7 before or the 21 before.
+NOTHING = {
+    "silent": [],
+    "zero_base": [on(0, "base", value=0)],
+    "stopped": [on(8, "use", value=2)],
+    "started": [on(1, "use", value=2)],
+    "started_zero_base": [on(1, "use", value=2), on(0, "base", value=0)],
+    "level_zero": [on(1, "use", value=0)],
+}
 
 
 @pytest.fixture(scope="module")
-def silent() -> Scored:
-    """An account of which nothing is on record, though everything was read."""
-    return run(signals(), plain("*"))
+def nothing() -> Scored:
+    world = plain("use", "end", "base")
+    world.accounts = dict.fromkeys(NOTHING)
+    world.links = {("facts", name): name for name in NOTHING}
+    for name, events in NOTHING.items():
+        for ago, event, given in events:
+            world.add(event, ago=ago, key=name, id=f"{name}.{event}", **given)
+    return run(_pairs(), world)
 
 
-def test_every_signal_has_a_case_or_serves_one() -> None:
-    serving = {
-        "seats",
-        "flows_started",
-        "plan_limit",
-        "solved",
-        "emails_sent",
-        "arr",
-        "milestones_planned",
-        "exports_7d",
-    }
-    tested = {name for name, _, _ in CASES} | {"plan", "csm_emails"}
-    assert set(signals().measures) - serving == tested - serving
+def _told(found: Scored, measure: str, account: str) -> tuple[float | None, float | None]:
+    """Points without and with `absent`; what is missing has none and says so."""
+    parts = [found.part(name, account) for name in (measure, f"{measure}_absent")]
+    assert all((part.state == "missing") is (part.points is None) for part in parts)
+    return parts[0].points, parts[1].points
 
 
-def test_a_label_has_points_of_its_own() -> None:
-    world = plain("*")
-    world.add("account.plan", ago=9, label="free")
-    world.add("account.plan", ago=2, label="pro")
-    assert run(signals(), world).part("plan").points == 70
+@pytest.mark.parametrize("take", [*COUNTING.split(), "open"])
+def test_what_counts_is_zero_where_nothing_happened(nothing: Scored, take: str) -> None:
+    assert nothing.part(take, "silent").value == 0
+    assert _told(nothing, take, "silent") == (20, 33)
 
 
-def test_a_label_without_points_is_missing() -> None:
-    world = plain("*")
-    world.add("account.plan", label="bespoke")
-    assert run(signals(), world).part("plan").state == "missing"
+@pytest.mark.parametrize("take", [*ANSWERING.split(), "days_between"])
+def test_what_needs_an_answer_is_missing_or_absent(nothing: Scored, take: str) -> None:
+    assert nothing.part(take, "silent").value is None
+    assert _told(nothing, take, "silent") == (None, 33)
 
 
 @pytest.mark.parametrize(
-    ("name", "points"),
-    [("severe", 100), ("exec_silence", 0), ("attended", 40), ("dau", 0), ("tickets_per_seat", 100), ("open_age", 100)],
+    ("measure", "account", "points"),
+    [
+        ("count_over", "silent", (20, 33)),
+        ("count_over", "zero_base", (20, 33)),
+        ("count_over", "started", (None, None)),
+        ("count_over", "started_zero_base", (None, None)),
+        ("mean_over", "silent", (None, 33)),
+        ("mean_over", "zero_base", (None, 33)),
+        ("mean_over", "level_zero", (None, 33)),
+        ("mean_over", "started", (None, None)),
+        ("mean_over", "started_zero_base", (None, None)),
+        *((f"change_{kind}", "silent", (None, 33)) for kind in ("previous", "shift", "longer")),
+        *((f"change_{kind}", "stopped", (0, 0)) for kind in ("previous", "shift", "longer")),
+        *((f"change_{kind}", "started", (None, None)) for kind in ("previous", "shift", "longer")),
+    ],
 )
-def test_nothing_happened_has_the_points_of_absent(silent: Scored, name: str, points: float) -> None:
-    part = silent.part(name)
-    assert (part.points, part.state) == (points, "live")
+def test_a_ratio_or_comparison_with_nothing(
+    nothing: Scored, measure: str, account: str, points: tuple[float | None, float | None]
+) -> None:
+    assert _told(nothing, measure, account) == points
 
 
-@pytest.mark.parametrize("name", ["sentiment", "nps", "arr_change", "renewal_in", "ttfv", "trend_30", "integrations"])
-def test_nothing_known_is_missing(silent: Scored, name: str) -> None:
-    assert silent.part(name).state == "missing"
+# the SQL
 
 
 def test_a_scorecard_of_all_signals_stays_readable() -> None:
@@ -214,6 +307,5 @@ def test_a_scorecard_of_all_signals_stays_readable() -> None:
 
 
 def test_sources_that_yield_nothing_of_interest_are_no_trouble() -> None:
-    world = World({"other": ["unrelated"]}, reads={}, links={})
-    total = run(signals(), world).score()
+    total = run(signals(), World({"other": ["unrelated"]}, reads={}, links={})).score()
     assert (total.score, total.tier, total.coverage, total.low, total.high) == (None, "unscored", 0, 0, 100)
