@@ -2,8 +2,9 @@
 
 Whatever a pass needed of memory goes back to the system with its process, and a fault of native code ends a pass, not
 the daemon. Settings, secrets among them, go to it through a pipe: they stand on no command line, and every pass of a
-daemon has those it began with. A second pipe is its *lifeline*: nothing is ever written to it, but its end closes when
-the daemon is told to stop or is no more, and then the pass finishes the batch in hand.
+daemon has those it began with, but for a scorecard that was edited. A second pipe is its *lifeline*: nothing is ever
+written to it, but its end closes when the daemon is told to stop or is no more, and then the pass finishes the batch
+in hand.
 """
 
 from __future__ import annotations

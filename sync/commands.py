@@ -97,12 +97,14 @@ def run(path: Path, *, only: Step | None, dry_run: bool, as_json: bool) -> int:
 
 def status(path: Path, *, as_json: bool) -> None:
     """Print what state knows: passes, readings, matching, rows that failed."""
-    with _worker(path, looks=True) as worker:
+    with _worker(path, looks=True, regardless=True) as worker:
         document = _status(worker)
         matching = match_report(worker)
     if as_json:
         put_json({**document, "matching": matching.as_dict()})
         return
+    for why in document["refused"]:
+        say(f"scorecard refused: {why}", "red")
     table(
         "Passes",
         ("started", "took", "status", "problems"),
@@ -186,10 +188,13 @@ def scores(path: Path, *, as_of: str | None, account: str | None, sql: bool, as_
 
 
 @contextmanager
-def _worker(path: Path, *, looks: bool = False) -> Iterator[Worker]:
-    """`looks`: for a command that only looks at what runs have made, and itself makes nothing."""
+def _worker(path: Path, *, looks: bool = False, regardless: bool = False) -> Iterator[Worker]:
+    """`looks`: for a command that only looks at what runs have made, and itself makes nothing.
+
+    `regardless`: of whether the scorecard can be used.
+    """
     log_in_words()
-    settings = load(path)
+    settings = load(path, regardless=regardless)
     with opened(begun_or_refused(settings) if looks else settings) as worker:
         yield worker
 
@@ -299,6 +304,7 @@ def _status(worker: Worker) -> dict[str, Any]:
     for name, delivery in deliveries:
         counts[name, delivery.status] = counts.get((name, delivery.status), 0) + 1
     return {
+        "refused": worker.settings.refused,
         "erased": len(erased_of(worker)),
         "runs": [
             {

@@ -22,7 +22,7 @@ from sync.child import LAST_BATCH, Answer, Memory, in_child
 from sync.console import log_as_json
 from sync.errors import StateError
 from sync.health import Health, serving
-from sync.settings import Settings, clock_of, load
+from sync.settings import Settings, clock_of, load, reread
 from sync.stopping import signals
 
 log = structlog.get_logger("bellwether.daemon")
@@ -60,6 +60,8 @@ def serve(settings: Settings) -> None:
 class Passes:
     """Makes one pass at a time, each in a process of its own, and tells `health` of it.
 
+    The scorecard's file is looked at before each, so that an edit needs no restart; other settings are read once.
+
     `unusable`: why there was no use in going on, found by the first pass.
     """
 
@@ -78,6 +80,7 @@ class Passes:
             return
         try:
             self._health.begin()
+            self._reread()
             self._note(in_child(self._settings, self._memory, self._lifeline))
         except Exception:
             self._health.fail()
@@ -90,6 +93,16 @@ class Passes:
         os.close(self._held)
         if not self._busy.acquire(timeout=LAST_BATCH + 5):
             log.warning("the batch in hand did not finish in time; the next start reads it back")
+
+    def _reread(self) -> None:
+        """Take up a scorecard that was edited; one that cannot be used is told of, and the last good one goes on."""
+        before, self._settings = self._settings.scorecard, reread(self._settings)
+        card = self._settings.scorecard
+        if card.version != before.version:
+            log.info("scorecard changed", scorecard=card.name, version=card.version, before=before.version)
+        for why in self._settings.refused:
+            log.warning("scorecard refused", why=why)
+        self._health.refuse(self._settings.refused)
 
     def _note(self, answer: Answer) -> None:
         first, self._first = self._first, False

@@ -29,11 +29,15 @@ FOR_EVER = timedelta(hours=6)  # a pass that has not ended by then never will
 
 
 class Health:
-    """The daemon's figures. `ready` when the last pass was made to its end; `alive` until one takes for ever."""
+    """The daemon's figures. `ready` when the last pass was made to its end; `alive` until one takes for ever.
+
+    `refused`: why a scorecard is not the one in use, a sentence a file.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self.registry = CollectorRegistry()
         self.ready = False
+        self.refused: Sequence[str] = ()
         self._clock = clock
         self._begun: datetime | None = None
         self._passes = self._counter("bellwether_passes_total", "Passes by how they ended", "status")
@@ -45,6 +49,8 @@ class Health:
         self._rejected = self._counter("bellwether_rows_rejected_total", "Source rows not readable", "source")
         self._through = self._gauge("bellwether_read_through_timestamp_seconds", "Source is read up to here", "source")
         self._problems = self._gauge("bellwether_problems", "Steps that failed in the last pass")
+
+        self._refused = self._gauge("bellwether_scorecards_refused", "Scorecard files that cannot be used as they are")
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(name, text, labels, registry=self.registry)
@@ -59,6 +65,11 @@ class Health:
 
     def begin(self) -> None:
         self._begun = self._clock.now()
+
+    def refuse(self, why: Sequence[str]) -> None:
+        """Scorecards that cannot be used as they are; none when all can."""
+        self.refused = why
+        self._refused.set(len(why))
 
     def fail(self) -> None:
         """A pass could not be made to its end."""
@@ -104,7 +115,8 @@ def app(health: Health, token: str | None) -> Starlette:
         return answer(request, health.alive, "alive")
 
     async def readyz(request: Request) -> Response:
-        return answer(request, health.alive and health.ready, "ready")
+        good = health.alive and health.ready
+        return answer(request, good, "\n".join(["ready", *(f"scorecard refused: {why}" for why in health.refused)]))
 
     async def metrics(request: Request) -> Response:
         if not allowed(request):

@@ -76,7 +76,8 @@ def run_once(
     neither history nor totals.
     """
     now = worker.clock.now()
-    this = Pass(worker, now, Report(), progress or Quiet(), only, dry_run, due_only, budget)
+    report = Report(problems=[Problem("scorecard", why) for why in worker.settings.refused])
+    this = Pass(worker, now, report, progress or Quiet(), only, dry_run, due_only, budget)
     before = {name: dict(part.calls) for name, part in worker.destinations.items()}
     with leased(worker.state) as beat:
         _look_at_clock(this)
@@ -150,7 +151,7 @@ def _steps(this: Pass, beat: Callable[[], None]) -> None:
 
 
 def _ground(this: Pass) -> dict[str, object]:
-    """All that scores and deliveries can depend on: the day, the facts, how far they go, accounts and keys.
+    """All that scores and deliveries can depend on: day, scorecard, facts, how far they go, accounts and keys.
 
     Of refused rows, the one that became due last: one that nobody asks for any more stays due for ever.
     """
@@ -158,6 +159,7 @@ def _ground(this: Pass) -> dict[str, object]:
     directories = [worker.state.last_finished(f"accounts:{name}") for name in worker.destinations]
     return {
         "today": this.today,
+        "scorecard": worker.settings.scorecard.version,
         "log": worker.log.version(),
         "read": [(r.source, r.since, r.through and last_day(r.through, zone), r.names) for r in worker.readings()],
         "directories": [run.id if run else None for run in directories],

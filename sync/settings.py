@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
@@ -37,6 +37,7 @@ from scoring import Scorecard
 _DURATION = re.compile(r"([0-9]{1,9})\s*([smhdw])\Z")
 _LONGEST = timedelta(days=36_600)
 FASTEST = 1_000_000  # times as fast as real time that a simulated clock may go
+DEFAULT_CARD = "saas"
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
@@ -156,7 +157,7 @@ class _File(_Model):
     accounts: Accounts = Accounts()  # type: ignore[call-arg]
     sources: dict[Name, dict[str, Any]] = {}
     destinations: dict[Name, dict[str, Any]] = {}
-    scorecard: str = "saas"
+    scorecard: str = DEFAULT_CARD
     links: Links = Links()
     delivery: Delivery = Delivery()  # type: ignore[call-arg]
     daemon: Daemon = Daemon()  # type: ignore[call-arg]
@@ -180,7 +181,11 @@ class Connector:
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything the worker is told. Paths are absolute."""
+    """Everything the worker is told. Paths are absolute.
+
+    `scorecard_file`: where the scorecard stands, None for a preset. `refused`: why it is not the one in use, a sentence
+    a file; `load` refuses such settings, `reread` goes on with the last good one.
+    """
 
     path: Path
     timezone: ZoneInfo
@@ -196,6 +201,8 @@ class Settings:
     delivery: Delivery
     daemon: Daemon
     clock: Simulated | None
+    scorecard_file: Path | None = None
+    refused: tuple[str, ...] = ()
 
     @property
     def root(self) -> Path:
@@ -203,8 +210,12 @@ class Settings:
         return self.path.parent
 
 
-def load(path: Path) -> Settings:
-    """Read and check a settings file with the environment and a `.env` beside it. Raises `SettingsError`."""
+def load(path: Path, *, regardless: bool = False) -> Settings:
+    """Read and check a settings file with the environment and a `.env` beside it. Raises `SettingsError`.
+
+    `regardless`: for what asks nothing of the scorecard. One that cannot be used is then only told of, in `refused`,
+    and the default stands in its place.
+    """
     if path.is_dir():
         raise SettingsError([f"{path} is a folder; name the settings file in it"])
     if not path.is_file():
@@ -213,7 +224,23 @@ def load(path: Path) -> Settings:
         document = config.load(path, environment={**_dotenv(path.parent / ".env"), **os.environ})
     except ConfigError as error:
         raise SettingsError(str(error).split("\n")) from None
-    return _assemble(path.resolve(), document)
+    return _assemble(path.resolve(), document, regardless=regardless)
+
+
+def reread(settings: Settings) -> Settings:
+    """The settings with the scorecard as its file says it now, or with the last good one and why in `refused`."""
+    if settings.scorecard_file is None:
+        return settings
+    try:
+        return replace(settings, scorecard=_read_scorecard(settings.scorecard_file), refused=())
+    except SettingsError as error:
+        serving = f"{settings.scorecard.name} {settings.scorecard.version}"
+        return replace(settings, refused=(f"{_in_short(error.lines)}; until that is mended {serving} goes on",))
+
+
+def _in_short(mistakes: list[str]) -> str:
+    more = len(mistakes) - 1
+    return f"{mistakes[0]} (and {more} more: `bellwether check` names them)" if more else mistakes[0]
 
 
 def clock_of(settings: Settings) -> Clock:
@@ -231,14 +258,19 @@ def _dotenv(path: Path) -> dict[str, str]:
         raise SettingsError([f"{path} is not UTF-8; save it as UTF-8"]) from None
 
 
-def _assemble(path: Path, document: Document) -> Settings:
+def _assemble(path: Path, document: Document, *, regardless: bool) -> Settings:
     mistakes = list(document.missing.values())
     file = _valid(_File, document.values, (), document, mistakes)
     sources = _connectors("sources", SOURCES, SourceEntry, document, mistakes)
     destinations = _connectors("destinations", DESTINATIONS, Entry, document, mistakes)
     if file is not None:
         mistakes += _cross_checks(file, document, destinations)
-    scorecard = _scorecard(file.scorecard, path, document, mistakes) if file else None
+    refused: list[str] = []
+    scorecard = _scorecard(file.scorecard, path, document, refused) if file else None
+    if refused and regardless:
+        scorecard = load_scorecard(DEFAULT_CARD, path.parent)
+    else:
+        mistakes += refused
     if mistakes or file is None or scorecard is None:
         raise SettingsError(mistakes)
     data = (path.parent / file.data).resolve()
@@ -257,6 +289,8 @@ def _assemble(path: Path, document: Document) -> Settings:
         delivery=file.delivery,
         daemon=file.daemon,
         clock=file.clock,
+        scorecard_file=scorecard_file(file.scorecard, path.parent),
+        refused=(_in_short(refused),) if refused else (),
     )
 
 
@@ -351,17 +385,32 @@ def _scorecard(name: str, path: Path, document: Document, mistakes: list[str]) -
 
 def load_scorecard(name: str, folder: Path) -> Scorecard | None:
     """A preset by its name, or a YAML file by its path from `folder`; None when there is neither."""
+    path = scorecard_file(name, folder)
+    if path is None:
+        document = config.preset(name)
+        return _read(document) if document else None
+    return _read_scorecard(path) if path.is_file() else None
+
+
+def scorecard_file(name: str, folder: Path) -> Path | None:
+    """The file that a scorecard of this name is read from; None for a preset."""
+    return None if name in config.presets() else folder / name
+
+
+def _read_scorecard(path: Path) -> Scorecard:
+    """Raises `SettingsError`."""
+    if not path.is_file():
+        raise SettingsError([f"{path.name} is not there; put it back"])
     try:
-        document = config.preset(name) if re.fullmatch(r"[a-z0-9_]+", name) else None
-        if document is None and (folder / name).is_file():
-            document = config.load(folder / name)
+        return _read(config.load(path))
     except ConfigError as error:
-        raise SettingsError([str(error)]) from None
-    if document is None:
-        return None
+        raise SettingsError(str(error).split("\n")) from None
+
+
+def _read(document: Document) -> Scorecard:
     mistakes = list(document.missing.values())
     card = _valid(Scorecard, document.values, (), document, mistakes)
-    if mistakes:
+    if mistakes or card is None:
         raise SettingsError(mistakes)
     return card
 
