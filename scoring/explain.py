@@ -81,7 +81,7 @@ def movement(scorecard: Scorecard, parts: Sequence[Part], before: Mapping[str, P
 def _was(scorecard: Scorecard, before: Part) -> str:
     """Where a comparison stood before: "down 19%" alone does not say that it was worse."""
     measure = scorecard.measures[before.measure]
-    return f", was {_figure(measure, before.value)}" if measure.of is not None and before.value is not None else ""
+    return f", was {figure(measure, before.value)}" if measure.of is not None and before.value is not None else ""
 
 
 def _gain(part: Part, before: Part) -> int:
@@ -132,7 +132,7 @@ def _coverage(scorecard: Scorecard, counted: Sequence[Part]) -> float:
 
 def _unscored(scorecard: Scorecard, parts: Sequence[Part], counted: Sequence[Part]) -> str:
     share = round(100 * _coverage(scorecard, counted))
-    lacking = [_label(scorecard, part.measure) for part in parts if part.points is None]
+    lacking = [label(scorecard, part.measure) for part in parts if part.points is None]
     return _joined(
         [f"Not enough data to score: {share}% of the scorecard", *(f"no data for {name}" for name in lacking)]
     )
@@ -141,7 +141,7 @@ def _unscored(scorecard: Scorecard, parts: Sequence[Part], counted: Sequence[Par
 def _behind(scorecard: Scorecard, parts: Sequence[Part]) -> list[str]:
     said = []
     for state, words in (("stale", "data too old for"), ("held", "last known figures for")):
-        names = [_label(scorecard, part.measure) for part in parts if part.state == state]
+        names = [label(scorecard, part.measure) for part in parts if part.state == state]
         if names:
             more = f" and {len(names) - 1} more" if len(names) > 1 else ""
             said.append(f"{words} {names[0]}{more}")
@@ -159,23 +159,28 @@ def _joined(phrases: Sequence[str]) -> str:
     return text
 
 
-def _label(scorecard: Scorecard, name: str) -> str:
+def label(scorecard: Scorecard, name: str) -> str:
+    """What a measure is called in words."""
     return scorecard.measures[name].label or name.replace("_", " ").capitalize()
 
 
-def _phrase(scorecard: Scorecard, part: Part, before: Part | None) -> str:
-    measure = scorecard.measures[part.measure]
-    label = _label(scorecard, part.measure)
+def stands(measure: Measure, part: Part) -> str:
+    """Where a measure stands: its figure with the unit, its points where labels have no figure, or that it has none."""
     if measure.map is not None or (part.value is not None and measure.points is None):
-        return f"{label} {_plain(part.points or 0)} of 100 points"
-    if part.value is None:
-        return f"{label}: none on record"
-    figure = _figure(measure, part.value)
-    words = figure if measure.unit and measure.label is None else f"{label} {figure}"
+        return f"{_plain(part.points or 0)} of 100 points"
+    return "none on record" if part.value is None else figure(measure, part.value)
+
+
+def _phrase(scorecard: Scorecard, part: Part, before: Part | None) -> str:
+    measure, name = scorecard.measures[part.measure], label(scorecard, part.measure)
+    told = stands(measure, part)
+    if measure.map is not None or part.value is None or measure.points is None:
+        return f"{name}{':' if measure.map is None and part.value is None else ''} {told}"
+    words = told if measure.unit and measure.label is None else f"{name} {told}"
     return words + _moved(measure, part.value, before.value if before else None)
 
 
-def _figure(measure: Measure, value: float) -> str:
+def figure(measure: Measure, value: float) -> str:
     """A number with its unit; a unit that begins with % takes a share of one."""
     unit = measure.unit or ""
     if not unit.startswith("%"):

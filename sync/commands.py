@@ -86,7 +86,7 @@ def provision(path: Path, *, apply: bool, as_json: bool) -> int:
 
 def run(path: Path, *, only: Step | None, dry_run: bool, as_json: bool) -> int:
     """Make one pass and tell what it did."""
-    with _worker(path) as worker, Bars() as bars, signals(worker.stop):
+    with at_work(path) as worker, Bars() as bars, signals(worker.stop):
         report = run_once(worker, only=only, dry_run=dry_run, progress=bars)
     if as_json:
         put_json(report.as_dict())
@@ -97,7 +97,7 @@ def run(path: Path, *, only: Step | None, dry_run: bool, as_json: bool) -> int:
 
 def status(path: Path, *, as_json: bool) -> None:
     """Print what state knows: passes, readings, matching, rows that failed."""
-    with _worker(path, looks=True, regardless=True) as worker:
+    with at_work(path, looks=True, regardless=True) as worker:
         document = _status(worker)
         matching = match_report(worker)
     if as_json:
@@ -139,8 +139,8 @@ def status(path: Path, *, as_json: bool) -> None:
 
 def explain(path: Path, account: str, *, as_json: bool) -> None:
     """Print one account's score with all its parts, and where it was delivered."""
-    with _worker(path, looks=True) as worker:
-        row = _account(worker, account)
+    with at_work(path, looks=True) as worker:
+        row = account_of(worker, account)
         document = _explained(worker, row)
     if as_json:
         put_json(document)
@@ -157,14 +157,14 @@ def explain(path: Path, account: str, *, as_json: bool) -> None:
 
 def scores(path: Path, *, as_of: str | None, account: str | None, sql: bool, as_json: bool) -> None:
     """Work out and print the scores of a day; writes nothing."""
-    with _worker(path, looks=True) as worker:
-        day = _day(worker, as_of)
+    with at_work(path, looks=True) as worker:
+        day = day_of(worker, as_of)
         accounts = worker.state.accounts()
         basis = worker.basis(accounts, worker.links(accounts))
         if sql:
             sys.stdout.write(statement(worker.log, basis))
             return
-        wanted = _account(worker, account).id if account is not None else None
+        wanted = account_of(worker, account).id if account is not None else None
         with scored(worker.log, basis, spill=worker.spill) as on:
             rows = list(fetch(on(day), wanted and [wanted]))
     if wanted is not None and not rows:
@@ -188,7 +188,7 @@ def scores(path: Path, *, as_of: str | None, account: str | None, sql: bool, as_
 
 
 @contextmanager
-def _worker(path: Path, *, looks: bool = False, regardless: bool = False) -> Iterator[Worker]:
+def at_work(path: Path, *, looks: bool = False, regardless: bool = False) -> Iterator[Worker]:
     """`looks`: for a command that only looks at what runs have made, and itself makes nothing.
 
     `regardless`: of whether the scorecard can be used.
@@ -210,20 +210,22 @@ def _rehearsing(settings: Settings) -> Iterator[Worker]:
             yield worker
 
 
-def _day(worker: Worker, text: str | None) -> date:
+def day_of(worker: Worker, text: str | None, *, option: str = "--as-of") -> date:
+    """The day an option names, today without it. Raises `UsageError`."""
     today = worker.clock.now().astimezone(worker.settings.timezone).date()
     if text is None:
         return today
     try:
         day = date.fromisoformat(text)
     except ValueError:
-        raise UsageError(f"--as-of: {clean(text)[:30]!r} is not a day; write it as 2026-01-31") from None
+        raise UsageError(f"{option}: {clean(text)[:30]!r} is not a day; write it as 2026-01-31") from None
     if day > today:
-        raise UsageError(f"--as-of: {day} is still to come; today is {today}")
+        raise UsageError(f"{option}: {day} is still to come; today is {today}")
     return day
 
 
-def _account(worker: Worker, wanted: str) -> AccountRow:
+def account_of(worker: Worker, wanted: str) -> AccountRow:
+    """The customer with this id, or this name. Raises `UsageError`."""
     rows = worker.state.accounts()
     found = [row for row in rows if row.id == wanted] or [
         row for row in rows if row.name.casefold() == wanted.casefold()
@@ -240,7 +242,7 @@ def _explained(worker: Worker, row: AccountRow) -> dict[str, Any]:
     accounts = worker.state.accounts()
     links = worker.links(accounts)
     basis = worker.basis(accounts, links)
-    day = _day(worker, None)
+    day = day_of(worker, None)
     with scored(worker.log, basis, spill=worker.spill) as on:
         found = next(fetch(on(day), [row.id]), None)
     if found is None:
