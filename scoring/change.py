@@ -10,7 +10,7 @@ first. All of it is reckoned in fractions and rounded once, to the grid that sco
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Literal, NamedTuple
 
@@ -61,7 +61,7 @@ def causes(change: float, views: Sequence[View]) -> tuple[Cause, ...]:
     return largest_first(Cause(kind, measure, moved) for (measure, kind), moved in told.items() if moved)
 
 
-def largest_first(found: Iterator[Cause]) -> tuple[Cause, ...]:
+def largest_first(found: Iterable[Cause]) -> tuple[Cause, ...]:
     return tuple(sorted(found, key=lambda cause: (-abs(cause.change), cause.measure, cause.kind)))
 
 
@@ -111,7 +111,7 @@ def _shared_out(card: Scorecard, before: Fractions, after: Fractions) -> Iterato
     names = before.keys() | after.keys()
     points = {name: _mean([day[name] for day in (before, after) if name in day]) for name in names}
     one, other = _groups(card, before), _groups(card, after)
-    outer = [{name: Fraction(card.dimensions[name].weight) for name in day} for day in (one, other)]
+    outer = _outer(card, one), _outer(card, other)
     means = {n: _mean([_weighted(day[n], points) for day in (one, other) if n in day]) for n in one.keys() | other}
     for name in means:
         if name in one and name in other:
@@ -145,10 +145,14 @@ def _groups(card: Scorecard, points: Fractions) -> dict[str, dict[str, Fraction]
     return {name: group for name, group in groups.items() if group}
 
 
+def _outer(card: Scorecard, groups: Iterable[str]) -> dict[str, Fraction]:
+    return {name: Fraction(card.dimensions[name].weight) for name in groups}
+
+
 def _weights(card: Scorecard, points: Fractions) -> dict[str, Fraction]:
     """Each measure's share of the score; they sum to 1."""
     groups = _groups(card, points)
-    outer = {name: Fraction(card.dimensions[name].weight) for name in groups}
+    outer = _outer(card, groups)
     return {m: _share(name, outer) * _share(m, group) for name, group in groups.items() for m in group}
 
 
