@@ -137,7 +137,10 @@ class Outcome(NamedTuple):
 
 
 class Finding(NamedTuple):
-    """One line of `bellwether check`: what was looked at, whether it is well, and what to do if it is not."""
+    """One line of `bellwether check`: what was looked at, whether it is well, and what to do if it is not.
+
+    What is well and has a remedy all the same is a warning: it fails no check.
+    """
 
     place: str
     ok: bool

@@ -45,14 +45,14 @@ FACT: Mapping[str, Column] = {"value": Column("value", "number"), "label": Colum
 def names(text: str) -> tuple[str, ...]:
     """The names that a rule reads, in the order they stand. Raises ValueError where it cannot be read."""
     _refuse_large(text)
-    found = _parse(text).find_all(exp.Column, bfs=False)
+    found = parse(text).find_all(exp.Column, bfs=False)
     return tuple(dict.fromkeys(node.name.lower() for node in found))
 
 
 def rebuild(text: str, columns: Mapping[str, Column] = FACT) -> str:
     """The rule as SQL. Raises ValueError, in words, for anything but comparisons, and/or/not and arithmetic."""
     _refuse_large(text)
-    built = _build(_parse(text), columns, 0)
+    built = _build(parse(text), columns, 0)
     if built.kind != "test":
         raise ValueError("has to be a test, like value >= 3")
     return built.sql
@@ -73,7 +73,8 @@ def _nesting(text: str) -> int:
     return deepest
 
 
-def _parse(text: str) -> exp.Expression:
+def parse(text: str) -> exp.Expression:
+    """The rule as a tree, as anybody may have written it; only what `rebuild` takes is a rule."""
     try:
         trees = sqlglot.parse(text, read="duckdb")
     except (SqlglotError, RecursionError):

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from importlib.metadata import packages_distributions
 
+import config
+from config.loader import Document
 from connectors.base import Finding
 from connectors.errors import ConnectorError
-from scoring import Scorecard
-from scoring.patterns import any_overlap
+from scoring import Measure
+from scoring.lint import lint
+from scoring.patterns import condition
+from scoring.rules import rebuild
 from sync.database import reach
-from sync.errors import StateError
+from sync.delta import one_row
+from sync.errors import StateError, UsageError
+from sync.scores import first_day
 from sync.settings import Settings
 from sync.worker import Worker
 
 OURS = ("config", "connectors", "scoring", "sync")
+RECENT = 90  # days in which some event should have met a `where`
 
 
 def findings(worker: Worker) -> Iterator[Finding]:
@@ -33,7 +41,7 @@ def findings(worker: Worker) -> Iterator[Finding]:
     for name, source in worker.sources.items():
         yield from _careful(name, source.check)
     yield from _mapped(worker)
-    yield from _unfed(worker)
+    yield from _scorecard(worker)
 
 
 def first_needs(settings: Settings) -> Iterator[Finding]:
@@ -78,26 +86,46 @@ def _shadowed() -> Iterator[Finding]:
             )
 
 
-def _unfed(worker: Worker) -> Iterator[Finding]:
-    """Measures whose events no source can yield: they will always be missing."""
+def _scorecard(worker: Worker) -> Iterator[Finding]:
+    """What the linter says of the scorecard, each warning where it stands; they fail no check."""
+    card, names = worker.settings.scorecard, worker.basis((), worker.links(())).names
+    known = all(names[source] for source in worker.sources)
+    said = list(lint(card, names if known else None, days=_days_read(worker), unmatched=_unmatched(worker)))
+    place = _document(worker.settings).place
+    yield from (Finding(place(remark.place), True, remark.message, remark.remedy) for remark in said)
+    warned = f"{len(said)} warning{'s' if len(said) > 1 else ''}" if said else "nothing to warn of"
+    later = "" if known else "; which measures have a source is known after the first run"
+    yield Finding("scorecard", True, f"{card.name} {card.version}: {warned}{later}")
+
+
+def _document(settings: Settings) -> Document:
+    """The scorecard as it was written."""
+    found = config.load(settings.scorecard_file) if settings.scorecard_file else config.preset(settings.scorecard.name)
+    if found is None:
+        raise UsageError(f"scorecard: there is no preset {settings.scorecard.name} any more; name another")
+    return found
+
+
+def _days_read(worker: Worker) -> dict[str, int]:
+    """How many days every source has been, or is being, read for."""
+    zone, today = worker.settings.timezone, worker.clock.now().astimezone(worker.settings.timezone).date()
+    return {r.source: (today - first_day(r.since, zone)).days + 1 for r in worker.readings() if r.since}
+
+
+def _unmatched(worker: Worker) -> list[str]:
+    """Measures whose events there are, while none of the last 90 days meets their `where`."""
     card = worker.settings.scorecard
-    named = f"{card.name} {card.version}"
-    names = worker.basis((), worker.links(())).names
-    if not all(names[source] for source in worker.sources):
-        yield Finding("scorecard", True, f"{named}: which measures have a source is known after the first run")
-        return
-    lacking = unfed(card, {pattern for patterns in names.values() for pattern in patterns})
-    told = f"no source yields the events of {', '.join(lacking)}; they stay missing and their weight is shared out"
-    yield Finding("scorecard", True, f"{named}: {told if lacking else 'every measure has a source'}")
+    tests = {name: _meant(measure) for name, measure in card.measures.items() if measure.where}
+    if not tests:
+        return []
+    since = worker.clock.now().astimezone(worker.settings.timezone).date() - timedelta(days=RECENT)
+    sums = [f"count(*) filter (where {test})" for pair in tests.values() for test in pair]
+    with worker.log.connect(spill=worker.spill) as connection:
+        found = one_row(connection, f"select {', '.join(sums)} from events where day > date '{since}'")
+    return [name for name, told, met in zip(tests, found[::2], found[1::2], strict=True) if told and not met]
 
 
-def unfed(scorecard: Scorecard, patterns: set[str]) -> list[str]:
-    """The measures whose own events meet none of these names and patterns."""
-    return [
-        name
-        for name, measure in scorecard.measures.items()
-        if any(
-            wanted and not any_overlap(wanted, patterns)
-            for wanted in (measure.events, measure.opens, measure.closes, measure.from_, measure.to)
-        )
-    ]
+def _meant(measure: Measure) -> tuple[str, str]:
+    """The SQL tests for the events of a measure, and for those that meet its `where`."""
+    named = condition(measure.events or measure.opens or ())
+    return named, f"{named} and {rebuild(measure.where or '')}"

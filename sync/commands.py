@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import SecretStr
 
 import config as words
+from connectors.base import Finding
 from scoring import reason
 from sync.check import findings, first_needs
 from sync.console import Bars, clean, log_in_words, put_json, say, table
@@ -53,12 +54,19 @@ def check(path: Path, *, as_json: bool) -> int:
         for finding in chain(first_needs(settings), findings(worker)):
             found.append(finding)
             if not as_json:
-                mark, style = ("ok  ", "") if finding.ok else ("FIX ", "red")
-                remedy = f" -> {finding.remedy}" if finding.remedy and not finding.ok else ""
+                mark, style = _mark(finding)
+                remedy = f" -> {finding.remedy}" if finding.remedy else ""
                 say(f"{mark} {finding.place}: {finding.message}{remedy}", style)
     if as_json:
         put_json({"ok": all(item.ok for item in found), "findings": [item._asdict() for item in found]})
     return 0 if all(item.ok for item in found) else 1
+
+
+def _mark(finding: Finding) -> tuple[str, str]:
+    """How the line begins, and its colour."""
+    if not finding.ok:
+        return "FIX ", "red"
+    return ("warn", "yellow") if finding.remedy else ("ok  ", "")
 
 
 def provision(path: Path, *, apply: bool, as_json: bool) -> int:
