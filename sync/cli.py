@@ -24,6 +24,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+scorecard = typer.Typer(no_args_is_help=True, help="Show, compare and list scorecards, every version that was used.")
+app.add_typer(scorecard, name="scorecard")
+
 Config = Annotated[
     Path, typer.Option("--config", envvar="BELLWETHER_CONFIG", help="The settings file.", readable=False)
 ]
@@ -161,6 +164,52 @@ def scores(
     from sync.commands import scores as body
 
     body(config, as_of=as_of, account=account, sql=sql, as_json=json)
+
+
+@scorecard.command()
+def show(
+    wanted: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="VERSION|FILE",
+            help="A version that was used (or its beginning), a file or a preset; by default the one in the settings.",
+        ),
+    ] = None,
+    config: Config = DEFAULT,
+    as_yaml: Annotated[
+        bool, typer.Option("--yaml", help="Print it as a file that is read as the same version.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Show what a scorecard says: weights, measures with their curves, caps and watch flags."""
+    from sync.scorecards import show as body
+
+    body(config, wanted, as_yaml=as_yaml, as_json=json)
+
+
+@scorecard.command()
+def diff(
+    old: Annotated[
+        str | None, typer.Argument(metavar="OLD", help="A version, a file or a preset; by default the one used last.")
+    ] = None,
+    new: Annotated[
+        str | None, typer.Argument(metavar="NEW", help="Another; by default the one in the settings, as it is now.")
+    ] = None,
+    config: Config = DEFAULT,
+    json: Json = False,
+) -> None:
+    """Show in words what one scorecard says otherwise than another."""
+    from sync.scorecards import diff as body
+
+    body(config, old, new, as_json=json)
+
+
+@scorecard.command()
+def history(config: Config = DEFAULT, json: Json = False) -> None:
+    """List every version that was used: when, for how many accounts, and what it changed."""
+    from sync.scorecards import history as body
+
+    body(config, as_json=json)
 
 
 @app.command()

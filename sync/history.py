@@ -86,6 +86,17 @@ class History:
         query = f"select distinct as_of from {{rows}} where as_of >= ?{' and final' if final_only else ''}"
         return {day for (day,) in self._ask(self._scores, query, [since], first=_month(since))}
 
+    def last_day(self) -> tuple[date | None, dict[str, int]]:
+        """The newest final day that was kept, and how many accounts each version of a scorecard scored on it."""
+        query = """
+            select as_of, version, count(*) from {rows}
+            where final and as_of = (select max(as_of) from {rows} where final) group by as_of, version"""
+        months = {file.partition["month"] for file in delta.data_files(delta.open_table(self._scores))}
+        for month in sorted(months, reverse=True):
+            if rows := self._ask(self._scores, query, [], first=month, last=month):
+                return rows[0][0], {version: count for _, version, count in rows}
+        return None, {}
+
     def scores_on(self, day: date, accounts: Sequence[str] | None = None) -> dict[str, tuple[float | None, str, str]]:
         """Score, tier and scorecard version by account, of all or of these; empty when the day was not kept."""
         among, values = _among(accounts)

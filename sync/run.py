@@ -30,6 +30,7 @@ from sync.lease import leased
 from sync.progress import Progress, Quiet
 from sync.pull import Pulled, pull
 from sync.report import Problem, Report
+from sync.scorecards import keep as keep_scorecard
 from sync.scores import last_day
 from sync.worker import Worker
 
@@ -276,6 +277,8 @@ def _score(this: Pass, open_: ExitStack) -> None:
     A fault inside the engine ends its connection. Nothing but whole days is kept by then, so another connection begins
     afresh, with one thread: it holds less at once, and memory that runs short is when such a fault was seen.
     """
+    if not this.dry_run:
+        keep_scorecard(this.worker, this.now)
     once = partial(evaluated, this.worker, now=this.now, keep=not this.dry_run, progress=this.progress)
     try:
         this.found = open_.enter_context(once())

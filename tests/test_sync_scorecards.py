@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from structlog.testing import capture_logs
 
+import config
 from config.loader import LARGEST
 from connectors.base import Account, Event, Page
 from connectors.clock import SteppedClock, SystemClock
+from scoring import Scorecard
+from scoring.describe import content as kept
 from sync.child import Answer, Memory
 from sync.daemon import Passes
 from sync.health import Health, serving
 from sync.report import Report
 from sync.run import run_once
+from sync.scorecards import as_file
 from sync.settings import Settings, SettingsError, load, reread
+from sync.state import State
+from tests.cards import cards
 from tests.command import exit_code
 from tests.fakes import CARD, FakeCrm, FakeSource, a_worker
 
@@ -35,13 +46,17 @@ destinations: {customers: {kind: file, accounts: accounts.csv, scores: scores.cs
 OTHER = CARD.replace("weight: 60", "weight: 50")
 
 
+def _lay_out(folder: Path) -> Path:
+    (folder / "bellwether.yaml").write_text(SETTINGS)
+    (folder / "card.yaml").write_text(CARD)
+    (folder / "accounts.csv").write_text("id,name\na1,Alder\nb2,Birch\n")
+    return folder
+
+
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "bellwether.yaml").write_text(SETTINGS)
-    (tmp_path / "card.yaml").write_text(CARD)
-    (tmp_path / "accounts.csv").write_text("id,name\na1,Alder\nb2,Birch\n")
-    return tmp_path
+    return _lay_out(tmp_path)
 
 
 # under a running daemon
@@ -203,3 +218,183 @@ def test_status_works_beside_a_scorecard_that_cannot_be_used_and_says_so(
         "scorecard refused: card.yaml:3 dimensions.usage.weight: needs a number\n"
     )
     assert exit_code("scores") == 2
+
+
+# versions that were used
+
+
+def _read(text: str) -> Scorecard:
+    return Scorecard.model_validate(config.parse(text.encode(), name="card.yaml").values)
+
+
+@given(cards())
+@hypothesis_settings(max_examples=30)
+def test_what_is_printed_as_a_file_is_read_as_the_same_version(content: dict[str, Any]) -> None:
+    card = Scorecard.model_validate(content)
+    assert _read(as_file(card)).version == card.version
+
+
+@given(cards())
+@hypothesis_settings(max_examples=30)
+def test_what_is_kept_of_a_version_is_read_as_that_version(content: dict[str, Any]) -> None:
+    card = Scorecard.model_validate(content)
+    assert Scorecard.model_validate(json.loads(json.dumps(kept(card)))).version == card.version
+
+
+def test_a_curve_is_written_as_people_write_it(folder: Path) -> None:
+    card = load(folder / "bellwether.yaml").scorecard
+    assert "points: {0: 0, 1: 100}\n" in as_file(card)
+    assert "events: login\n" in as_file(card)
+
+
+def test_the_version_is_kept_and_stands_on_every_score_and_record(tmp_path: Path) -> None:
+    born = datetime(2025, 1, 1, tzinfo=UTC)
+    crm = FakeCrm("crm", [Account("busy", "Busy", since=born, attributes={"seats": 5.0})])
+    with a_worker(tmp_path, home=crm, sources=[_source(["busy"])], clock=SteppedClock(NOW)) as worker:
+        first = worker.settings.scorecard
+        run_once(worker, dry_run=True)
+        assert worker.state.scorecards() == []
+        run_once(worker)
+        day = max(worker.history.days(final_only=True))
+        assert {version for *_, version in worker.history.scores_on(day).values()} == {first.version}
+        assert crm.present["busy"]["version"] == f"test card {first.version}"
+        (tmp_path / "card.yaml").write_text(CARD.replace("1: 100", "2: 100"))
+        edited = replace(worker, settings=reread(worker.settings), clock=SteppedClock(NOW + timedelta(days=3)))
+        second = edited.settings.scorecard
+        run_once(edited)
+        rows = worker.state.scorecards()
+        assert worker.history.last_day() == (NOW.date() + timedelta(days=1), {second.version: 1})
+    assert [(row.version, row.name) for row in rows] == [(card.version, "test card") for card in (first, second)]
+    assert [Scorecard.model_validate(row.content) for row in rows] == [first, second]
+    assert [row.first_used_at for row in rows] == [NOW, NOW + timedelta(days=3)]
+    assert crm.present["busy"]["version"] == f"test card {second.version}"
+
+
+@pytest.fixture(scope="module")
+def company(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = _lay_out(tmp_path_factory.mktemp("company"))
+    assert exit_code("run", "--config", str(folder / "bellwether.yaml")) == 0
+    return folder
+
+
+@pytest.fixture
+def used(company: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder in which a pass was made by one scorecard, and the file says another since."""
+    shutil.copytree(company, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "card.yaml").write_text(f"# heavier\n{OTHER}")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def _said(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    code = exit_code("scorecard", *words)
+    out, err = capsys.readouterr()
+    assert code == 0, err
+    return out
+
+
+def _versions() -> tuple[str, str]:
+    return _read(CARD).version, _read(OTHER).version
+
+
+def test_diff_tells_what_the_next_pass_would_take_up(used: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before, after = _versions()
+    assert _said(capsys, "diff").splitlines() == [
+        f"test card {before} -> test card {after}",
+        "  weight of dimension usage: 60% -> 55.6%",
+        "  weight of dimension support: 40% -> 44.4%",
+    ]
+    assert json.loads(_said(capsys, "diff", "--json")) == {
+        "old": {"name": "test card", "version": before},
+        "new": {"name": "test card", "version": after},
+        "changes": [
+            {"what": "weight of dimension usage", "before": "60%", "after": "55.6%"},
+            {"what": "weight of dimension support", "before": "40%", "after": "44.4%"},
+        ],
+    }
+    (used / "card.yaml").write_text(f"# only this comment\n{CARD}")
+    assert _said(capsys, "diff").splitlines()[1:] == ["  both say the same"]
+    assert json.loads(_said(capsys, "diff", "--json"))["changes"] == []
+
+
+def test_diff_takes_files_presets_and_versions(used: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before, after = _versions()
+    forth, back = _said(capsys, "diff", before[:5], "card.yaml"), _said(capsys, "diff", "card.yaml", before)
+    assert f"test card {before} -> test card {after}\n" in forth
+    assert f"test card {after} -> test card {before}\n" in back
+    assert "name: test card -> saas" in _said(capsys, "diff", before, "saas")
+
+
+def test_show_tells_what_the_settings_a_version_or_a_file_say(used: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before, after = _versions()
+    assert _said(capsys, "show").startswith(f"test card {after}\ngreen from 70")
+    assert "\nusage 60%\n" in _said(capsys, "show", before)
+    assert _read(_said(capsys, "show", before, "--yaml")).version == before
+    shown = json.loads(_said(capsys, "show", "card.yaml", "--json"))
+    assert (shown["name"], shown["version"]) == ("test card", after)
+    assert Scorecard.model_validate(shown["scorecard"]).version == after
+    assert [part["measure"] for part in shown["weights"]] == ["active", "tickets"]
+    (used / "bellwether.yaml").unlink()
+    assert _said(capsys, "show", "saas").startswith("saas ")
+
+
+def test_history_lists_versions_their_accounts_and_what_each_changed(
+    used: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before, after = _versions()
+    assert exit_code("run") in (0, 1)
+    capsys.readouterr()
+    told = json.loads(_said(capsys, "history", "--json"))
+    yesterday = (datetime.now(UTC) - timedelta(days=1)).date()
+    assert told["day"] == yesterday.isoformat()
+    assert [(row["version"], row["accounts"]) for row in told["versions"]] == [(before, 2), (after, 0)]
+    assert told["versions"][0]["changes"] is None
+    assert told["versions"][1]["changes"][0] == "weight of dimension usage: 60% -> 55.6%"
+    (used / "card.yaml").write_text("name: [")  # what was used is told whatever the file says now
+    lines = _said(capsys, "history").splitlines()
+    assert lines[0].split() == f"version name first used last used accounts on {yesterday} what changed".split()
+    assert [line.split()[0] for line in lines if "test card" in line] == [before, after]
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (
+            ["show", "0000"],
+            "'0000' is no file, no preset (mid_market, saas, usage_sentiment) and no version that was used",
+        ),
+        (["show", "nope.yaml"], "'nope.yaml' is no file, no preset"),
+        (["diff", "card.yaml", "broken.yaml"], "broken.yaml:1 is not valid YAML"),
+        (["diff", "broken.yaml"], "broken.yaml:1 is not valid YAML"),
+    ],
+)
+def test_a_scorecard_that_cannot_be_found_or_read_is_one_line(
+    used: Path, capsys: pytest.CaptureFixture[str], words: list[str], line: str
+) -> None:
+    (used / "broken.yaml").write_text("name: [")
+    assert exit_code("scorecard", *words) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 1
+    assert said[0].startswith(line)
+
+
+def test_a_version_in_words_of_another_bellwether_is_said_to_be_so(
+    used: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with closing(State(load(used / "bellwether.yaml").state.get_secret_value())) as state:
+        state.save_scorecard("abcdef012345", "test card", {"name": "test card", "weighing": 1}, NOW)
+    assert exit_code("scorecard", "show", "abcd") == 2
+    assert "abcdef012345 is in words that this version of Bellwether does not know" in capsys.readouterr().err
+    assert "does not know" in _said(capsys, "history")
+
+
+def test_before_the_first_pass_there_is_nothing_to_compare_with(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert exit_code("scorecard", "diff") == 2
+    assert "begin with `bellwether run`" in capsys.readouterr().err
+    assert exit_code("run", "--only", "pull") == 0
+    capsys.readouterr()
+    assert exit_code("scorecard", "diff") == 2
+    assert capsys.readouterr().err.startswith("no scorecard has been used yet; `bellwether run` keeps the first")
+    assert _said(capsys, "history").splitlines()[0].split()[0] == "version"
