@@ -140,12 +140,12 @@ def _references(card: Scorecard) -> Iterator[tuple[Loc, str]]:
                 yield ("measures", name, word), f"there is no measure called {target}; add it under measures"
             elif isinstance(target, str) and card.measures[target].map is not None:
                 yield ("measures", name, word), f"{target} is made of labels; name a measure that is a number"
-        if len(_chain(card, name)) > DEEPEST:
+        if len(chain(card, name)) > DEEPEST:
             word = "of" if measure.of else "over"
             yield ("measures", name, word), "leads back to itself or is too long a chain; name another measure"
 
 
-def _chain(card: Scorecard, name: str) -> list[str]:
+def chain(card: Scorecard, name: str) -> list[str]:
     """The measures that one leads to by `over` and `of`, itself first, cut when it is certainly too long."""
     found = [name]
     while len(found) <= DEEPEST:
@@ -161,7 +161,7 @@ def _comparison(card: Scorecard, name: str, measure: Measure) -> Iterator[tuple[
     if measure.of is None or measure.against is None:
         return
     base = card.measures[measure.of]
-    if any(card.measures[step].of is not None for step in _chain(card, measure.of)):
+    if any(card.measures[step].of is not None for step in chain(card, measure.of)):
         yield ("measures", name, "of"), f"{measure.of} is a comparison itself; compare the plain measure"
     if measure.against.previous and base.window is None:
         yield ("measures", name, "against"), f"{measure.of} has no window; write against: {{shift: 30d}}"

@@ -226,7 +226,7 @@ def _rules(wanted: Plan) -> str:
     columns = ["account, as_of"]
     for name, rule in card.rules.items():
         columns.append(f"{rules.rebuild(rule.when, known)} as {name}__holds")
-        compared = card.compared(name) if name in card.caps else None
+        compared = card.limits[name].compared if name in card.caps else None
         if compared:
             now, before = wanted.read[compared].pair
             columns.append(f"{now} as {name}__now, {before} as {name}__before")

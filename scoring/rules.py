@@ -8,6 +8,7 @@ to cast a word to a number while it runs.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from typing import Literal, NamedTuple
 
@@ -20,6 +21,7 @@ from scoring import printer
 Kind = Literal["number", "word", "test"]
 
 LONGEST, DEEPEST, MOST_NAMED = 500, 20, 12
+_WORD = re.compile(r"""'(?:[^']|'')*'|"[^"]*"|(?<![\w.])(?!(?:and|or|not|in)\b)([^\W\d]\w*)""", re.IGNORECASE)
 COMPARISONS: Mapping[type[exp.Expression], str] = {
     exp.EQ: "=", exp.NEQ: "<>", exp.GT: ">", exp.GTE: ">=", exp.LT: "<", exp.LTE: "<=",
 }  # fmt: skip
@@ -44,25 +46,35 @@ FACT: Mapping[str, Column] = {"value": Column("value", "number"), "label": Colum
 
 def names(text: str) -> tuple[str, ...]:
     """The names that a rule reads, in the order they stand. Raises ValueError where it cannot be read."""
-    _refuse_large(text)
     found = parse(text).find_all(exp.Column, bfs=False)
     return tuple(dict.fromkeys(node.name.lower() for node in found))
 
 
 def rebuild(text: str, columns: Mapping[str, Column] = FACT) -> str:
     """The rule as SQL. Raises ValueError, in words, for anything but comparisons, and/or/not and arithmetic."""
-    _refuse_large(text)
     built = _build(parse(text), columns, 0)
     if built.kind != "test":
         raise ValueError("has to be a test, like value >= 3")
     return built.sql
 
 
-def _refuse_large(text: str) -> None:
+def parse(text: str) -> exp.Expression:
+    """The rule as a tree, as anybody may have written it; only what `rebuild` takes is a rule.
+
+    Every word but the operators is a name, whatever it means in SQL.
+    """
     if len(text) > LONGEST:
         raise ValueError(f"is longer than {LONGEST} characters; make the rule shorter")
     if _nesting(text) > DEEPEST:
         raise ValueError(f"is nested more than {DEEPEST} deep; make the rule simpler")
+    quoted = _WORD.sub(lambda found: f'"{found[1]}"' if found[1] else found[0], text)
+    try:
+        trees = sqlglot.parse(quoted, read="duckdb")
+    except (SqlglotError, RecursionError):
+        raise ValueError("could not be read; write comparisons joined by and/or/not, like value >= 3 and label <> 'spam'") from None
+    if len(trees) != 1 or not isinstance(trees[0], exp.Expression):
+        raise ValueError("has to be one rule, like value >= 3")
+    return trees[0]
 
 
 def _nesting(text: str) -> int:
@@ -71,17 +83,6 @@ def _nesting(text: str) -> int:
         depth += (character == "(") - (character == ")")
         deepest = max(deepest, depth)
     return deepest
-
-
-def parse(text: str) -> exp.Expression:
-    """The rule as a tree, as anybody may have written it; only what `rebuild` takes is a rule."""
-    try:
-        trees = sqlglot.parse(text, read="duckdb")
-    except (SqlglotError, RecursionError):
-        raise ValueError("could not be read; write a rule like value >= 3 and label <> 'spam'") from None
-    if len(trees) != 1 or not isinstance(trees[0], exp.Expression):
-        raise ValueError("has to be one rule, like value >= 3")
-    return trees[0]
 
 
 def _build(node: exp.Expression, columns: Mapping[str, Column], depth: int) -> _Built:
@@ -106,8 +107,7 @@ def _build(node: exp.Expression, columns: Mapping[str, Column], depth: int) -> _
 
 
 def _column(node: exp.Column, columns: Mapping[str, Column]) -> _Built:
-    plain = isinstance(node.this, exp.Identifier) and not node.this.quoted and not node.table
-    if not plain or node.name.lower() not in columns:
+    if not isinstance(node.this, exp.Identifier) or node.table or node.name.lower() not in columns:
         known = ", ".join(sorted(columns)[:MOST_NAMED]) + (" ..." if len(columns) > MOST_NAMED else "")
         raise ValueError(f"knows only {known}, not {node.name!r}; words are written in single quotes, like 'urgent'")
     return _Built(*columns[node.name.lower()])

@@ -11,7 +11,7 @@ import json
 import math
 import re
 from functools import cached_property
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import (
     AfterValidator,
@@ -192,11 +192,22 @@ class Rule(_Part):
 
 
 class Cap(Rule):
-    """A rule that limits the tier. `lasts`: how long it holds on after its rule does not; see `Scorecard.lasting`."""
+    """A rule that limits the tier. `lasts`: how long it holds on after its rule does not; see `Limit`."""
 
     tier: Annotated[Literal["yellow", "red"], BeforeValidator(_amber)] = "yellow"
     lasts: Days | None = None
     action: Line | None = None
+
+
+class Limit(NamedTuple):
+    """A cap as the fold knows it: `lasts` days from its beginning even where its rule has ceased to hold; `compared`,
+    the comparison it recovers by; `rule`, a fingerprint that stands still while what it says does.
+    """
+
+    tier: str
+    lasts: int
+    compared: str | None
+    rule: str
 
 
 class Scorecard(_Part):
@@ -229,20 +240,32 @@ class Scorecard(_Part):
         """Caps, then watch flags, by name."""
         return {**self.caps, **self.watch}
 
-    def compared(self, rule: str) -> str | None:
-        """The first comparison that a rule reads: what a cap recovers by."""
-        return next((name for name in rules.names(self.rules[rule].when) if self.measures[name].of), None)
+    @cached_property
+    def limits(self) -> dict[str, Limit]:
+        """What the fold asks of each cap."""
+        return {name: self._limit(cap) for name, cap in self.caps.items()}
 
-    def lasting(self, cap: str) -> int:
-        """Days a cap stays in force from its beginning, even where its rule has ceased to hold.
-
-        A comparison recovers by itself, as what it compares with moves on; a plain measure does not.
-        """
-        return self.caps[cap].lasts or (LASTS if self.compared(cap) else 0)
+    def _limit(self, cap: Cap) -> Limit:
+        read = rules.names(cap.when)
+        compared = next((name for name in read if self.measures[name].of), None)
+        # a comparison recovers by itself, as what it compares with moves on; a plain measure does not
+        lasts = cap.lasts or (LASTS if compared else 0)
+        meant = {
+            name: self.measures[name].model_dump(mode="json", include=set(_NUMBER))
+            for one in read
+            for name in checks.chain(self, one)
+        }
+        return Limit(cap.tier, lasts, compared, _hash([cap.when, cap.tier, lasts, meant])[:8])
 
     @cached_property
     def version(self) -> str:
         """The first 12 hex digits of the hash of what the scorecard says; order and defaults left out do not count."""
-        content = self.model_dump(mode="json", by_alias=True, exclude_defaults=True)
-        canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+        return _hash(self.model_dump(mode="json", by_alias=True, exclude_defaults=True))[:12]
+
+
+def _hash(content: object) -> str:
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+_NUMBER = tuple(word for word in Measure.model_fields if word not in ("absent", "points", "label", "unit", "action"))

@@ -125,8 +125,9 @@ def test_a_cap_over_a_comparison_lasts_thirty_days_unless_said_otherwise() -> No
     fell = CAP | {"when": "logins > 0 and trend <= -0.3"}
     caps = {"low": CAP, "fell": fell, "soon": fell | {"lasts": "5d"}, "long": CAP | {"lasts": "9d"}}
     made = Scorecard.model_validate(content(measures=measures, caps=caps))
-    assert {name: made.lasting(name) for name in caps} == {"low": 0, "fell": 30, "soon": 5, "long": 9}
-    assert made.compared("fell") == "trend"
+    assert {name: limit.lasts for name, limit in made.limits.items()} == {"low": 0, "fell": 30, "soon": 5, "long": 9}
+    assert made.limits["fell"].compared == "trend"
+    assert made.limits["low"].compared is None
     assert made.caps["low"].tier == "yellow"
 
 
