@@ -67,14 +67,19 @@ def parse(text: str) -> exp.Expression:
         raise ValueError(f"is longer than {LONGEST} characters; make the rule shorter")
     if _nesting(text) > DEEPEST:
         raise ValueError(f"is nested more than {DEEPEST} deep; make the rule simpler")
-    quoted = _WORD.sub(lambda found: f'"{found[1]}"' if found[1] else found[0], text)
     try:
-        trees = sqlglot.parse(quoted, read="duckdb")
+        trees = sqlglot.parse(_WORD.sub(_named, text), read="duckdb")
     except (SqlglotError, RecursionError):
         raise ValueError("could not be read; write comparisons joined by and/or/not, like value >= 3 and label <> 'spam'") from None
     if len(trees) != 1 or not isinstance(trees[0], exp.Expression):
         raise ValueError("has to be one rule, like value >= 3")
     return trees[0]
+
+
+def _named(found: re.Match[str]) -> str:
+    if found[0].startswith('"'):
+        raise ValueError(f"holds {found[0][:40]}; names stand without quotes, and words in single ones, like 'urgent'")
+    return f'"{found[1]}"' if found[1] else found[0]
 
 
 def _nesting(text: str) -> int:
