@@ -148,7 +148,7 @@ def _remember(worker: Worker, now: datetime) -> None:
                 connection.execute(
                     f"create or replace table {name} as select *, as_of from last_{name}, unnest([{dates}]) d(as_of)"
                 )
-            worker.history.record(connection, days, scorecard=card.name, version=card.version, final=True)
+            worker.history.record(connection, days, final=True)
 
 
 def _quiet() -> duckdb.DuckDBPyConnection:

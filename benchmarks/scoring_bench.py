@@ -66,7 +66,7 @@ def by_scorecard(folder: str, accounts: int, log: str) -> Work:
         kept = History(history, spill=place / "spill")
         # handed over, as a pass does: the lists of accounts and links go once the engine holds them
         with scored(data.open_log(place / log), given.pop(), spill=place / "spill", also=[history]) as on:
-            kept.record(on(data.LAST), [data.LAST], scorecard=card.name, version=card.version, final=True)
+            kept.record(on(data.LAST), [data.LAST], final=True)
         return {}
 
     return work

@@ -5,8 +5,9 @@ from scoring.explain import Part, Reason, decision, movement, reason
 from scoring.plan import Asked
 from scoring.printer import Step
 from scoring.scorecard import Cap, Dimension, Measure, Rule, Scorecard, Settle, Tiers
+from scoring.settle import Standing
 
 __all__ = [
     "PARTS_BY", "SCORES_BY", "Asked", "Cap", "Compiled", "Dimension", "Measure", "Part", "Reason", "Rule", "Scorecard",
-    "Settle", "Step", "Tiers", "compile", "decision", "movement", "reason",
+    "Settle", "Standing", "Step", "Tiers", "compile", "decision", "movement", "reason",
 ]  # fmt: skip

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from scoring.printer import on_grid
 from scoring.scorecard import Measure, Scorecard
+from scoring.settle import Standing
 
 LONGEST = 255
 NAMED = 3  # causes in a reason
@@ -35,25 +36,62 @@ class Reason(NamedTuple):
     next_action: str
 
 
-def reason(scorecard: Scorecard, parts: Sequence[Part], before: Mapping[str, Part] | None) -> Reason:
-    """The reason of one account's score; `before` holds the parts of an earlier day by measure."""
-    causes, action = decision(scorecard, parts)
+def reason(
+    scorecard: Scorecard,
+    parts: Sequence[Part],
+    before: Mapping[str, Part] | None,
+    standing: Standing | None = None,
+) -> Reason:
+    """The reason of one account's score; `before` holds the parts of an earlier day by measure.
+
+    `standing`: what else its tier goes by. A cap that limits it comes first; watch flags, and why the tier is another
+    than that of the score, come after the measures.
+    """
+    causes, action = decision(scorecard, parts, standing)
     ranked = _ranked(parts)
     if causes == UNSCORED:
         return Reason(_unscored(scorecard, parts, [part for _, part in ranked]), causes, action)
     then = before or {}
     phrases = [_phrase(scorecard, part, then.get(part.measure)) for part, _ in _named(ranked)]
+    if standing is not None:
+        capped = [_cap(scorecard, name, standing) for name in standing.limiting(scorecard)]
+        watch = [f"watch: {scorecard.watch[name].reason}" for name in standing.watch]
+        phrases = [*capped, *phrases, *watch, *([] if capped else _kept(scorecard, standing))]
     return Reason(_joined([*phrases, *_behind(scorecard, parts)]), causes, action)
 
 
-def decision(scorecard: Scorecard, parts: Sequence[Part]) -> tuple[tuple[str, ...], str]:
+def _cap(scorecard: Scorecard, name: str, standing: Standing) -> str:
+    cap, began = scorecard.caps[name], standing.caps[name]
+    return f"At most {cap.tier} since {began.day} {began:%b}: {cap.reason}"
+
+
+def _kept(scorecard: Scorecard, standing: Standing) -> Iterator[str]:
+    """Why a tier is not that of its score."""
+    steady = standing.steady
+    if steady is None or steady.tier == standing.raw_tier:
+        return
+    if steady.toward:
+        yield f"{steady.toward[-1]} once it has been so for {scorecard.settle.dwell} days, {len(steady.toward)} by now"
+    else:
+        yield f"still {steady.tier} within {scorecard.settle.band:g} points of {standing.raw_tier}"
+
+
+def decision(
+    scorecard: Scorecard, parts: Sequence[Part], standing: Standing | None = None
+) -> tuple[tuple[str, ...], str]:
     """The causes and the next action of a `Reason`, which take no words and no past to work out."""
     ranked = _ranked(parts)
     action = _action(scorecard, ranked)
     whole = len(ranked) == sum(len(group.measures) for group in scorecard.dimensions.values())
     if not whole and _coverage(scorecard, [part for _, part in ranked]) < on_grid(scorecard.coverage_floor):
         return UNSCORED, action
-    return tuple(f"{part.measure}{sign}" for part, sign in _named(ranked)), action
+    causes = tuple(f"{part.measure}{sign}" for part, sign in _named(ranked))
+    if standing is None:
+        return causes, action
+    capped = standing.limiting(scorecard)
+    actions = [scorecard.caps[name].action for name in capped]
+    flags = (*(f"cap:{name}" for name in capped), *causes, *(f"watch:{name}" for name in standing.watch))
+    return flags, next(filter(None, actions), action)
 
 
 def _ranked(parts: Sequence[Part]) -> list[tuple[int, Part]]:

@@ -60,6 +60,38 @@ class Steady(NamedTuple):
         return " ".join([self.tier, self.version, *toward, *map(_cap_text, self.caps)])
 
 
+class Standing(NamedTuple):
+    """The tier that is told of an account, that of its score alone, and what stands between the two."""
+
+    tier: str
+    raw_tier: str
+    fold: str | None = None
+    flags: str = ""
+
+    @property
+    def caps(self) -> dict[str, date]:
+        """The caps in force, with the days they began."""
+        told = (flag.split(":") for flag in self.flags.split() if flag.startswith("cap:"))
+        return {name: date.fromisoformat(began) for _, name, began in told}
+
+    @property
+    def watch(self) -> list[str]:
+        """The watch flags that are raised."""
+        return [flag.removeprefix("watch:") for flag in self.flags.split() if flag.startswith("watch:")]
+
+    @property
+    def steady(self) -> Steady | None:
+        """The state of the tier without its caps."""
+        return read(self.fold) if self.fold else None
+
+    def limiting(self, card: Scorecard) -> list[str]:
+        """The caps that make the tier worse than it would be."""
+        steady = self.steady
+        if steady is None or self.tier in (UNSCORED, steady.tier):
+            return []
+        return [name for name in self.caps if name in card.caps and card.caps[name].tier == self.tier]
+
+
 def read(text: str) -> Steady:
     """A state from its text."""
     tier, version, *more = text.split(" ")

@@ -166,17 +166,18 @@ def lock_down(connection: duckdb.DuckDBPyConnection, folders: Sequence[Path]) ->
     connection.execute("set lock_configuration=true")
 
 
-def scan(root: Path, files: Sequence[DataFile], *, placed: bool = False) -> str:
+def scan(root: Path, files: Sequence[DataFile], *, placed: bool = False, mixed: bool = False) -> str:
     """SQL that reads these files with their partition columns. There must be one at least.
 
     `placed`: each row with its place, `filename` and `file_row_number`. (`file_index` counts only the files that a
-    query's conditions leave, so it is no place.)
+    query's conditions leave, so it is no place.) `mixed`: some files may lack columns of others.
     """
     paths = ", ".join(text(str(root / file.path)) for file in files)
     kinds = {name: "boolean" if name == "settled" else "varchar" for name in files[0].partition}
     types = ", ".join(f"{text(name)}: {kind}" for name, kind in kinds.items())
-    place = ", filename = true, file_row_number = true" if placed else ""
-    return f"read_parquet([{paths}], hive_partitioning = true, hive_types = {{{types}}}{place})"
+    more = ", filename = true, file_row_number = true" if placed else ""
+    more += ", union_by_name = true" if mixed else ""
+    return f"read_parquet([{paths}], hive_partitioning = true, hive_types = {{{types}}}{more})"
 
 
 def one_row(connection: duckdb.DuckDBPyConnection, query: str) -> tuple[Any, ...]:

@@ -20,6 +20,7 @@ from zoneinfo import ZoneInfo
 
 from connectors.errors import SettingsWrong
 from scoring import Part, Scorecard, movement
+from sync.history import LONGEST_GAP
 from sync.progress import Progress
 from sync.report import Moved
 from sync.rows import Decision, Total
@@ -34,12 +35,12 @@ T = TypeVar("T")
 
 TREND = timedelta(days=30)
 HEALTHIER = ("red", "yellow", "green")
-LONGEST_GAP = 31  # days the worker was off that one pass scores afterwards
 EARLIER = "earlier_"
 CHUNK = 10_000  # accounts whose parts are in memory at a time
 
 _ANSWERS = """
-select s.account, s.score, s.tier, s.coverage, hash(p.digest, s.score, s.tier, s.coverage)::varchar as digest
+select s.account, s.score, s.tier, s.coverage, s.raw_tier, s.fold, s.flags,
+       hash(p.digest, s.score, s.tier, s.coverage, s.raw_tier, s.fold, s.flags)::varchar as digest
 from scores s join (
   select account, bit_xor(hash(measure, points, weight, contribution)) as digest
   from parts group by account) p on p.account = s.account
@@ -109,12 +110,13 @@ def evaluated(
     with scored(worker.log, basis, spill=worker.spill, also=[worker.history.path], threads=threads) as on:
         del basis  # as large as all customers and links, and in the engine's tables by now
         for day in final:
-            _record(worker, on(day), day, final=True)
+            worker.history.record(on(day, worker.history.states_before(day)), [day], final=True)
         if replay and keep:
-            _record(worker, on(baseline), baseline, final=False)
+            worker.history.record(on(baseline, final=False), [baseline], final=False)
         elif replay:
-            put_aside(on(baseline), EARLIER)
-        found = Evaluation(worker, on(today), now, replay and not keep, records)
+            put_aside(on(baseline, final=False), EARLIER)
+        before = worker.history.states_before(today)
+        found = Evaluation(worker, on(today, before, final=False), now, replay and not keep, records)
         changed = _decide(found, worker.state.decisions(), progress)
         found.moved = _moved(found, changed)
         if keep:
@@ -197,11 +199,6 @@ def _last_whole_day(through: datetime | None, zone: ZoneInfo) -> date | None:
     return through.astimezone(zone).date() - timedelta(days=1) if through else None
 
 
-def _record(worker: Worker, connection: duckdb.DuckDBPyConnection, day: date, *, final: bool) -> None:
-    card = worker.settings.scorecard
-    worker.history.record(connection, [day], scorecard=card.name, version=card.version, final=final)
-
-
 def _by_measure(parts: Sequence[Part]) -> Mapping[str, Part]:
     return {part.measure: part for part in parts}
 
@@ -214,8 +211,8 @@ def _tier_before(last: Decision | None, tier: str) -> str | None:
 
 
 def _why(card: Scorecard, row: Scored, before: Before | None, was: str) -> str:
-    """What moved the account out of its tier, told over the same window as its change."""
-    if before is None or "unscored" in (was, row.tier):
+    """What moved the account out of its tier, told over the same window as its change; a cap speaks for itself."""
+    if before is None or "unscored" in (was, row.tier) or row.standing.limiting(card):
         return ""
     return movement(card, row.parts, before.parts, up=HEALTHIER.index(row.tier) > HEALTHIER.index(was))
 

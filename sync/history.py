@@ -7,7 +7,7 @@ as a whole and replaces what was there: parts first, so that a day that has scor
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import date
+from datetime import date, timedelta
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -20,9 +20,11 @@ from deltalake.schema import PrimitiveType
 from scoring import Part
 from sync import delta
 from sync.delta import DataFile
+from sync.fold import NOBODY
 
 BEGINNING = date(1970, 1, 1)
 MEMORY = "300MB"  # for reading
+LONGEST_GAP = 31  # days the worker was off that one pass scores afterwards
 MONTH_FILES = 8  # so many files of a month are made one by the next day of it
 
 _KINDS = {"varchar": "string", "date": "date", "double": "double", "boolean": "boolean"}
@@ -35,6 +37,12 @@ _SCORES = {
     "low": "double",
     "high": "double",
     "held": "boolean",
+    "scorecard": "varchar",
+    "version": "varchar",
+    "raw_tier": "varchar",
+    "tier_score": "double",
+    "fold": "varchar",
+    "flags": "varchar",
 }
 _PARTS = {
     "account": "varchar",
@@ -47,7 +55,7 @@ _PARTS = {
     "contribution": "double",
     "state": "varchar",
 }
-_SAID = {"scorecard": "varchar", "version": "varchar", "final": "boolean"}
+_SAID = {"final": "boolean"}
 _MONTH = {"month": "varchar"}
 
 
@@ -65,8 +73,6 @@ class History:
         connection: duckdb.DuckDBPyConnection,
         days: Collection[date],
         *,
-        scorecard: str,
-        version: str,
         final: bool,
     ) -> None:
         """Keep the relations `scores` and `parts` of this connection for these days, in place of what was kept.
@@ -77,7 +83,7 @@ class History:
         """
         if not days:
             return
-        said = f"{delta.text(scorecard)} as scorecard, {delta.text(version)} as version, {str(final).lower()} as final"
+        said = f"{str(final).lower()} as final"
         _replace(connection, self._parts, _PARTS, _relation("parts", _PARTS), days)
         _replace(connection, self._scores, _SCORES | _SAID, _relation("scores", _SCORES, said), days)
 
@@ -114,6 +120,16 @@ class History:
         rows = self._ask(self._parts, query, [day, *values], first=_month(day), last=_month(day))
         return {account: tuple(Part(*row[1:]) for row in of) for account, of in groupby(rows, itemgetter(0))}
 
+    def states_before(self, day: date) -> str:
+        """SQL that gives the state of each account's tier (account, fold) after the last final day before this one."""
+        since = day - timedelta(days=LONGEST_GAP)
+        last = max((kept for kept in self.days(final_only=True, since=since) if kept < day), default=None)
+        if last is None:
+            return NOBODY
+        files = [f for f in delta.data_files(delta.open_table(self._scores)) if f.partition["month"] == _month(last)]
+        rows = _rows(self._scores, files, _SCORES | _SAID)
+        return f"select account, fold from {rows} where as_of = date '{last}' and final and fold is not null"
+
     def days_of(self, account: str) -> int:
         """On how many days this account was kept."""
         query = "select distinct as_of from {rows} where account = ?"
@@ -139,7 +155,8 @@ class History:
             return []
         if self._database is None:
             self._database = delta.connect(memory_limit=MEMORY, threads=1, spill=self._spill)
-        return self._database.execute(query.format(rows=delta.scan(path, files)), values).fetchall()
+        rows = _rows(path, files, _PARTS if path == self._parts else _SCORES | _SAID)
+        return self._database.execute(query.format(rows=rows), values).fetchall()
 
 
 def _among(accounts: Sequence[str] | None) -> tuple[str, list[list[str]]]:
@@ -154,7 +171,11 @@ def _replace(
     connection: duckdb.DuckDBPyConnection, path: Path, columns: Mapping[str, str], rows: str, days: Collection[date]
 ) -> None:
     """Put the rows in place of all rows of these days, in one commit. A month of many files becomes one of one."""
-    table = delta.open_table(path) or delta.create_table(path, _schema({**columns, **_MONTH}), list(_MONTH))
+    schema = _schema({**columns, **_MONTH})
+    table = delta.open_table(path) or delta.create_table(path, schema, list(_MONTH))
+    lacking = [field for field in schema.fields if field.name not in {one.name for one in table.schema().fields}]
+    if lacking:  # a history that began before these were kept
+        table.alter.add_columns(lacking)
     added, removed = [], []
     for month, found in groupby(sorted(set(days)), _month):
         these = _dates(found)
@@ -162,13 +183,19 @@ def _replace(
         old = files if len(files) >= MONTH_FILES else _holding(connection, path, files, these)
         query = f"{rows} where as_of in ({these})"
         if old:
-            kept = f"select {', '.join(columns)} from {delta.scan(path, old)} where as_of not in ({these})"
+            kept = f"select {', '.join(columns)} from {_rows(path, old, columns)} where as_of not in ({these})"
             query = f"{query}\nunion all\n{kept}"
         added.append(delta.write_file(connection, path, {"month": month}, query))
         removed += old
     delta.swap(table, [file for file in added if file], removed)
     if removed:
         delta.vacuum(path)
+
+
+def _rows(path: Path, files: Sequence[DataFile], columns: Mapping[str, str]) -> str:
+    """SQL that reads these files; what was written before a column was kept has null in it."""
+    none = ", ".join(f"null::{kind} as {name}" for name, kind in columns.items())
+    return f"(select * from {delta.scan(path, files, mixed=True)} union all by name select {none} where false)"
 
 
 def _holding(

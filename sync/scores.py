@@ -6,19 +6,20 @@ the days to score. Nothing is written outside the connection's memory and spill 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import groupby
 from operator import attrgetter, itemgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from zoneinfo import ZoneInfo
 
 from arro3.core import Array, DataType, Table
 
-from scoring import Asked, Part, Scorecard, compile
+from scoring import Asked, Part, Scorecard, Standing, compile
+from sync.fold import NOBODY, fold
 from sync.links import Link
 
 if TYPE_CHECKING:
@@ -28,13 +29,18 @@ if TYPE_CHECKING:
     from sync.rows import AccountRow, Reading
 
 EARLIEST = date(1970, 1, 1)
+OF_ACCOUNT = 11  # columns of `Scored` besides its parts
 CHUNK = 20_000  # rows on their way out of the engine
 GIVEN = 100_000  # rows on their way into it
 _ARROW = {"integer": DataType.int32()}
 
 
 class Scored(NamedTuple):
-    """One account on one day. `parts` holds every measure of the scorecard, those without data too."""
+    """One account on one day. `parts` holds every measure of the scorecard, those without data too.
+
+    `tier` is the one to tell, `raw_tier` that of the score alone; `fold` is the state of the steady tier after the day,
+    `flags` the caps in force and the watch flags.
+    """
 
     account: str
     as_of: date
@@ -44,7 +50,14 @@ class Scored(NamedTuple):
     low: float | None
     high: float | None
     held: bool
+    raw_tier: str
+    fold: str | None
+    flags: str
     parts: tuple[Part, ...]
+
+    @property
+    def standing(self) -> Standing:
+        return Standing(self.tier, self.raw_tier, self.fold, self.flags)
 
 
 @dataclass(frozen=True)
@@ -59,6 +72,12 @@ class Basis:
     timezone: ZoneInfo
 
 
+class On(Protocol):
+    """Scores a day; see `scored`."""
+
+    def __call__(self, day: date, before: str = NOBODY, *, final: bool = True) -> duckdb.DuckDBPyConnection: ...
+
+
 # Accounts are numbers until they are scored, in the order of their ids: they are grouped and joined by.
 _NAMED = """create or replace table scored as
 select a.id as account, s.* exclude (account) from (
@@ -67,6 +86,10 @@ select a.id as account, s.* exclude (account) from (
 
 _SCOPE = "select a.account, d.as_of from accounts a cross join days d where a.since <= d.as_of"
 _NO_RULES = "select account, as_of from scored where false"
+_TOLD = """
+select s.account, s.as_of, s.score, t.tier, s.coverage, s.low, s.high, s.held, s.tier as raw_tier, s.tier_score,
+       t.fold, t.flags, '{card.name}' as scorecard, '{card.version}' as version
+from raw s join told t on t.account = s.account and t.as_of = s.as_of"""
 
 # Words of a known few are numbers to the engine: that halves what it costs to write two million of them to a file.
 _PARTS = """
@@ -79,11 +102,12 @@ select account, as_of, dimension::enum({dimensions}) as dimension, measure::enum
 @contextmanager
 def scored(
     log: Log, basis: Basis, *, spill: Path, also: Sequence[Path] = (), threads: int = 2
-) -> Iterator[Callable[[date], duckdb.DuckDBPyConnection]]:
-    """A function that scores a day and gives the connection with its relations `scores`, `parts` and `rules`.
+) -> Iterator[On]:
+    """A function that scores a day and gives the connection with its relations `scores` and `parts`.
 
     They stand until the next day is asked for: a day at a time is as fast as many, and needs no more memory. The
-    connection reaches the folders in `also` besides the log.
+    connection reaches the folders in `also` besides the log. With the day go the states of the steady tiers before it,
+    as SQL, and whether it is final.
     """
     limit = _memory(len(basis.accounts))
     with closing(log.connect(memory_limit=limit, threads=threads, spill=spill, also=also)) as connection:
@@ -97,7 +121,7 @@ def scored(
             "states": _listed(("live", "held", "missing", "stale")),
         }
 
-        def on(day: date) -> duckdb.DuckDBPyConnection:
+        def on(day: date, before: str = NOBODY, *, final: bool = True) -> duckdb.DuckDBPyConnection:
             compiled = compile(basis.scorecard, basis.names, _asked(basis, day))
             connection.execute(f"create or replace table days as select date '{day.isoformat()}' as as_of")
             connection.execute(f"create or replace view scope as {_SCOPE}")
@@ -107,9 +131,11 @@ def scored(
             connection.execute(_NAMED.format(scored=last.sql))
             for name, _ in stages:
                 connection.execute(f"drop table {name}")
-            connection.execute(f"create or replace view scores as {compiled.scores}")
+            connection.execute(f"create or replace view raw as {compiled.scores}")
             connection.execute(f"create or replace view parts as {_PARTS.format(parts=compiled.parts, **words)}")
             connection.execute(f"create or replace view rules as {compiled.rules or _NO_RULES}")
+            fold(connection, basis.scorecard, before=before, final=final)
+            connection.execute(f"create or replace view scores as {_TOLD.format(card=basis.scorecard)}")
             return connection
 
         yield on
@@ -125,7 +151,7 @@ def fetch(
     among, values = within("account", accounts)
     rows = connection.execute(
         f"""
-        select s.account, s.as_of, s.score, s.tier, s.coverage, s.low, s.high, s.held,
+        select s.account, s.as_of, s.score, s.tier, s.coverage, s.low, s.high, s.held, s.raw_tier, s.fold, s.flags,
                p.dimension, p.measure, p.value, p.points, p.weight, p.contribution, p.state
         from (select * from {of}parts where true{among}) p
         join (select * from {of}scores where true{among}) s on s.account = p.account
@@ -135,9 +161,7 @@ def fetch(
     )
     for _, group in groupby(_chunked(rows), key=itemgetter(0)):
         lines = list(group)
-        account, as_of, score, tier, coverage, low, high, held = lines[0][:8]
-        parts = tuple(Part(*line[8:]) for line in lines)
-        yield Scored(account, as_of, score, tier, coverage, low, high, held, parts)
+        yield Scored(*lines[0][:OF_ACCOUNT], tuple(Part(*line[OF_ACCOUNT:]) for line in lines))
 
 
 def within(column: str, accounts: Sequence[str] | None) -> tuple[str, list[Any]]:

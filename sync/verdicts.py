@@ -8,7 +8,7 @@ from datetime import date, datetime
 from typing import NamedTuple
 
 from connectors.base import FieldValue
-from scoring import Part, Scorecard, decision, reason
+from scoring import Part, Scorecard, Standing, decision, reason
 from sync.rows import Decision, Total
 from sync.scores import Scored
 
@@ -31,7 +31,14 @@ class Answer(NamedTuple):
     score: float | None
     tier: str
     coverage: float
+    raw_tier: str
+    fold: str | None
+    flags: str
     digest: str
+
+    @property
+    def standing(self) -> Standing:
+        return Standing(self.tier, self.raw_tier, self.fold, self.flags)
 
 
 class Verdict(NamedTuple):
@@ -55,7 +62,7 @@ def total(
     if answer.tier == "unscored" or answer.score is None:
         return _unscored(answer, scorecard, last)
     since = last.tier_since if last and last.scored_tier == answer.tier and last.tier_since else today
-    causes, action = decision(scorecard, parts)
+    causes, action = decision(scorecard, parts, answer.standing)
     return Total(
         account=answer.account,
         score=answer.score,
@@ -81,7 +88,7 @@ def verdict(
         text = f"Not scored: {share} of the scorecard has data, {floor} is needed"
         told: dict[str, FieldValue] = {"reason": text, "coverage": scored.coverage * 100}
         return Verdict(scored.account, told, decided.deciding, text)
-    said = reason(scorecard, scored.parts, before.parts if before else None)
+    said = reason(scorecard, scored.parts, before.parts if before else None, scored.standing)
     fields: dict[str, FieldValue] = {
         "score": scored.score,
         "tier": scored.tier,
