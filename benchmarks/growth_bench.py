@@ -135,7 +135,7 @@ def _live(worker: Worker, accounts: int) -> None:
 
 def _remember(worker: Worker, now: datetime) -> None:
     """The last final day again for every day of the year, a week at a time."""
-    card, today, kept = worker.settings.scorecard, now.date(), worker.history.path
+    today, kept = now.date(), worker.history.path
     with _quiet() as connection:
         for name in ("scores", "parts"):
             last = f"select * exclude (as_of) from read_parquet('{kept}/{name}/*/*.parquet')"

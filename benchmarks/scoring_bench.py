@@ -59,7 +59,6 @@ def by_hand(folder: str) -> Work:
 def by_scorecard(folder: str, accounts: int, log: str) -> Work:
     place = Path(folder)
     given, history = [data.basis(accounts)], place / f"history-{log}"
-    card = given[0].scorecard
     shutil.rmtree(history, ignore_errors=True)
 
     def work() -> dict[str, Any]:

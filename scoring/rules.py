@@ -70,7 +70,9 @@ def parse(text: str) -> exp.Expression:
     try:
         trees = sqlglot.parse(_WORD.sub(_named, text), read="duckdb")
     except (SqlglotError, RecursionError):
-        raise ValueError("could not be read; write comparisons joined by and/or/not, like value >= 3 and label <> 'spam'") from None
+        raise ValueError(
+            "could not be read; write comparisons joined by and/or/not, like value >= 3 and label <> 'spam'"
+        ) from None
     if len(trees) != 1 or not isinstance(trees[0], exp.Expression):
         raise ValueError("has to be one rule, like value >= 3")
     return trees[0]

@@ -41,7 +41,7 @@ from raw s join standing st on st.account = s.account{rules}
 where not st.still order by s.account, s.as_of
 """
 _TOLD = """
-create or replace table told as
+create or replace table tiers as
 select account, as_of, tier, fold, concat_ws(' ', caps{watch}) as flags from (
   select s.account, s.as_of, f.caps{watched},
          case when s.tier = 'unscored' then s.tier else coalesce(f.tier, st.tier) end as tier,
@@ -54,7 +54,7 @@ _RULES = "\n  left join rules r on r.account = s.account and r.as_of = s.as_of"
 
 
 def fold(connection: duckdb.DuckDBPyConnection, card: Scorecard, *, before: str = NOBODY, final: bool = True) -> None:
-    """Make `told` (account, as_of, tier, fold, flags) of the relations `raw` and `rules`.
+    """Make `tiers` (account, as_of, tier, fold, flags) of the relations `raw` and `rules`.
 
     `before`: SQL that gives the state of each account (account, fold) before the first of the days. `flags`: the caps
     in force, each with the day it began, and the watch flags.
@@ -81,7 +81,9 @@ def _still(card: Scorecard, *, final: bool) -> str:
     within = " ".join(
         f"when '{tier}' then lowest >= {low!r} and highest < {high!r}" for tier, (low, high) in stays(card).items()
     )
-    return f"{calm} and (before is null or not contains(before, 'toward=')) and (first is null or case tier {within} end)"
+    return (
+        f"{calm} and (before is null or not contains(before, 'toward=')) and (first is null or case tier {within} end)"
+    )
 
 
 def _asked(card: Scorecard) -> str:
@@ -114,7 +116,7 @@ def _streamed(rows: duckdb.DuckDBPyConnection) -> Iterator[tuple[Any, ...]]:
 
 def _insert(connection: duckdb.DuckDBPyConnection, rows: Sequence[tuple[Any, ...]]) -> None:
     columns = zip(FOLDED, zip(*rows, strict=True), strict=True)
-    words = {name: Array(list(values), DataType.string()) for name, values in columns}
+    words: dict[str, Any] = {name: Array(list(values), DataType.string()) for name, values in columns}
     connection.register("incoming", Table.from_pydict(words))
     connection.execute("insert into folded select * from incoming")
     connection.unregister("incoming")

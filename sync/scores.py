@@ -89,7 +89,7 @@ _NO_RULES = "select account, as_of from scored where false"
 _TOLD = """
 select s.account, s.as_of, s.score, t.tier, s.coverage, s.low, s.high, s.held, s.tier as raw_tier, s.tier_score,
        t.fold, t.flags, '{card.name}' as scorecard, '{card.version}' as version
-from raw s join told t on t.account = s.account and t.as_of = s.as_of"""
+from raw s join tiers t on t.account = s.account and t.as_of = s.as_of"""
 
 # Words of a known few are numbers to the engine: that halves what it costs to write two million of them to a file.
 _PARTS = """
@@ -100,9 +100,7 @@ select account, as_of, dimension::enum({dimensions}) as dimension, measure::enum
 
 
 @contextmanager
-def scored(
-    log: Log, basis: Basis, *, spill: Path, also: Sequence[Path] = (), threads: int = 2
-) -> Iterator[On]:
+def scored(log: Log, basis: Basis, *, spill: Path, also: Sequence[Path] = (), threads: int = 2) -> Iterator[On]:
     """A function that scores a day and gives the connection with its relations `scores` and `parts`.
 
     They stand until the next day is asked for: a day at a time is as fast as many, and needs no more memory. The
@@ -161,7 +159,8 @@ def fetch(
     )
     for _, group in groupby(_chunked(rows), key=itemgetter(0)):
         lines = list(group)
-        yield Scored(*lines[0][:OF_ACCOUNT], tuple(Part(*line[OF_ACCOUNT:]) for line in lines))
+        parts = tuple(Part(*line[OF_ACCOUNT:]) for line in lines)
+        yield Scored._make((*lines[0][:OF_ACCOUNT], parts))
 
 
 def within(column: str, accounts: Sequence[str] | None) -> tuple[str, list[Any]]:

@@ -28,24 +28,27 @@ def connection() -> Iterator[duckdb.DuckDBPyConnection]:
         yield opened
 
 
-def _scored(connection: duckdb.DuckDBPyConnection, days: list[date], *, score: float, accounts: int = 3) -> None:
+def _scored(
+    connection: duckdb.DuckDBPyConnection,
+    days: list[date],
+    *,
+    score: float,
+    accounts: int = 3,
+    version: str = "v1",
+    fold: str = "",
+) -> None:
     """The relations that scoring leaves, for these days."""
     listed = ", ".join(f"date '{day}'" for day in days)
     connection.execute(f"""
 create or replace temp table scores as
 select 'account-' || n as account, day as as_of, {score} + n as score, 'green' as tier, 1.0 as coverage,
-       {score} + n as low, {score} + n as high, false as held
+       {score} + n as low, {score} + n as high, false as held, 'it''s ours' as scorecard, '{version}' as version,
+       'green' as raw_tier, {score} + n as tier_score, nullif('{fold}', '') as fold, '' as flags
 from range({accounts}) t(n), (select unnest([{listed}]) as day);
 create or replace temp table parts as
 select account, as_of, 'usage' as dimension, measure, case when measure = 'logins' then score end as value,
        score as points, 0.5 as weight, score / 2 as contribution, 'live' as state
 from scores, (select unnest(['seats', 'logins']) as measure)""")
-
-
-def _record(
-    kept: History, connection: duckdb.DuckDBPyConnection, days: list[date], *, version: str = "v1", final: bool = True
-) -> None:
-    kept.record(connection, days, scorecard="default", version=version, final=final)
 
 
 def test_a_history_that_was_never_written_is_empty(kept: History) -> None:
@@ -56,7 +59,7 @@ def test_a_history_that_was_never_written_is_empty(kept: History) -> None:
 
 def test_a_day_is_read_back_with_every_part(kept: History, connection: duckdb.DuckDBPyConnection) -> None:
     _scored(connection, [FIRST], score=50)
-    _record(kept, connection, [FIRST])
+    kept.record(connection, [FIRST], final=True)
     assert kept.scores_on(FIRST)["account-2"] == (52.0, "green", "v1")
     assert kept.parts_on(FIRST, ["account-1"]) == {
         "account-1": (
@@ -70,17 +73,17 @@ def test_a_day_is_read_back_with_every_part(kept: History, connection: duckdb.Du
 def test_only_the_days_asked_for_are_kept(kept: History, connection: duckdb.DuckDBPyConnection) -> None:
     days = [FIRST + timedelta(n) for n in range(4)]
     _scored(connection, days, score=50)
-    _record(kept, connection, days[:3:2])
-    _record(kept, connection, [])
+    kept.record(connection, days[:3:2], final=True)
+    kept.record(connection, [], final=True)
     assert kept.days() == {days[0], days[2]}
 
 
 def test_a_day_written_again_replaces_itself_and_no_other(kept: History, connection: duckdb.DuckDBPyConnection) -> None:
     days = [FIRST + timedelta(n) for n in range(4)]  # they lie in two months
     _scored(connection, days, score=50)
-    _record(kept, connection, days, final=False)
-    _scored(connection, days[1:3], score=70, accounts=2)
-    _record(kept, connection, days[1:3], version="v2")
+    kept.record(connection, days, final=False)
+    _scored(connection, days[1:3], score=70, accounts=2, version="v2")
+    kept.record(connection, days[1:3], final=True)
     assert {day: kept.scores_on(day).get("account-1") for day in days} == {
         days[0]: (51.0, "green", "v1"),
         days[1]: (71.0, "green", "v2"),
@@ -106,10 +109,10 @@ def test_scores_wait_for_their_parts(
 
     monkeypatch.setattr(history, "_replace", killed_between)
     with pytest.raises(KeyboardInterrupt):
-        _record(kept, connection, [FIRST])
+        kept.record(connection, [FIRST], final=True)
     assert kept.days() == set()
     monkeypatch.undo()
-    _record(kept, connection, [FIRST])
+    kept.record(connection, [FIRST], final=True)
     assert len(kept.parts_on(FIRST)["account-0"]) == 2
 
 
@@ -120,7 +123,7 @@ def test_many_single_days_stay_in_few_files(
     days = [date(2026, 1, 1) + timedelta(n) for n in range(14)]
     for n, day in enumerate(days):
         _scored(connection, [day], score=n)
-        _record(kept, connection, [day])
+        kept.record(connection, [day], final=True)
     files = delta.data_files(delta.open_table(kept.path / "parts"))
     assert len(files) <= 3 + 1
     assert sum(file.rows for file in files) == 14 * 3 * 2
@@ -130,8 +133,40 @@ def test_many_single_days_stay_in_few_files(
 
 def test_any_delta_reader_can_read_the_table(kept: History, connection: duckdb.DuckDBPyConnection) -> None:
     _scored(connection, [FIRST], score=50)
-    kept.record(connection, [FIRST], scorecard="it's ours", version="v1", final=True)
+    kept.record(connection, [FIRST], final=True)
     table = delta.open_table(kept.path / "scores")
     assert table is not None
-    assert [field.name for field in table.schema().fields][-4:] == ["scorecard", "version", "final", "month"]
+    assert [field.name for field in table.schema().fields][-4:] == ["fold", "flags", "final", "month"]
     assert table.count() == 3
+
+
+def test_the_states_before_a_day_are_those_of_the_last_final_day(
+    kept: History, connection: duckdb.DuckDBPyConnection
+) -> None:
+    for n, (fold, final) in enumerate([("green v1", True), ("red v1", True), ("yellow v1", False)]):
+        _scored(connection, [FIRST + timedelta(n)], score=50, fold=fold)
+        kept.record(connection, [FIRST + timedelta(n)], final=final)
+
+    def before(day: date) -> set[str]:
+        return {fold for _, fold in connection.execute(kept.states_before(day)).fetchall()}
+
+    assert before(FIRST) == set()
+    assert before(FIRST + timedelta(1)) == {"green v1"}
+    assert before(FIRST + timedelta(9)) == {"red v1"}
+
+
+def test_a_history_that_began_with_fewer_columns_is_read_and_goes_on(
+    kept: History, connection: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _scored(connection, [FIRST], score=50)
+    with monkeypatch.context() as before:
+        fewer = {name: kind for name, kind in history._SCORES.items() if name not in ("raw_tier", "fold", "flags")}
+        before.setattr(history, "_SCORES", fewer)
+        kept.record(connection, [FIRST], final=True)
+    assert kept.scores_on(FIRST)["account-0"] == (50.0, "green", "v1")
+    assert connection.execute(kept.states_before(FIRST + timedelta(1))).fetchall() == []
+    next_day = FIRST + timedelta(1)
+    _scored(connection, [next_day], score=60, fold="green v1")
+    kept.record(connection, [next_day], final=True)
+    assert kept.scores_on(FIRST)["account-0"] == (50.0, "green", "v1")
+    assert connection.execute(kept.states_before(FIRST + timedelta(5))).fetchall()[0][1] == "green v1"

@@ -179,12 +179,12 @@ def test_a_fault_of_the_engine_costs_a_second_try_and_no_days(
     crm, tried = _crm("busy"), list[int]()
 
     @contextmanager
-    def faulty(*given: Any, threads: int, **named: Any) -> Iterator[Callable[[date], duckdb.DuckDBPyConnection]]:
+    def faulty(*given: Any, threads: int, **named: Any) -> Iterator[Callable[..., duckdb.DuckDBPyConnection]]:
         tried.append(threads)
         with scored(*given, threads=threads, **named) as on:
 
-            def until_today(day: date) -> duckdb.DuckDBPyConnection:
-                connection = on(day)
+            def until_today(day: date, *given: Any, **named: Any) -> duckdb.DuckDBPyConnection:
+                connection = on(day, *given, **named)
                 if day == START.date() and len(tried) <= faults:
                     connection.close()
                     raise duckdb.InternalException("INTERNAL Error: a dictionary changed identity\nStack Trace:")
