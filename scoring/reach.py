@@ -97,7 +97,7 @@ def _stricter(card: Scorecard, cap: str, other: str) -> bool:
     """Whether a cap leaves nothing to do for another rule while that holds: any cap ends a watch on green accounts."""
     if other in card.watch:
         return True
-    lasts = card.lasting(cap) >= card.lasting(other)
+    lasts = card.limits[cap].lasts >= card.limits[other].lasts
     return (card.caps[cap].tier, card.caps[other].tier) == ("red", "yellow") and lasts
 
 
