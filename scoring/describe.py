@@ -121,7 +121,7 @@ def _subject(measure: Measure) -> str:
 
 def capped(card: Scorecard, name: str) -> str:
     """A cap: the tier, when, for how long, and why."""
-    cap, days = card.caps[name], card.lasting(name)
+    cap, days = card.caps[name], card.limits[name].lasts
     lasts = f"for {days} days from then" if days else "as long as that holds"
     following = f" (next: {cap.action})" if cap.action else ""
     return f"at most {cap.tier} when {cap.when}, {lasts}: {cap.reason}{following}"
