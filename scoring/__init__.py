@@ -1,13 +1,15 @@
 """Pure arithmetic: a scorecard in, SQL out. No input, output, clock or log."""
 
+from scoring.change import Cause, Kind, View, causes, kinds, largest_first, reads, worth
 from scoring.compile import PARTS_BY, SCORES_BY, Compiled, compile
-from scoring.explain import Part, Reason, decision, movement, reason
+from scoring.explain import Part, Reason, decision, label, movement, reason, stands
 from scoring.plan import Asked
 from scoring.printer import Step
 from scoring.scorecard import Cap, Dimension, Measure, Rule, Scorecard, Settle, Tiers
 from scoring.settle import Standing
 
 __all__ = [
-    "PARTS_BY", "SCORES_BY", "Asked", "Cap", "Compiled", "Dimension", "Measure", "Part", "Reason", "Rule", "Scorecard",
-    "Settle", "Standing", "Step", "Tiers", "compile", "decision", "movement", "reason",
+    "PARTS_BY", "SCORES_BY", "Asked", "Cap", "Cause", "Compiled", "Dimension", "Kind", "Measure", "Part", "Reason",
+    "Rule", "Scorecard", "Settle", "Standing", "Step", "Tiers", "View", "causes", "compile", "decision", "kinds",
+    "label", "largest_first", "movement", "reads", "reason", "stands", "worth",
 ]  # fmt: skip

@@ -10,7 +10,7 @@ first. All of it is reckoned in fractions and rounded once, to the grid that sco
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Literal, NamedTuple
 
@@ -177,37 +177,37 @@ def _mean(values: Sequence[Fraction]) -> Fraction:
 
 
 def reads(card: Scorecard, sources: Mapping[str, Sequence[str]]) -> dict[str, str]:
-    """By weighted measure: the SQL test that a fact `f` counts for it, or for what it is divided by or compared with.
-
-    `sources`: the event names, or patterns, that each source can yield. A test says nothing of days.
+    """By weighted measure: the SQL test that a fact `f` of so many days' `age` counts for it, or for what it is divided
+    by or compared with. `sources`: the event names, or patterns, that each source can yield.
     """
     wanted = plan(card, sources, None)
     tests = {}
     for item in wanted.scored:
-        base = {node.name: node for node in item.node.walk() if node.own}
-        tests[item.name] = " or ".join(_meant(node, wanted.sources) for _, node in sorted(base.items())) or "false"
+        read = {node.stem: node for node in item.node.walk() if node.own}
+        tests[item.name] = " or ".join(_counts(node, wanted.sources) for _, node in sorted(read.items())) or "false"
     return tests
 
 
-def _meant(node: Node, among: Sequence[str]) -> str:
-    opens, closes = node.measure.opens, node.measure.closes
-    if closes:  # a rule is about what opens
-        return f"({rows.meant(node, opens, among)}) or {patterns.condition(closes)}"
-    return f"({rows.meant(node, rows.names([node]), among)})"
-
-
-def kinds(card: Scorecard, new: Mapping[str, object], judged: frozenset[str] = frozenset()) -> dict[str, Kind]:
+def kinds(
+    card: Scorecard, sources: Mapping[str, Sequence[str]], new: Collection[str], *, judges: str = ""
+) -> dict[str, Kind]:
     """What it is that moves each weighted measure's points: a person's word, new facts, or time alone.
 
-    `new`: measures that facts dated between the two days count for; `judged`: those that read people's judgements.
+    `new`: the measures for which facts dated after the first day count on the second. `judges`: the source of people's
+    judgements.
     """
-    measures = (name for group in card.dimensions.values() for name in group.measures)
-    return {
-        name: "judgement" if name in judged else "new data" if name in new else _aged(card, name) for name in measures
-    }
+    found: dict[str, Kind] = {}
+    for item in plan(card, sources, None).scored:
+        measure = card.measures[item.name]
+        base = card.measures[measure.of] if measure.of else measure
+        aged: Kind = "calendar" if base.take in DATED or base.as_ == "oldest_days" else "ageing"
+        judged = item.node.sources == (judges,)
+        found[item.name] = "judgement" if judged else "new data" if item.name in new else aged
+    return found
 
 
-def _aged(card: Scorecard, name: str) -> Kind:
-    measure = card.measures[name]
-    base = card.measures[measure.of] if measure.of else measure
-    return "calendar" if base.take in DATED or base.as_ == "oldest_days" else "ageing"
+def _counts(node: Node, among: Sequence[str]) -> str:
+    opens, closes = node.measure.opens, node.measure.closes
+    if closes:  # a rule is about what opens
+        return f"({rows.counts(node, opens, among)}) or {patterns.condition(closes)}"
+    return f"({rows.counts(node, rows.names([node]), among)})"

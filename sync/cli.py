@@ -144,9 +144,18 @@ def status(config: Config = DEFAULT, json: Json = False) -> None:
 def explain(
     account: Annotated[str, typer.Argument(help="The account's id, or its name.")],
     config: Config = DEFAULT,
+    since: Annotated[str | None, typer.Option("--since", help="Why the score moved since this day.")] = None,
+    until: Annotated[
+        str | None, typer.Option("--until", help="With --since: up to this day; today by default.")
+    ] = None,
     json: Json = False,
 ) -> None:
-    """Show what an account's score is made of, why, and where it was written."""
+    """Show what an account's score is made of, why, and where it was written; or why it moved since a day."""
+    if since is not None or until is not None:
+        from sync.ledger import explain as ledger
+
+        ledger(config, account, since=since, until=until, as_json=json)
+        return
     from sync.commands import explain as body
 
     body(config, account, as_json=json)

@@ -19,6 +19,7 @@ from zoneinfo import ZoneInfo
 from arro3.core import Array, DataType, Table
 
 from scoring import Asked, Part, Scorecard, Standing, compile
+from sync import delta
 from sync.fold import NOBODY, fold
 from sync.links import Link
 
@@ -100,17 +101,23 @@ select account, as_of, dimension::enum({dimensions}) as dimension, measure::enum
 
 
 @contextmanager
-def scored(log: Log, basis: Basis, *, spill: Path, also: Sequence[Path] = (), threads: int = 2) -> Iterator[On]:
+def scored(
+    log: Log, basis: Basis, *, spill: Path, also: Sequence[Path] = (), threads: int = 2, few: bool = False
+) -> Iterator[On]:
     """A function that scores a day and gives the connection with its relations `scores` and `parts`.
 
     They stand until the next day is asked for: a day at a time is as fast as many, and needs no more memory. The
     connection reaches the folders in `also` besides the log. With the day go the states of the steady tiers before it,
-    as SQL, and whether it is final.
+    as SQL, and whether it is final. `few`: the accounts are so few that their facts are read from the log once and kept
+    beside them, rather than all facts for each day.
     """
     limit = _memory(len(basis.accounts))
     with closing(log.connect(memory_limit=limit, threads=threads, spill=spill, also=also)) as connection:
         for name, columns in _inputs(basis):
             _create(connection, name, columns)
+        if few:
+            connection.execute(f"create temp table facts as select * from events where {_linked(basis.links)}")
+            connection.execute("create or replace temp view events as select * from facts")
         basis = replace(basis, accounts=(), links=())  # they are in those tables now, and large
 
         words = {
@@ -120,7 +127,7 @@ def scored(log: Log, basis: Basis, *, spill: Path, also: Sequence[Path] = (), th
         }
 
         def on(day: date, before: str = NOBODY, *, final: bool = True) -> duckdb.DuckDBPyConnection:
-            compiled = compile(basis.scorecard, basis.names, _asked(basis, day))
+            compiled = compile(basis.scorecard, basis.names, asked(basis, day))
             connection.execute(f"create or replace table days as select date '{day.isoformat()}' as as_of")
             connection.execute(f"create or replace view scope as {_SCOPE}")
             *stages, last = compiled.tables
@@ -173,6 +180,15 @@ def within(column: str, accounts: Sequence[str] | None) -> tuple[str, list[Any]]
     return picked, [min(accounts), max(accounts), list(accounts)]
 
 
+def _linked(links: Iterable[Link]) -> str:
+    """The test for the facts of these keys, in words by which files and blocks of the log are passed over."""
+    keys: dict[str, list[str]] = {}
+    for link in links:
+        keys.setdefault(link.source, []).append(delta.text(link.key))
+    tests = (f"(source = {delta.text(name)} and account_key in ({', '.join(some)}))" for name, some in keys.items())
+    return " or ".join(tests) or "false"
+
+
 def _memory(accounts: int) -> str:
     """What the engine may use before it spills: enough for a hundred facts an account."""
     return f"{200 + accounts * 3 // 2_000}MB"
@@ -216,7 +232,8 @@ class _Column(NamedTuple):
     values: Sequence[Any]
 
 
-def _asked(basis: Basis, day: date) -> Asked:
+def asked(basis: Basis, day: date) -> Asked:
+    """The day, and where each source's clock stands on it."""
     read = {r.source: last_day(r.through, basis.timezone) for r in basis.readings if r.through}
     return Asked(day, {source: min(day, through) for source, through in read.items()})
 

@@ -287,16 +287,18 @@ SOURCES = {"product": ("login", "order.*", "meeting"), "help": ("ticket.*", "log
 @pytest.mark.parametrize(
     ("fact", "read_by"),
     [
-        (("product", "login", 1, None), {"active", "trend"}),
-        (("help", "login", 1, None), {"active", "trend"}),
-        (("crm", "login", 1, None), set()),
-        (("crm", "seats", 9, None), {"active"}),
-        (("product", "order.new", 3, None), {"big"}),
-        (("product", "order.new", 2, None), set()),
-        (("help", "ticket.created", None, "urgent"), {"backlog", "waiting"}),
-        (("help", "ticket.created", None, "low"), {"waiting"}),
-        (("help", "ticket.solved", 1, None), {"backlog", "waiting"}),
-        (("product", "meeting", 1, None), {"meeting"}),
+        (("product", "login", 1, None, 0), {"active", "trend"}),
+        (("help", "login", 1, None, 6), {"active", "trend"}),
+        (("help", "login", 1, None, 7), {"trend"}),
+        (("help", "login", 1, None, 14), set()),
+        (("crm", "login", 1, None, 0), set()),
+        (("crm", "seats", 9, None, 99), {"active"}),
+        (("product", "order.new", 3, None, 0), {"big"}),
+        (("product", "order.new", 2, None, 0), set()),
+        (("help", "ticket.created", None, "urgent", 0), {"backlog", "waiting"}),
+        (("help", "ticket.created", None, "low", 0), {"waiting"}),
+        (("help", "ticket.solved", 1, None, 0), {"backlog", "waiting"}),
+        (("product", "meeting", 1, None, 0), {"meeting"}),
     ],
 )
 def test_a_fact_is_new_to_what_reads_it_by_itself_or_through_another(fact: tuple[Any, ...], read_by: set[str]) -> None:
@@ -311,14 +313,14 @@ def test_a_fact_is_new_to_what_reads_it_by_itself_or_through_another(fact: tuple
 
 
 def test_what_moves_is_a_persons_word_new_facts_the_calendar_or_windows_that_slid() -> None:
-    found = kinds(READING, {"active": {"login": 3}, "meeting": {"meeting": 1}}, frozenset({"big"}))
-    assert found == {
+    sources = {**SOURCES, "people": ("unheard",)}
+    assert kinds(READING, sources, {"active", "meeting", "nothing"}, judges="people") == {
         "active": "new data",
         "meeting": "new data",
-        "big": "judgement",
+        "nothing": "judgement",
         "waiting": "calendar",
         "backlog": "ageing",
         "trend": "ageing",
-        "nothing": "ageing",
+        "big": "ageing",
     }
-    assert kinds(READING, {})["meeting"] == "calendar"
+    assert kinds(READING, sources, ())["meeting"] == "calendar"

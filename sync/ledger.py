@@ -1,0 +1,320 @@
+"""The change ledger: why an account's score moved between two days, in causes that add up to the change exactly.
+
+What was told on a day is in the history; a day that is not there is worked out. Both days are worked out again from the
+facts as they are known now, by the scorecard of each, which is what the causes are found in. Where that comes to
+another change than was told, facts have come in late or were corrected: a cause of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from itertools import accumulate, pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pydantic import ValidationError
+
+from scoring import Cause, Kind, Part, Scorecard, View, causes, kinds, label, largest_first, reads, stands, worth
+from sync import delta
+from sync.commands import account_of, at_work, day_of
+from sync.console import put_json, say, table
+from sync.errors import UsageError
+from sync.rows import AccountRow
+from sync.scores import Basis, Scored, asked, fetch, scored
+from sync.worker import Worker
+
+if TYPE_CHECKING:
+    import duckdb
+
+NAMED = 3  # kinds of new facts in a line
+FIGURES = ("value", "points", "weight", "state")
+
+
+class Told(NamedTuple):
+    """An account's score on a day. `kept`: as it was told then; otherwise worked out from what is known now."""
+
+    day: date
+    score: float | None
+    tier: str
+    version: str
+    parts: Mapping[str, Part]
+    kept: bool
+
+
+class Seen(NamedTuple):
+    """Both days by one scorecard. `new`: by measure, the facts dated after the first day that count for it, by name."""
+
+    view: View
+    rows: Sequence[Scored | None]
+    new: Mapping[str, Mapping[str, int]]
+
+    @property
+    def parts(self) -> tuple[Mapping[str, Part], Mapping[str, Part]]:
+        return self.view.before, self.view.after
+
+
+class Line(NamedTuple):
+    """One cause in words; `change` is None where one of the days has no score."""
+
+    kind: Kind
+    measure: str
+    change: float | None
+    words: str
+    before: Part | None = None
+    after: Part | None = None
+    new: Mapping[str, int] = {}
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """The lines sum to the change with `==`. `notes`: what else has to be known to read it right."""
+
+    account: AccountRow
+    before: Told
+    after: Told
+    lines: tuple[Line, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def change(self) -> float | None:
+        if self.before.score is None or self.after.score is None:
+            return None
+        return self.after.score - self.before.score
+
+
+def explain(path: Path, account: str, *, since: str | None, until: str | None, as_json: bool) -> None:
+    """Print why an account's score moved between two days; writes nothing."""
+    if since is None:
+        raise UsageError("--until: goes with --since, the day from which the change is told")
+    with at_work(path, looks=True) as worker:
+        row = account_of(worker, account)
+        days = day_of(worker, since, option="--since"), day_of(worker, until, option="--until")
+        if days[0] >= days[1]:
+            raise UsageError(f"--since: {days[0]} has to be before {days[1]}, the day that --until names")
+        found = ledger(worker, row, days)
+    if as_json:
+        put_json(document(found))
+    else:
+        show(found)
+
+
+def ledger(worker: Worker, row: AccountRow, days: tuple[date, date]) -> Ledger:
+    """Why the score of this account moved between two days. Raises `UsageError` where it has none on one of them."""
+    basis = _alone(worker, row)
+    kept = [_kept(worker, row.id, day) for day in days]
+    versions = [told.version if told else basis.scorecard.version for told in kept]
+    known = {version: _scorecard(worker, version) for version in versions}
+    lost = [version for version, card in known.items() if card is None]
+    cards = [card for card in known.values() if card] or [basis.scorecard]
+    seen = [_seen(worker, replace(basis, scorecard=card), days) for card in cards]
+    before, after = kept[0] or _worked_out(seen[0], 0, days, row), kept[1] or _worked_out(seen[-1], 1, days, row)
+    lines, notes = _lines(before, after, seen, lost), _notes(before, after, lost, day_of(worker, None))
+    return Ledger(row, before, after, tuple(lines), tuple(notes))
+
+
+def _alone(worker: Worker, row: AccountRow) -> Basis:
+    """What scoring this account by itself stands on."""
+    accounts = worker.state.accounts()
+    basis = worker.basis(accounts, worker.links(accounts))
+    return replace(basis, accounts=[row], links=[link for link in basis.links if link.account == row.id])
+
+
+def _kept(worker: Worker, account: str, day: date) -> Told | None:
+    """What was told of a final day."""
+    if day not in worker.history.days(final_only=True, since=day):
+        return None
+    found = worker.history.scores_on(day, [account]).get(account)
+    if found is None:
+        return None
+    score, tier, version = found
+    parts = worker.history.parts_on(day, [account]).get(account, ())
+    return Told(day, score, tier, version, {part.measure: part for part in parts}, kept=True)
+
+
+def _worked_out(seen: Seen, end: int, days: tuple[date, date], row: AccountRow) -> Told:
+    found = seen.rows[end]
+    if found is None:
+        raise UsageError(f"{row.id} has no score on {days[end]}: its record was created later")
+    return Told(days[end], found.score, found.tier, seen.view.card.version, seen.parts[end], kept=False)
+
+
+def _scorecard(worker: Worker, version: str) -> Scorecard | None:
+    """The scorecard of a version; None where it is not kept, or says words that are no longer known."""
+    if version == worker.settings.scorecard.version:
+        return worker.settings.scorecard
+    row = worker.state.scorecard(version)
+    try:
+        return Scorecard.model_validate(row.content) if row else None
+    except ValidationError:
+        return None
+
+
+def _seen(worker: Worker, basis: Basis, days: tuple[date, date]) -> Seen:
+    """Score both days by one scorecard, from what is known now."""
+    with scored(worker.log, basis, spill=worker.spill, few=True) as on:
+        rows = [next(fetch(on(day)), None) for day in days]
+        new = _new(on(days[1]), basis, days)
+    before, after = ({part.measure: part for part in row.parts} if row else {} for row in rows)
+    moved_by = kinds(basis.scorecard, basis.names, new)
+    return Seen(View(basis.scorecard, before, after, moved_by), rows, new)
+
+
+def _new(connection: duckdb.DuckDBPyConnection, basis: Basis, days: tuple[date, date]) -> dict[str, dict[str, int]]:
+    """By measure: how many facts dated after the first day count for it on the second, by their names."""
+    before, after = (asked(basis, day).clocks for day in days)
+    passed = "select *, 0 as age from events where false"
+    for source, clock in after.items():
+        age, since = f"datediff('day', day, date '{clock}')", f"day > date '{before[source]}'"
+        among = f"source = {delta.text(source)} and {since} and day <= date '{clock}'"
+        passed += f"\nunion all select *, {age} from events where {among}"
+    tests = reads(basis.scorecard, basis.names)
+    counts = ", ".join(f"count(case when {test} then 1 end)" for test in tests.values())
+    found = connection.execute(f"select name, {counts} from ({passed}) f group by name order by name").fetchall()
+    by_measure = {name: {row[0]: row[place] for row in found if row[place]} for place, name in enumerate(tests, 1)}
+    return {name: counted for name, counted in by_measure.items() if counted}
+
+
+def _lines(before: Told, after: Told, seen: Sequence[Seen], lost: Sequence[str]) -> Iterator[Line]:
+    if before.score is None or after.score is None:
+        yield from _known(seen[-1])
+        return
+    worked = _worked(seen[0], 0), _worked(seen[-1], 1)
+    step = 0.0 if worked[0] is None or worked[1] is None else worked[1] - worked[0]
+    found = [] if None in worked else [*causes(step, [one.view for one in seen])]
+    left = after.score - before.score - step
+    found += [Cause("scorecard" if lost else "corrected", "", left)] if left else []
+    for kind, measure, change in largest_first(found):
+        if measure:
+            yield _line(next(one for one in reversed(seen) if measure in one.view.kinds), kind, measure, change)
+        else:
+            words = _other_scorecard(before, after, lost) if kind == "scorecard" else _learned(before, after, seen)
+            yield Line(kind, measure, change, words)
+
+
+def _worked(seen: Seen, end: int) -> float | None:
+    """What the facts of a day come to, as they are known now."""
+    row = seen.rows[end]
+    return worth(seen.view.card, seen.parts[end]) if row is None or row.score is None else row.score
+
+
+def _known(seen: Seen) -> Iterator[Line]:
+    """What moved, where one of the days has no score for it to be points of."""
+    for measure, kind in sorted(seen.view.kinds.items()):
+        was, now = (parts[measure].points if measure in parts else None for parts in seen.parts)
+        if was != now:
+            yield _line(seen, "missing" if None in (was, now) and kind != "judgement" else kind, measure, None)
+
+
+def _line(seen: Seen, kind: Kind, measure: str, change: float | None) -> Line:
+    before, after = (parts.get(measure) for parts in seen.parts)
+    new = seen.new.get(measure, {})
+    arrived = [f"{count:,} {name}" for name, count in sorted(new.items(), key=lambda item: (-item[1], item[0]))]
+    more = [f"{len(arrived) - NAMED} more kinds"] if len(arrived) > NAMED else []
+    words = _moved(seen.view.card, measure, before, after)
+    words += f" (new: {', '.join([*arrived[:NAMED], *more])})" if arrived else ""
+    return Line(kind, measure, change, words, before, after, new)
+
+
+def _moved(card: Scorecard, name: str, before: Part | None, after: Part | None) -> str:
+    """Where a measure stands, and where it stood, in figures; in points, where the figures read the same."""
+    measure, called = card.measures[name], label(card, name)
+    was, now = (stands(measure, part) if part and part.points is not None else "" for part in (before, after))
+    if after is None or not now:
+        gone = "too old to count" if after and after.state == "stale" else "gone missing"
+        return f"{called} {gone}, was {was} at {before.weight:.0%} of the score" if before else f"{called} {gone}"
+    if before is None or not was:
+        return f"{called} {now} at {after.weight:.0%} of the score, was missing"
+    if now == was:
+        return f"{called} {now}: {after.points:.1f} of 100 points, was {before.points:.1f}"
+    return f"{called} {now}, was {was}"
+
+
+def _other_scorecard(before: Told, after: Told, lost: Sequence[str]) -> str:
+    if lost:
+        return f"what {' and '.join(lost)} saw otherwise"
+    return f"{before.version} became {after.version}"
+
+
+def _learned(before: Told, after: Told, seen: Sequence[Seen]) -> str:
+    """Where what is known now of a day that was told then differs from what was known then."""
+    said = []
+    for told, end, one in ((before, 0, seen[0]), (after, 1, seen[-1])):
+        for name, part in sorted(one.parts[end].items()):
+            then = told.parts.get(name)
+            if then is not None and part.points != then.points:
+                figures = [
+                    stands(one.view.card.measures[name], p) if p.points is not None else "missing" for p in (part, then)
+                ]
+                said.append(f"{label(one.view.card, name)} {figures[0]} on {told.day}, told as {figures[1]}")
+    return "; ".join(said) or "what was told cannot be worked out any more"
+
+
+def _notes(before: Told, after: Told, lost: Sequence[str], today: date) -> Iterator[str]:
+    for told in (before, after):
+        if told.score is None:
+            yield f"{told.day} is unscored, so there is no change to split; this is what moved"
+    worked_out = [str(told.day) for told in (before, after) if not told.kept and told.day != today]
+    if worked_out:
+        yield f"not in the history, so worked out from what is known now: {' and '.join(worked_out)}"
+    if after.day == today:
+        yield f"{today} is not over, so its score is provisional"
+    if lost:
+        yield f"{' and '.join(lost)} is no longer kept: what another scorecard leaves of the change is put down to it"
+
+
+# for people and for scripts
+
+
+def show(found: Ledger) -> None:
+    """The ledger, a line a cause, with tenths that add up as they are shown."""
+    before, after = found.before, found.after
+    ends = (
+        f"{told.day} {'unscored' if told.score is None else f'{told.score:.1f} {told.tier}'}"
+        for told in (before, after)
+    )
+    say(f"{found.account.name} ({found.account.id}): {', '.join(ends)}", "bold")
+    points = tenths(before.score or 0.0, [line.change or 0.0 for line in found.lines])
+    cells = [
+        ["" if line.change is None else told, line.kind, line.words]
+        for told, line in zip(points, found.lines, strict=True)
+    ]
+    if cells:
+        table("", ("points", "cause", "what"), cells, numbers=(0,))
+    if before.score is not None and after.score is not None:
+        moved = round(after.score, 1) - round(before.score, 1)
+        say(f"{before.score:.1f} -> {after.score:.1f}: {moved:+.1f}")
+    for note in found.notes:
+        say(note, "dim")
+
+
+def tenths(start: float, amounts: Sequence[float]) -> list[str]:
+    """Amounts as they are shown: the steps of a running total that is rounded, so that they add up to it."""
+    totals = [round(total, 1) for total in accumulate(amounts, initial=start)]
+    return [f"{total - last:+.1f}" for last, total in pairwise(totals)]
+
+
+def document(found: Ledger) -> dict[str, Any]:
+    """The ledger as scripts read it: exact numbers, of which the causes' changes sum to the whole."""
+    return {
+        "account": found.account.id,
+        "name": found.account.name,
+        "before": _day_of(found.before),
+        "after": _day_of(found.after),
+        "change": found.change,
+        "causes": [_cause(line) for line in found.lines],
+        "notes": list(found.notes),
+    }
+
+
+def _day_of(told: Told) -> dict[str, Any]:
+    keys = ("score", "tier", "version", "kept")
+    return {"day": told.day.isoformat(), **{key: getattr(told, key) for key in keys}}
+
+
+def _cause(line: Line) -> dict[str, Any]:
+    sides = {"before": line.before, "after": line.after}
+    figures = {side: part and {key: getattr(part, key) for key in FIGURES} for side, part in sides.items()}
+    keys = ("kind", "measure", "change", "words", "new")
+    return {**{key: getattr(line, key) for key in keys}, **figures}
