@@ -56,7 +56,7 @@ def reason(
     if standing is not None:
         capped = [_cap(scorecard, name, standing) for name in standing.limiting(scorecard)]
         watch = [f"watch: {scorecard.watch[name].reason}" for name in standing.watch]
-        phrases = [*capped, *phrases, *watch, *([] if capped else _kept(scorecard, standing))]
+        phrases = [*capped, *phrases, *watch, *([] if capped else held_back(scorecard, standing))]
     return Reason(_joined([*phrases, *_behind(scorecard, parts)]), causes, action)
 
 
@@ -65,7 +65,7 @@ def _cap(scorecard: Scorecard, name: str, standing: Standing) -> str:
     return f"At most {cap.tier} since {began.day} {began:%b}: {cap.reason}"
 
 
-def _kept(scorecard: Scorecard, standing: Standing) -> Iterator[str]:
+def held_back(scorecard: Scorecard, standing: Standing) -> Iterator[str]:
     """Why a tier is not that of its score."""
     steady = standing.steady
     if steady is None or steady.tier == standing.raw_tier:

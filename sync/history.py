@@ -17,7 +17,7 @@ import duckdb
 from deltalake import Field, Schema
 from deltalake.schema import PrimitiveType
 
-from scoring import Part
+from scoring import Part, Standing
 from sync import delta
 from sync.delta import DataFile
 from sync.fold import NOBODY
@@ -109,6 +109,14 @@ class History:
         query = f"select account, score, tier, version from {{rows}} where as_of = ?{among} order by account"
         rows = self._ask(self._scores, query, [day, *values], first=_month(day), last=_month(day))
         return {account: (score, tier, version) for account, score, tier, version in rows}
+
+    def standings_on(self, day: date, accounts: Sequence[str] | None = None) -> dict[str, Standing]:
+        """What the tier went by, by account; before it was kept, the score alone."""
+        among, values = _among(accounts)
+        columns = "account, tier, coalesce(raw_tier, tier), fold, coalesce(flags, '')"
+        query = f"select {columns} from {{rows}} where as_of = ?{among} order by account"
+        rows = self._ask(self._scores, query, [day, *values], first=_month(day), last=_month(day))
+        return {account: Standing(*said) for account, *said in rows}
 
     def parts_on(self, day: date, accounts: Sequence[str] | None = None) -> dict[str, tuple[Part, ...]]:
         """The parts of the score by account, ordered by dimension and measure; of all accounts, or of these."""

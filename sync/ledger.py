@@ -10,26 +10,42 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
-from itertools import accumulate, pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from pydantic import ValidationError
 
-from scoring import Cause, Kind, Part, Scorecard, View, causes, kinds, label, largest_first, reads, stands, worth
+from scoring import (
+    Cause,
+    Kind,
+    Part,
+    Scorecard,
+    Side,
+    Standing,
+    View,
+    causes,
+    kinds,
+    label,
+    largest_first,
+    measure_moved,
+    reads,
+    stands,
+    tier_moved,
+    worth,
+)
 from sync import delta
 from sync.commands import account_of, at_work, day_of
-from sync.console import put_json, say, table
+from sync.console import put_json
 from sync.errors import UsageError
 from sync.rows import AccountRow
 from sync.scores import Basis, Scored, asked, fetch, scored
+from sync.show import ledger_document, show_ledger
 from sync.worker import Worker
 
 if TYPE_CHECKING:
     import duckdb
 
 NAMED = 3  # kinds of new facts in a line
-FIGURES = ("value", "points", "weight", "state")
 
 
 class Told(NamedTuple):
@@ -37,10 +53,18 @@ class Told(NamedTuple):
 
     day: date
     score: float | None
-    tier: str
+    standing: Standing
     version: str
     parts: Mapping[str, Part]
     kept: bool
+
+    @property
+    def tier(self) -> str:
+        return self.standing.tier
+
+    @property
+    def raw_tier(self) -> str:
+        return self.standing.raw_tier
 
 
 class Seen(NamedTuple):
@@ -69,12 +93,16 @@ class Line(NamedTuple):
 
 @dataclass(frozen=True)
 class Ledger:
-    """The lines sum to the change with `==`. `notes`: what else has to be known to read it right."""
+    """The lines sum to the change with `==`.
+
+    `tier`: what moved the tier and not the score, in words. `notes`: what else has to be known to read it right.
+    """
 
     account: AccountRow
     before: Told
     after: Told
     lines: tuple[Line, ...]
+    tier: tuple[tuple[str, str], ...]
     notes: tuple[str, ...]
 
     @property
@@ -95,9 +123,9 @@ def explain(path: Path, account: str, *, since: str | None, until: str | None, a
             raise UsageError(f"--since: {days[0]} has to be before {days[1]}, the day that --until names")
         found = ledger(worker, row, days)
     if as_json:
-        put_json(document(found))
+        put_json(ledger_document(found))
     else:
-        show(found)
+        show_ledger(found)
 
 
 def ledger(worker: Worker, row: AccountRow, days: tuple[date, date]) -> Ledger:
@@ -111,7 +139,8 @@ def ledger(worker: Worker, row: AccountRow, days: tuple[date, date]) -> Ledger:
     seen = [_seen(worker, replace(basis, scorecard=card), days) for card in cards]
     before, after = kept[0] or _worked_out(seen[0], 0, days, row), kept[1] or _worked_out(seen[-1], 1, days, row)
     lines, notes = _lines(before, after, seen, lost), _notes(before, after, lost, day_of(worker, None))
-    return Ledger(row, before, after, tuple(lines), tuple(notes))
+    sides = (Side(told.day, one.view.card, told.standing) for told, one in ((before, seen[0]), (after, seen[-1])))
+    return Ledger(row, before, after, tuple(lines), tuple(tier_moved(*sides)), tuple(notes))
 
 
 def _alone(worker: Worker, row: AccountRow) -> Basis:
@@ -128,16 +157,17 @@ def _kept(worker: Worker, account: str, day: date) -> Told | None:
     found = worker.history.scores_on(day, [account]).get(account)
     if found is None:
         return None
-    score, tier, version = found
+    score, _tier, version = found
+    standing = worker.history.standings_on(day, [account])[account]
     parts = worker.history.parts_on(day, [account]).get(account, ())
-    return Told(day, score, tier, version, {part.measure: part for part in parts}, kept=True)
+    return Told(day, score, standing, version, {part.measure: part for part in parts}, kept=True)
 
 
 def _worked_out(seen: Seen, end: int, days: tuple[date, date], row: AccountRow) -> Told:
     found = seen.rows[end]
     if found is None:
         raise UsageError(f"{row.id} has no score on {days[end]}: its record was created later")
-    return Told(days[end], found.score, found.tier, seen.view.card.version, seen.parts[end], kept=False)
+    return Told(days[end], found.score, found.standing, seen.view.card.version, seen.parts[end], kept=False)
 
 
 def _scorecard(worker: Worker, version: str) -> Scorecard | None:
@@ -153,9 +183,12 @@ def _scorecard(worker: Worker, version: str) -> Scorecard | None:
 
 def _seen(worker: Worker, basis: Basis, days: tuple[date, date]) -> Seen:
     """Score both days by one scorecard, from what is known now."""
-    with scored(worker.log, basis, spill=worker.spill, few=True) as on:
-        rows = [next(fetch(on(day)), None) for day in days]
-        new = _new(on(days[1]), basis, days)
+    today, rows = day_of(worker, None), []
+    with scored(worker.log, basis, spill=worker.spill, also=[worker.history.path], few=True) as on:
+        for day in days:
+            connection = on(day, worker.history.states_before(day), final=day < today)
+            rows.append(next(fetch(connection), None))
+        new = _new(connection, basis, days)
     before, after = ({part.measure: part for part in row.parts} if row else {} for row in rows)
     moved_by = kinds(basis.scorecard, basis.names, new)
     return Seen(View(basis.scorecard, before, after, moved_by), rows, new)
@@ -212,23 +245,9 @@ def _line(seen: Seen, kind: Kind, measure: str, change: float | None) -> Line:
     new = seen.new.get(measure, {})
     arrived = [f"{count:,} {name}" for name, count in sorted(new.items(), key=lambda item: (-item[1], item[0]))]
     more = [f"{len(arrived) - NAMED} more kinds"] if len(arrived) > NAMED else []
-    words = _moved(seen.view.card, measure, before, after)
+    words = measure_moved(seen.view.card, measure, before, after)
     words += f" (new: {', '.join([*arrived[:NAMED], *more])})" if arrived else ""
     return Line(kind, measure, change, words, before, after, new)
-
-
-def _moved(card: Scorecard, name: str, before: Part | None, after: Part | None) -> str:
-    """Where a measure stands, and where it stood, in figures; in points, where the figures read the same."""
-    measure, called = card.measures[name], label(card, name)
-    was, now = (stands(measure, part) if part and part.points is not None else "" for part in (before, after))
-    if after is None or not now:
-        gone = "too old to count" if after and after.state == "stale" else "gone missing"
-        return f"{called} {gone}, was {was} at {before.weight:.0%} of the score" if before else f"{called} {gone}"
-    if before is None or not was:
-        return f"{called} {now} at {after.weight:.0%} of the score, was missing"
-    if now == was:
-        return f"{called} {now}: {after.points:.1f} of 100 points, was {before.points:.1f}"
-    return f"{called} {now}, was {was}"
 
 
 def _other_scorecard(before: Told, after: Told, lost: Sequence[str]) -> str:
@@ -262,59 +281,3 @@ def _notes(before: Told, after: Told, lost: Sequence[str], today: date) -> Itera
         yield f"{today} is not over, so its score is provisional"
     if lost:
         yield f"{' and '.join(lost)} is no longer kept: what another scorecard leaves of the change is put down to it"
-
-
-# for people and for scripts
-
-
-def show(found: Ledger) -> None:
-    """The ledger, a line a cause, with tenths that add up as they are shown."""
-    before, after = found.before, found.after
-    ends = (
-        f"{told.day} {'unscored' if told.score is None else f'{told.score:.1f} {told.tier}'}"
-        for told in (before, after)
-    )
-    say(f"{found.account.name} ({found.account.id}): {', '.join(ends)}", "bold")
-    points = tenths(before.score or 0.0, [line.change or 0.0 for line in found.lines])
-    cells = [
-        ["" if line.change is None else told, line.kind, line.words]
-        for told, line in zip(points, found.lines, strict=True)
-    ]
-    if cells:
-        table("", ("points", "cause", "what"), cells, numbers=(0,))
-    if before.score is not None and after.score is not None:
-        moved = round(after.score, 1) - round(before.score, 1)
-        say(f"{before.score:.1f} -> {after.score:.1f}: {moved:+.1f}")
-    for note in found.notes:
-        say(note, "dim")
-
-
-def tenths(start: float, amounts: Sequence[float]) -> list[str]:
-    """Amounts as they are shown: the steps of a running total that is rounded, so that they add up to it."""
-    totals = [round(total, 1) for total in accumulate(amounts, initial=start)]
-    return [f"{total - last:+.1f}" for last, total in pairwise(totals)]
-
-
-def document(found: Ledger) -> dict[str, Any]:
-    """The ledger as scripts read it: exact numbers, of which the causes' changes sum to the whole."""
-    return {
-        "account": found.account.id,
-        "name": found.account.name,
-        "before": _day_of(found.before),
-        "after": _day_of(found.after),
-        "change": found.change,
-        "causes": [_cause(line) for line in found.lines],
-        "notes": list(found.notes),
-    }
-
-
-def _day_of(told: Told) -> dict[str, Any]:
-    keys = ("score", "tier", "version", "kept")
-    return {"day": told.day.isoformat(), **{key: getattr(told, key) for key in keys}}
-
-
-def _cause(line: Line) -> dict[str, Any]:
-    sides = {"before": line.before, "after": line.after}
-    figures = {side: part and {key: getattr(part, key) for key in FIGURES} for side, part in sides.items()}
-    keys = ("kind", "measure", "change", "words", "new")
-    return {**{key: getattr(line, key) for key in keys}, **figures}

@@ -1,14 +1,22 @@
-"""What commands print: passes, moves of tier, matching and the parts of a score, for people and for scripts."""
+"""What commands print: passes, moves of tier, matching, the parts of a score and why it moved, for people and for
+scripts.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from scoring import tenths
 from sync.console import complain, say, table
 from sync.matching import MatchReport
 from sync.report import Moved, Report
 from sync.scores import Scored
+
+if TYPE_CHECKING:
+    from sync.ledger import Ledger, Line, Told
+
+FIGURES = ("value", "points", "weight", "state")
 
 
 def score_document(row: Scored, name: str, scorecard: str, version: str) -> dict[str, Any]:
@@ -120,3 +128,53 @@ def score_in_words(document: dict[str, Any]) -> str:
     if document["score"] is None:
         return f"unscored ({document['coverage']:.0%} of the scorecard has data)"
     return f"{document['score']:.1f} {document['tier']} ({document['coverage']:.0%} of the scorecard has data)"
+
+
+def show_ledger(found: Ledger) -> None:
+    """The ledger, a line a cause, with tenths that add up as they are shown."""
+    before, after = found.before, found.after
+    ends = (
+        f"{told.day} {'unscored' if told.score is None else f'{told.score:.1f} {told.tier}'}"
+        for told in (before, after)
+    )
+    say(f"{found.account.name} ({found.account.id}): {', '.join(ends)}", "bold")
+    points = tenths(before.score or 0.0, [line.change or 0.0 for line in found.lines])
+    cells = [
+        ["" if line.change is None else told, line.kind, line.words]
+        for told, line in zip(points, found.lines, strict=True)
+    ]
+    if cells:
+        table("", ("points", "cause", "what"), cells, numbers=(0,))
+    if before.score is not None and after.score is not None:
+        moved = round(after.score, 1) - round(before.score, 1)
+        say(f"{before.score:.1f} -> {after.score:.1f}: {moved:+.1f}")
+    if found.tier:
+        table("", ("tier", "what"), found.tier)
+    for note in found.notes:
+        say(note, "dim")
+
+
+def ledger_document(found: Ledger) -> dict[str, Any]:
+    """The ledger as scripts read it: exact numbers, of which the causes' changes sum to the whole."""
+    return {
+        "account": found.account.id,
+        "name": found.account.name,
+        "before": _day(found.before),
+        "after": _day(found.after),
+        "change": found.change,
+        "causes": [_cause(line) for line in found.lines],
+        "tier": [{"what": what, "words": words} for what, words in found.tier],
+        "notes": list(found.notes),
+    }
+
+
+def _day(told: Told) -> dict[str, Any]:
+    keys = ("score", "tier", "raw_tier", "version", "kept")
+    return {"day": told.day.isoformat(), **{key: getattr(told, key) for key in keys}}
+
+
+def _cause(line: Line) -> dict[str, Any]:
+    sides = {"before": line.before, "after": line.after}
+    figures = {side: part and {key: getattr(part, key) for key in FIGURES} for side, part in sides.items()}
+    keys = ("kind", "measure", "change", "words", "new")
+    return {**{key: getattr(line, key) for key in keys}, **figures}

@@ -6,23 +6,23 @@ import json
 import os
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from connectors.base import Account, Event, Page
 from connectors.clock import SteppedClock
 from scoring import Scorecard
-from sync.ledger import Ledger, document, ledger, show, tenths
+from sync.ledger import Ledger, ledger
 from sync.run import run_once
 from sync.scores import fetch, scored
+from sync.show import ledger_document, show_ledger
 from sync.worker import Worker
 from tests.command import exit_code
 from tests.fakes import FakeCrm, FakeSource, a_worker
@@ -98,13 +98,24 @@ def _facts(name: str, *days: int, account: str = "a1", value: float = 1.0) -> li
     return [Event("product", f"{account}/{name}/{day}", account, "u", name, at, value, None) for day, at in moments]
 
 
+def _saying(worker: Worker, words: Mapping[str, Any]) -> Worker:
+    """The worker with these words in its scorecard."""
+    content = _content(worker.settings.scorecard) | words
+    return replace(worker, settings=replace(worker.settings, scorecard=Scorecard.model_validate(content)))
+
+
+def _content(card: Scorecard) -> dict[str, Any]:
+    return card.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+
+
 @contextmanager
-def _company(folder: Path, *events: Event) -> Iterator[tuple[Worker, SteppedClock, FakeSource]]:
-    """One day after the start, with yesterday in the history."""
+def _company(folder: Path, *events: Event, **words: Any) -> Iterator[tuple[Worker, SteppedClock, FakeSource]]:
+    """One day after the start, with yesterday in the history; `words` go into the scorecard."""
     crm = FakeCrm("crm", [Account(name, name.upper(), since=SINCE) for name in ("a1", "b2")])
     clock = SteppedClock(START)
     source = FakeSource("product", [_page(START, *events)], names=("login", "ticket.created"))
-    with a_worker(folder, home=crm, sources=[source], clock=clock) as worker:
+    with a_worker(folder, home=crm, sources=[source], clock=clock) as plain:
+        worker = _saying(plain, words)
         _live(worker, clock, source, 1)
         yield worker, clock, source
 
@@ -164,20 +175,13 @@ def test_a_line_counts_the_new_facts_of_its_own_account_that_still_count(tmp_pat
         assert (line.kind, line.change, line.new) == ("ageing", -12.0, {})
 
 
-def _weighing(worker: Worker, **weights: float) -> Worker:
-    """The worker with other weights of dimensions in its scorecard."""
-    content = worker.settings.scorecard.model_dump(mode="json", by_alias=True, exclude_defaults=True)
-    for name, weight in weights.items():
-        content["dimensions"][name]["weight"] = weight
-    return replace(worker, settings=replace(worker.settings, scorecard=Scorecard.model_validate(content)))
-
-
 def test_another_scorecard_is_never_mixed_into_behaviour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The weights change from 60 and 40 to 20 and 80 after the first day in the history; use fades meanwhile."""
     with _company(tmp_path, *_facts("login", *range(10)), *_facts("ticket.created", 1)) as (first, clock, source):
-        old, worker = first.settings.scorecard, _weighing(first, usage=20, support=80)
-        content = old.model_dump(mode="json", by_alias=True, exclude_defaults=True)
-        worker.state.save_scorecard(old.version, old.name, content, clock.now())
+        old = first.settings.scorecard
+        first.state.save_scorecard(old.version, old.name, _content(old), clock.now())
+        dimensions = {"usage": {"weight": 20, "measures": {"active": 1}}}
+        worker = _saying(first, {"dimensions": dimensions | {"support": {"weight": 80, "measures": {"tickets": 1}}}})
         _live(worker, clock, source, 2)
         found = _ledger(worker, 3, until=1)
         assert (found.before.score, found.after.score) == (92.0, 80.0)
@@ -198,8 +202,8 @@ def test_an_unscored_day_has_no_change_to_split_but_what_moved_is_said(
         found = _ledger(worker, 11)
         assert found.change is None
         assert _said(found) == {("missing", "active"): None, ("missing", "tickets"): None}
-        assert document(found)["causes"][0]["before"]["value"] == 1.0
-        show(found)
+        assert ledger_document(found)["causes"][0]["before"]["value"] == 1.0
+        show_ledger(found)
         said = capsys.readouterr().out
         assert "Days with a login too old to count, was 100% at 60% of the score" in said
         assert "2026-11-13 is unscored, so there is no change to split" in said
@@ -218,9 +222,13 @@ def test_an_account_by_itself_scores_as_it_does_among_all(tmp_path: Path) -> Non
                 assert list(fetch(on(clock.now().date()))) == [expected]
 
 
-@given(st.floats(0, 100), st.lists(st.floats(-30, 30), max_size=8))
-def test_tenths_add_up_to_the_change_as_it_is_shown(start: float, amounts: list[float]) -> None:
-    start, amounts = round(start * 2**20) / 2**20, [round(amount * 2**20) / 2**20 for amount in amounts]
-    shown = [round(float(text), 1) for text in tenths(start, amounts)]
-    assert round(sum(shown), 1) == round(round(start + sum(amounts), 1) - round(start, 1), 1)
-    assert all(abs(told - amount) <= 0.1 + 1e-9 for told, amount in zip(shown, amounts, strict=True))
+def test_what_moved_the_tier_and_not_the_score_is_listed(tmp_path: Path) -> None:
+    cap = {"when": "active <= 0.8", "tier": "red", "reason": "use fades"}
+    with _company(tmp_path, *_facts("login", *range(10)), caps={"fading": cap}) as (worker, clock, source):
+        _live(worker, clock, source, 3)
+        kept, today = _ledger(worker, 4, until=1), _ledger(worker, 4)
+        for found in (kept, today):
+            assert (found.before.tier, found.after.tier, found.after.raw_tier) == ("green", "red", "green")
+            assert found.tier == (("cap begun", "at most red: use fades (since 2026-11-04)"),)
+        assert ledger_document(today)["tier"][0]["what"] == "cap begun"
+        assert _ledger(worker, 2, until=1).tier == ()
