@@ -2,7 +2,7 @@
 
 from scoring.change import Cause, Kind, View, causes, kinds, largest_first, reads, worth
 from scoring.compile import PARTS_BY, SCORES_BY, Compiled, compile
-from scoring.explain import Part, Reason, decision, label, movement, reason, stands
+from scoring.explain import TREND_DAYS, Part, Reason, decision, label, movement, reason, stands
 from scoring.moves import Side, measure_moved, tenths, tier_moved
 from scoring.plan import Asked
 from scoring.printer import Step
@@ -10,8 +10,8 @@ from scoring.scorecard import Cap, Dimension, Measure, Rule, Scorecard, Settle, 
 from scoring.settle import Standing
 
 __all__ = [
-    "PARTS_BY", "SCORES_BY", "Asked", "Cap", "Cause", "Compiled", "Dimension", "Kind", "Measure", "Part", "Reason",
-    "Rule", "Scorecard", "Settle", "Side", "Standing", "Step", "Tiers", "View", "causes", "compile", "decision",
-    "kinds", "label", "largest_first", "measure_moved", "movement", "reads", "reason", "stands", "tenths",
+    "PARTS_BY", "SCORES_BY", "TREND_DAYS", "Asked", "Cap", "Cause", "Compiled", "Dimension", "Kind", "Measure", "Part",
+    "Reason", "Rule", "Scorecard", "Settle", "Side", "Standing", "Step", "Tiers", "View", "causes", "compile",
+    "decision", "kinds", "label", "largest_first", "measure_moved", "movement", "reads", "reason", "stands", "tenths",
     "tier_moved", "worth",
 ]  # fmt: skip

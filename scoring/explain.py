@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from scoring.printer import on_grid
@@ -11,6 +11,7 @@ from scoring.settle import Standing
 
 LONGEST = 255
 NAMED = 3  # causes in a reason
+TREND_DAYS = 30  # days over which a movement is told
 COSTLY = 3.0  # points of the score a part has to cost to be worth a word
 UNSCORED = ("unscored",)  # the causes of an account without a score
 HEALTHY = 15.0  # points lost in all under which strengths are named too
@@ -42,7 +43,7 @@ def reason(
     before: Mapping[str, Part] | None,
     standing: Standing | None = None,
 ) -> Reason:
-    """The reason of one account's score; `before` holds the parts of an earlier day by measure.
+    """The reason of one account's score; `before` holds the parts of the day `TREND_DAYS` days earlier by measure.
 
     `standing`: what else its tier goes by. A cap that limits it comes first; watch flags, and why the tier is another
     than that of the score, come after the measures.
@@ -52,7 +53,7 @@ def reason(
     if causes == UNSCORED:
         return Reason(_unscored(scorecard, parts, [part for _, part in ranked]), causes, action)
     then = before or {}
-    phrases = [_phrase(scorecard, part, then.get(part.measure)) for part, _ in _named(ranked)]
+    phrases = [*_dated(_phrase(scorecard, part, then.get(part.measure)) for part, _ in _named(ranked))]
     if standing is not None:
         capped = [_cap(scorecard, name, standing) for name in standing.limiting(scorecard)]
         watch = [f"watch: {scorecard.watch[name].reason}" for name in standing.watch]
@@ -104,16 +105,24 @@ def _ranked(parts: Sequence[Part]) -> list[tuple[int, Part]]:
 
 
 def movement(scorecard: Scorecard, parts: Sequence[Part], before: Mapping[str, Part], *, up: bool) -> str:
-    """What carried the score up, or down, since an earlier day: the measures that moved most that way, in words.
+    """What carried the score up, or down, in `TREND_DAYS` days: the measures that moved most that way, in words.
 
     A measure counts with the points it moved at today's weight; one that only one of the two days has moved nothing.
     """
     both = [part for part in parts if part.points is not None and part.measure in before]
     told = [(_gain(part, before[part.measure]) * (1 if up else -1), part) for part in both]
     most = sorted((item for item in told if item[0] >= 1), key=lambda item: (-item[0], item[1].measure))[:NAMED]
-    return _joined(
-        [_phrase(scorecard, part, before[part.measure]) + _was(scorecard, before[part.measure]) for _, part in most]
-    )
+    phrases = ((*_phrase(scorecard, part, before[part.measure]), before[part.measure]) for _, part in most)
+    return _joined([*_dated((words, moved + _was(scorecard, then)) for words, moved, then in phrases)])
+
+
+def _dated(phrases: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """Words with how they moved; the first that did says over how many days, which are the same for all."""
+    said = False
+    for words, moved in phrases:
+        window = f" {TREND_DAYS} days before" if moved.startswith(", was") else f" in {TREND_DAYS} days"
+        yield f"{words}{moved}{window if moved and not said else ''}"
+        said = said or bool(moved)
 
 
 def _was(scorecard: Scorecard, before: Part) -> str:
@@ -209,13 +218,14 @@ def stands(measure: Measure, part: Part) -> str:
     return "none on record" if part.value is None else figure(measure, part.value)
 
 
-def _phrase(scorecard: Scorecard, part: Part, before: Part | None) -> str:
+def _phrase(scorecard: Scorecard, part: Part, before: Part | None) -> tuple[str, str]:
+    """Where a measure stands, and how it moved."""
     measure, name = scorecard.measures[part.measure], label(scorecard, part.measure)
     told = stands(measure, part)
     if measure.map is not None or part.value is None or measure.points is None:
-        return f"{name}{':' if measure.map is None and part.value is None else ''} {told}"
+        return f"{name}{':' if measure.map is None and part.value is None else ''} {told}", ""
     words = told if measure.unit and measure.label is None else f"{name} {told}"
-    return words + _moved(measure, part.value, before.value if before else None)
+    return words, _moved(measure, part.value, before.value if before else None)
 
 
 def figure(measure: Measure, value: float) -> str:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from connectors.errors import SettingsWrong
-from scoring import Part, Scorecard, movement
+from scoring import TREND_DAYS, Part, Scorecard, movement
 from sync.history import LONGEST_GAP
 from sync.progress import Progress
 from sync.report import Moved
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-TREND = timedelta(days=30)
+TREND = timedelta(days=TREND_DAYS)
 HEALTHIER = ("red", "yellow", "green")
 EARLIER = "earlier_"
 CHUNK = 10_000  # accounts whose parts are in memory at a time

@@ -41,7 +41,7 @@ STRONG = [part("executive", 3, 97), part("trend", 0.0, 100)]
 def test_names_what_costs_most_with_figures_units_and_movement() -> None:
     parts = [part("weekly_active", 0.41, 20), part("escalations", 3, 60), *STRONG]
     said = reason(scorecard(), parts, {"weekly_active": part("weekly_active", 0.63, 60)})
-    assert said.text == "Weekly active users 41% of seats, down 22 pts; 3 open escalations"
+    assert said.text == "Weekly active users 41% of seats, down 22 pts in 30 days; 3 open escalations"
     assert said.causes == ("weekly_active-", "escalations-")
     assert said.next_action == "Train the idle teams."
 
@@ -152,8 +152,8 @@ def test_a_move_is_told_by_what_moved_that_way_most_first() -> None:
     then = [_moved("active", 8, 80), _moved("tickets", 1, 90), _moved("trend", -0.4, 30)]
     now = [_moved("active", 2, 20), _moved("tickets", 3, 70), _moved("trend", -0.1, 45)]
     before = {part.measure: part for part in then}
-    assert movement(scorecard, now, before, up=False) == "Active users 2, down 6; Tickets 3, up 2"
-    assert movement(scorecard, now, before, up=True) == "Use down 10%, was down 40%"
+    assert movement(scorecard, now, before, up=False) == "Active users 2, down 6 in 30 days; Tickets 3, up 2"
+    assert movement(scorecard, now, before, up=True) == "Use down 10%, was down 40% 30 days before"
     assert movement(scorecard, now, {}, up=True) == ""
 
 
