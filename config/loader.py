@@ -22,6 +22,18 @@ DEEPEST = 30
 _STR = "tag:yaml.org,2002:str"
 _SHOWN = re.compile(r"[\w .@*-]{1,32}")  # of a key
 _UNPRINTABLE = "holds a character that cannot be printed; take it out"
+_HINTS = {  # what the parser trips over is seldom what is wrong
+    "'\\t'": "; write spaces instead of tabs",
+    "cannot start any token": "; put the value in quotes",
+    "mapping values are not allowed": "; there is a colon too many, or one is missing on the line before",
+    "could not find expected ':'": "; a colon is missing",
+    "expected ','": "; a bracket before it is not closed, or a comma is missing",
+    "<stream end>": "; the file ends in the middle of a value",
+    "unexpected end of stream": "; a quote is not closed",
+    "expected <block end>": "; it is indented otherwise than the lines it belongs to",
+    "found another document": "; take out the line ---",
+    "unknown escape character": "; write single quotes instead of double ones",
+}
 _REFERENCE = re.compile(r"\$\{(file:)?([^{}]+)\}\Z")
 
 Loc = tuple[str | int, ...]
@@ -50,7 +62,7 @@ class Document:
 
 
 def load(path: Path, *, environment: Mapping[str, str] | None = None) -> Document:
-    """Read one YAML file. Raises `ConfigError`."""
+    """Read one YAML file. Without an `environment`, references in it are mistakes. Raises `ConfigError`."""
     try:
         with path.open("rb") as file:
             raw = file.read(LARGEST + 1)
@@ -89,14 +101,14 @@ def parse(raw: bytes, *, name: str, environment: Mapping[str, str] | None = None
         node = yaml.compose(text, Loader=_NoAliases)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        tabs = "; write spaces instead of tabs" if "'\\t'" in str(error.problem) else ""
-        raise ConfigError(f"{name}:{line} is not valid YAML: {error.problem}{tabs}") from None
+        hint = next((hint for part, hint in _HINTS.items() if part in str(error.problem)), "")
+        raise ConfigError(f"{name}:{line} is not valid YAML: {error.problem}{hint}") from None
     except yaml.reader.ReaderError as error:
         line = text[: error.position].count("\n") + 1
         raise ConfigError(f"{name}:{line} {_UNPRINTABLE}") from None
     except RecursionError:
         raise ConfigError(f"{name}: is not valid YAML: it is nested more than {DEEPEST} deep") from None
-    reader = _Reader(name, environment or {}, root)
+    reader = _Reader(name, environment, root)
     values = reader.value(node, ()) if node else {}
     return Document(name, values, reader.lines, reader.missing)
 
@@ -110,7 +122,7 @@ class _NoAliases(yaml.SafeLoader):
 
 
 class _Reader:
-    def __init__(self, name: str, environment: Mapping[str, str], root: Path | None) -> None:
+    def __init__(self, name: str, environment: Mapping[str, str] | None, root: Path | None) -> None:
         self.lines: dict[Loc, int] = {(): 1}
         self.missing: dict[Loc, str] = {}  # told beside all other mistakes: a new settings file lacks several
         self._name, self._environment, self._root = name, environment, root
@@ -143,7 +155,7 @@ class _Reader:
             raise self._error(node, loc, "has a key that is not a plain word")
         key = self._printable(node, loc, node.value) if node.tag == _STR else self._plain(node, loc)
         if not isinstance(key, str | int | float) or isinstance(key, bool):
-            raise self._error(node, loc, f"has the key {key!r}; put it in quotes")
+            raise self._error(node, loc, f"has the key {_word(node.value)}; put it in quotes")
         return key
 
     def _scalar(self, node: yaml.Node, loc: Loc) -> Any:
@@ -167,6 +179,8 @@ class _Reader:
         found = _REFERENCE.match(node.value)
         if not found:
             return str(node.value)
+        if self._environment is None:
+            raise self._error(node, loc, "is a reference, which stands only in the settings file; write the value out")
         from_file, name = found.groups()
         if from_file:
             return self._file(node, loc, name)

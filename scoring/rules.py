@@ -22,6 +22,7 @@ Kind = Literal["number", "word", "test"]
 
 LONGEST, DEEPEST, MOST_NAMED = 500, 20, 12
 _WORD = re.compile(r"""'(?:[^']|'')*'|"[^"]*"|(?<![\w.])(?!(?:and|or|not|in)\b)([^\W\d]\w*)""", re.IGNORECASE)
+_STRANGE = re.compile(r"'(?:[^']|'')*'|([^\w\s.<>=!+\-*/(),'\"])")
 COMPARISONS: Mapping[type[exp.Expression], str] = {
     exp.EQ: "=", exp.NEQ: "<>", exp.GT: ">", exp.GTE: ">=", exp.LT: "<", exp.LTE: "<=",
 }  # fmt: skip
@@ -67,6 +68,10 @@ def parse(text: str) -> exp.Expression:
         raise ValueError(f"is longer than {LONGEST} characters; make the rule shorter")
     if _nesting(text) > DEEPEST:
         raise ValueError(f"is nested more than {DEEPEST} deep; make the rule simpler")
+    if strange := next((found[1] for found in _STRANGE.finditer(text) if found[1]), None):
+        raise ValueError(
+            f"holds {strange}, which no rule does; write rules like value >= 3, minus as - and 30 % as 0.3"
+        )
     try:
         trees = sqlglot.parse(_WORD.sub(_named, text), read="duckdb")
     except (SqlglotError, RecursionError):

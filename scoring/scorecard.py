@@ -59,6 +59,24 @@ def _rule(text: str) -> str:
     return text
 
 
+def _name(text: str) -> str:
+    if not re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", text) or len(text) > 40:
+        raise ValueError("a name is at most 40 of a-z, 0-9 and single _ between them, like open_tickets")
+    return text
+
+
+def _title(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9 ._-]{0,39}", text):
+        raise ValueError("write a letter and then at most 39 letters, digits, spaces, dots, _ and -")
+    return text
+
+
+def _line(text: str) -> str:
+    if "\n" in text or "\r" in text:
+        raise ValueError("has to be one line")
+    return text
+
+
 def _pattern(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9*][A-Za-z0-9._:*-]*", text):
         raise ValueError("write a name of events like feature.export; * in it stands for anything")
@@ -84,15 +102,15 @@ def _against(value: object) -> object:
 LASTS = 30  # days a cap over a comparison lasts, unless said otherwise
 
 Days = Annotated[int, BeforeValidator(_days), PlainSerializer(lambda days: f"{days}d", return_type=str)]
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]*(_[a-z0-9]+)*$", max_length=40)]
+Name = Annotated[str, AfterValidator(_name)]
 Pattern = Annotated[str, StringConstraints(max_length=80), AfterValidator(_pattern)]
 Patterns = Annotated[tuple[Pattern, ...], BeforeValidator(_listed), Field(min_length=1, max_length=50)]
 Number = Annotated[float, Field(ge=-1e12, le=1e12, allow_inf_nan=False)]
 Points = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
 Weight = Annotated[float, Field(gt=0, le=1_000_000, allow_inf_nan=False)]
-Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^\r\n]*$")]
-Label = Annotated[Line, StringConstraints(max_length=120)]
-Unit = Annotated[Line, StringConstraints(max_length=60)]
+Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), AfterValidator(_line)]
+Label = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=120), AfterValidator(_line)]
+Unit = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=60), AfterValidator(_line)]
 
 
 class _Part(BaseModel):
@@ -213,7 +231,7 @@ class Limit(NamedTuple):
 class Scorecard(_Part):
     """Dimensions, weights and tiers, with every measure they need."""
 
-    name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9 ._-]{0,39}$")]
+    name: Annotated[str, AfterValidator(_title)]
     tiers: Tiers = Tiers()
     hold: Days = 7
     coverage_floor: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0.5

@@ -430,17 +430,30 @@ def _lines(
             yield f"{document.place(loc)}: belongs to a source; a destination is read as often as accounts.every says"
         elif mistake["type"] == "extra_forbidden":
             yield f"{document.place(loc)}: there is no such setting{_nearest(mistake['loc'], model, also)}"
+        elif _value(loc, document) is None:
+            yield f"{document.place(loc)}: is empty; write a value, or take the key out"
         elif mistake["type"] == "missing":
             yield f"{document.place(loc)}: is missing; add it"
         else:
             yield f"{document.place(loc)}: {_in_words(mistake['type'], mistake['msg'])}"
 
 
+def _value(loc: Loc, document: Document) -> Any:
+    """What stands at a place, None where it is empty; something where the place is not there."""
+    found = document.values
+    for part in loc:
+        if not isinstance(found, dict) or part not in found:
+            return ...
+        found = found[part]
+    return found
+
+
 def _known(loc: Loc, document: Document) -> Loc:
-    """`loc` without the names pydantic adds for unions and validators that stand in no file."""
+    """`loc` without what pydantic adds for unions, validators and a list of one, which stands in no file."""
     kept: Loc = ()
     for n, part in enumerate(loc):
-        if (*kept, part) in document.lines or (n == len(loc) - 1 and part != "[key]"):
+        added = part == "[key]" or (isinstance(part, int) and isinstance(_value(kept, document), str))
+        if (*kept, part) in document.lines or (n == len(loc) - 1 and not added):
             kept = (*kept, part)
     return kept
 
@@ -451,12 +464,14 @@ _WORDS = {
     "model_type": "needs keys with values below it",
     "model_attributes_type": "needs keys with values below it",
     "list_type": "needs a list, like [a, b]",
+    "tuple_type": "needs a word, or a list like [a, b]",
+    "string_too_short": "is empty; write something there",
     "string_type": "needs a word; put it in quotes",
     "int_type": "needs a whole number",
     "int_parsing": "needs a whole number",
     "int_from_float": "needs a whole number",
     "float_type": "needs a number",
-    "float_parsing": "needs a number",
+    "float_parsing": "needs a number, without a unit or %",
     "bool_type": "needs true or false",
     "bool_parsing": "needs true or false",
     "string_pattern_mismatch": "has a form that is not allowed here; the documentation of this setting says which is",
@@ -465,6 +480,7 @@ _WORDS = {
 
 def _in_words(kind: str, message: str) -> str:
     text = _WORDS.get(kind) or message.removeprefix("Value error, ").replace("Input should be", "has to be")
+    text = text.replace("String should have", "has to have")
     return f"{text[:1].lower()}{text[1:]}"
 
 

@@ -42,7 +42,7 @@ def test_numbers_may_be_keys_as_in_a_curve() -> None:
         (b"a: !!int ''", "x.yaml:1 a cannot be read; put it in quotes"),
         (b"<<: {a: 1}", "x.yaml:1 cannot be read; put it in quotes"),
         (b"#" * 1_000_001, "larger than 1,000,000 bytes"),
-        (b"true: 1", "has the key True; put it in quotes"),
+        (b"true: 1", "has the key true; put it in quotes"),
     ],
 )
 def test_says_in_one_line_what_cannot_be_read(text: bytes, complaint: str, tmp_path: Path) -> None:

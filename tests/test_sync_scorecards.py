@@ -117,7 +117,7 @@ def _folder(path: Path) -> None:
         (lambda path: path.write_text(CARD + "#" * LARGEST), "card.yaml: larger than"),
         (
             lambda path: path.write_text(CARD.replace("60", "lots")),
-            "card.yaml:3 dimensions.usage.weight: needs a number",
+            "card.yaml:3 dimensions.usage.weight: needs a number, without a unit or %",
         ),
         (
             lambda path: path.write_text(CARD.replace("take: count,", "take: count, where: now() > 1,")),
@@ -164,7 +164,7 @@ def test_many_mistakes_are_one_sentence_a_pass(folder: Path) -> None:
     settings = load(folder / "bellwether.yaml")
     (folder / "card.yaml").write_text(CARD.replace("weight: 60", "weight: lots").replace("weight: 40", "weight: -1"))
     (why,) = reread(settings).refused
-    assert "dimensions.usage.weight: needs a number (and 1 more: `bellwether check` names them); until" in why
+    assert "without a unit or % (and 1 more: `bellwether check` names them); until that is mended" in why
 
 
 def test_a_preset_is_not_looked_for_again(folder: Path) -> None:
@@ -176,7 +176,9 @@ def test_a_preset_is_not_looked_for_again(folder: Path) -> None:
 
 def test_a_daemon_does_not_begin_with_a_scorecard_that_cannot_be_used(folder: Path) -> None:
     (folder / "card.yaml").write_text(CARD.replace("60", "lots"))
-    with pytest.raises(SettingsError, match=r"card.yaml:3 dimensions.usage.weight: needs a number"):
+    with pytest.raises(
+        SettingsError, match=r"card.yaml:3 dimensions.usage.weight: needs a number, without a unit or %"
+    ):
         load(folder / "bellwether.yaml")
     assert exit_code("daemon") == 2
 
@@ -215,7 +217,7 @@ def test_status_works_beside_a_scorecard_that_cannot_be_used_and_says_so(
     capsys.readouterr()
     assert exit_code("status") == 0
     assert capsys.readouterr().out.startswith(
-        "scorecard refused: card.yaml:3 dimensions.usage.weight: needs a number\n"
+        "scorecard refused: card.yaml:3 dimensions.usage.weight: needs a number, without a unit or %\n"
     )
     assert exit_code("scores") == 2
 
@@ -398,3 +400,82 @@ def test_before_the_first_pass_there_is_nothing_to_compare_with(
     assert exit_code("scorecard", "diff") == 2
     assert capsys.readouterr().err.startswith("no scorecard has been used yet; `bellwether run` keeps the first")
     assert _said(capsys, "history").splitlines()[0].split()[0] == "version"
+
+
+# mistakes
+
+WHOLE = """\
+name: small
+tiers: {green: 70, yellow: 40}
+dimensions:
+  usage: {weight: 70, measures: {active: 1}}
+  support: {weight: 30, measures: {tickets: 1}}
+measures:
+  active: {events: login, take: distinct_users, window: 7d, over: seats, points: {0: 0, 0.7: 100}}
+  seats: {events: seats, take: last}
+  tickets: {events: ticket.created, take: count, window: 28d, points: {0: 100, 10: 0}}
+  trend: {of: active, against: previous}
+  plan: {events: plan, take: last, map: {free: 20, pro: 70}}
+caps:
+  fell: {when: trend <= -0.3, tier: yellow, lasts: 30d, reason: use fell}
+watch:
+  quiet: {when: tickets > 5, reason: many tickets}
+"""
+RULE = "when: trend <= -0.3"
+UNKNOWN = "knows only active, plan, seats, tickets, trend, not"
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "line"),
+    [
+        ("name: small", "name small", "2 is not valid YAML: mapping values are not allowed here; there is a colon"),
+        ("  usage:", "\tusage:", "4 is not valid YAML: found character '\\t' that cannot start any token; write"),
+        ("{tickets: 1}}", "{tickets: 1}", "6 is not valid YAML: expected ',' or '}', but got '<scalar>'; a bracket"),
+        ("caps:", "---\ncaps:", "12 is not valid YAML: but found another document; take out the line ---"),
+        ("reason: use fell", 'reason: "use', "16 is not valid YAML: found unexpected end of stream; a quote is not"),
+        ("weight: 70", "weight: @", "4 is not valid YAML: found character '@' that cannot start any token; put the"),
+        ("  seats:", " seats:", "8 is not valid YAML: expected <block end>, but found '<block mapping start>'; it is"),
+        ("  seats:", "  tickets:", "9 measures.tickets stands twice (first on line 8); keep one"),
+        ("{free: 20,", "{yes: 20,", "11 measures.plan.map has the key yes; put it in quotes"),
+        ("name: small", "name: ${NAME}", "1 name is a reference, which stands only in the settings file; write the"),
+        ("name: small", "name:", "1 name: is empty; write a value, or take the key out"),
+        ("name: small", "name: a/b", "1 name: write a letter and then at most 39 letters, digits, spaces, dots, _"),
+        ("dimensions:", "dimension:", "3 dimension: there is no such setting; did you mean dimensions?"),
+        ("window: 7d", "windows: 7d", "7 measures.active.windows: there is no such setting; did you mean window?"),
+        ("window: 7d", "window: 1w", "7 measures.active.window: write whole days from 1d to 3660d, like 28d"),
+        ("take: count", "take: average", "9 measures.tickets.take: has to be 'count', 'sum', 'mean', 'median',"),
+        ("events: plan", "events: 3", "11 measures.plan.events: needs a word, or a list like [a, b]"),
+        ("events: plan", "events: a plan", "11 measures.plan.events: write a name of events like feature.export; *"),
+        ("{0: 100, 10: 0}", "{10: 0, 0: 100}", "9 measures.tickets.points: write the breakpoints in rising order"),
+        ("{0: 100, 10: 0}", "{0: 100, 10: -5}", "9 measures.tickets.points.10: has to be greater than or equal to 0"),
+        ("weight: 70", "weight: 70%", "4 dimensions.usage.weight: needs a number, without a unit or %"),
+        ("weight: 70", "weight: 0", "4 dimensions.usage.weight: has to be greater than 0"),
+        ("{tickets: 1}", "{tickts: 1}", "5 dimensions.support.measures.tickts: there is no measure called tickts;"),
+        ("{tickets: 1}", "[tickets]", "5 dimensions.support.measures: needs keys with values below it"),
+        ("over: seats", "over: seat", "7 measures.active.over: there is no measure called seat; add it under measures"),
+        ("over: seats", "over: active", "7 measures.active.over: leads back to itself or is too long a chain; name"),
+        ("  seats: {", "  Seats: {", "8 measures.Seats: a name is at most 40 of a-z, 0-9 and single _ between them,"),
+        ("green: 70", "green: 30", "2 tiers: green has to begin above yellow"),
+        ("tier: yellow", "tier: green", "13 caps.fell.tier: has to be 'yellow' or 'red'"),
+        ("reason: use fell", "action: Call", "13 caps.fell.reason: is missing; add it"),
+        ("reason: use fell", 'reason: "a\\nb"', "13 caps.fell.reason: has to be one line"),
+        ("reason: use fell", f"reason: {'x' * 121}", "13 caps.fell.reason: has to have at most 120 characters"),
+        ("quiet:", "fell:", "15 watch.fell: is the name of a cap too; call one of them otherwise"),
+        (RULE, "when: trned < 0", f"13 caps.fell.when: {UNKNOWN} 'trned'; words are written in single quotes, like"),
+        (RULE, "when: plan = free", f"13 caps.fell.when: {UNKNOWN} 'free'; words are written in single quotes, like"),
+        (RULE, 'when: plan = "free"', "13 caps.fell.when: holds \"free\"; names stand without quotes, and words in"),
+        (RULE, "when: plan > 3", "13 caps.fell.when: uses a number where a word is needed: 3"),
+        (RULE, "when: trend < -30%", "13 caps.fell.when: holds %, which no rule does; write rules like value >= 3,"),
+        (RULE, "when: abs(trend) > 1", "13 caps.fell.when: may hold only comparisons, and/or/not, in (...), + - * / ,"),
+        (RULE, "when: trend", "13 caps.fell.when: has to be a test, like value >= 3"),
+        (RULE, "when: ''", "13 caps.fell.when: is empty; write something there"),
+        (RULE, "when:", "13 caps.fell.when: is empty; write a value, or take the key out"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_named_with_file_line_and_what_to_write(
+    folder: Path, capsys: pytest.CaptureFixture[str], right: str, wrong: str, line: str
+) -> None:
+    assert right in WHOLE
+    (folder / "card.yaml").write_text(WHOLE.replace(right, wrong, 1))
+    assert exit_code("scorecard", "show") == 2
+    assert f"card.yaml:{line}" in capsys.readouterr().err
