@@ -113,7 +113,7 @@ def _made(worker: Worker) -> Answer:
     from sync.run import run_once
 
     report = run_once(worker, due_only=True, budget=worker.settings.daemon.pull_budget)
-    told = replace(report, moved=[], differences=[])  # the daemon counts, it names no account
+    told = replace(report, moved=[], expired=[], differences=[])  # the daemon counts, it names no account
     return Answer(told, worker.state.readings(), Memory(worker.stood_on, worker.resting))
 
 

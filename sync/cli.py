@@ -161,6 +161,90 @@ def explain(
     body(config, account, as_json=json)
 
 
+judge = typer.Typer(no_args_is_help=True, help="Say what people know of an account: overrides, pulses and notes.")
+app.add_typer(judge, name="judge")
+
+Judged = Annotated[str, typer.Argument(metavar="ACCOUNT", help="The account's id, or its name.")]
+By = Annotated[str, typer.Option("--by", help="Who says so.")]
+Reason = Annotated[str, typer.Option("--reason", help="Why; one line.")]
+Until = Annotated[str | None, typer.Option("--until", help="Its last day, YYYY-MM-DD; judgements.default by default.")]
+
+
+@judge.command("override")
+def judge_override(
+    account: Judged,
+    tier: Annotated[str, typer.Option("--tier", help="green, yellow or red.")] = "",
+    by: By = "",
+    reason: Reason = "",
+    until: Until = None,
+    config: Config = DEFAULT,
+    json: Json = False,
+) -> None:
+    """Put an account into a tier until a day; the model's score goes on beside it."""
+    from sync.judging import override as body
+
+    body(config, account, tier=tier, by=by, reason=reason, until=until, as_json=json)
+
+
+@judge.command("pulse")
+def judge_pulse(
+    account: Judged,
+    value: Annotated[str, typer.Option("--value", help="From 1 to 10; higher is healthier.")] = "",
+    name: Annotated[str, typer.Option("--name", help="What measures take it by.")] = "csm.pulse",
+    by: By = "",
+    reason: Reason = "",
+    on: Annotated[str | None, typer.Option("--on", help="The day it is about, YYYY-MM-DD; today by default.")] = None,
+    config: Config = DEFAULT,
+    json: Json = False,
+) -> None:
+    """Say how an account is doing, as a number that the scorecard can weigh."""
+    from sync.judging import pulse as body
+
+    body(config, account, value=value, name=name, by=by, reason=reason, on=on, as_json=json)
+
+
+@judge.command("note")
+def judge_note(
+    account: Judged,
+    by: By = "",
+    reason: Reason = "",
+    until: Until = None,
+    silence: Annotated[bool, typer.Option("--silence", help="Raise no alarm meanwhile.")] = False,
+    config: Config = DEFAULT,
+    json: Json = False,
+) -> None:
+    """Say what should be known of an account until a day; no number changes."""
+    from sync.judging import note as body
+
+    body(config, account, by=by, reason=reason, until=until, silence=silence, as_json=json)
+
+
+@judge.command("list")
+def judge_list(
+    account: Annotated[str | None, typer.Argument(help="The account's id, or its name; all by default.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Also what no longer counts.")] = False,
+    config: Config = DEFAULT,
+    json: Json = False,
+) -> None:
+    """Show the judgements that count today."""
+    from sync.judging import listed as body
+
+    body(config, account, everything=everything, as_json=json)
+
+
+@judge.command("withdraw")
+def judge_withdraw(
+    id: Annotated[str, typer.Argument(metavar="ID", help="The judgement's number, from `judge list`.")],
+    by: By = "",
+    config: Config = DEFAULT,
+    json: Json = False,
+) -> None:
+    """Take a judgement back; that it was made stays on record."""
+    from sync.judging import withdraw as body
+
+    body(config, id, by=by, as_json=json)
+
+
 @app.command()
 def scores(
     config: Config = DEFAULT,

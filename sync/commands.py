@@ -22,6 +22,8 @@ from sync.console import Bars, clean, log_in_words, put_json, say, table
 from sync.deliveries import plain
 from sync.erased import erased_of
 from sync.errors import UsageError
+from sync.judged import judged, judged_in_words, tally_in_words
+from sync.judgements import tally
 from sync.matching import match_report
 from sync.rows import AccountRow, Delivery
 from sync.run import Step, run_once
@@ -141,6 +143,8 @@ def status(path: Path, *, as_json: bool) -> None:
             ),
         )
     show_matching(matching)
+    for line in tally_in_words(document["judgements"]):
+        say(line)
     if document["erased"]:
         say(f"erased customers that are kept out: {document['erased']}")
 
@@ -157,6 +161,8 @@ def explain(path: Path, account: str, *, as_json: bool) -> None:
     if document["reason"]:
         say(f"{document['reason']}. Next: {document['next_action'] or 'nothing'}")
     show_parts(document["parts"])
+    for line in judged_in_words(document["judgements"]):
+        say(line)
     for link in document["links"]:
         say(f"linked: {link['source']} {link['key']} by {link['how']}")
     for record in document["deliveries"]:
@@ -220,16 +226,23 @@ def _rehearsing(settings: Settings) -> Iterator[Worker]:
 
 def day_of(worker: Worker, text: str | None, *, option: str = "--as-of") -> date:
     """The day an option names, today without it. Raises `UsageError`."""
-    today = worker.clock.now().astimezone(worker.settings.timezone).date()
-    if text is None:
-        return today
-    try:
-        day = date.fromisoformat(text)
-    except ValueError:
-        raise UsageError(f"{option}: {clean(text)[:30]!r} is not a day; write it as 2026-01-31") from None
+    today = today_of(worker)
+    day = today if text is None else written_day(text, option=option)
     if day > today:
         raise UsageError(f"{option}: {day} is still to come; today is {today}")
     return day
+
+
+def today_of(worker: Worker) -> date:
+    return worker.clock.now().astimezone(worker.settings.timezone).date()
+
+
+def written_day(text: str, *, option: str) -> date:
+    """Any day, as a person writes it. Raises `UsageError`."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"{option}: {clean(text)[:30]!r} is not a day; write it as 2026-01-31") from None
 
 
 def account_of(worker: Worker, wanted: str) -> AccountRow:
@@ -265,6 +278,7 @@ def _explained(worker: Worker, row: AccountRow) -> dict[str, Any]:
     ]
     return {
         **score_document(found, row.name, basis.scorecard.name, basis.scorecard.version),
+        "judgements": judged(worker, row.id, day),
         "tier_since": plain(total.tier_since) if total else None,
         "reason": said.text,
         "next_action": said.next_action,
@@ -316,6 +330,7 @@ def _status(worker: Worker) -> dict[str, Any]:
     return {
         "refused": worker.settings.refused,
         "erased": len(erased_of(worker)),
+        "judgements": tally(worker.state.judgements(), today_of(worker)),
         "runs": [
             {
                 "started": _second(run.started_at),

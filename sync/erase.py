@@ -93,6 +93,7 @@ def _show(worker: Worker, what: Doomed, *, clear_crm: bool) -> None:
             "" if clear_crm or row.status == "closed" else "; its fields stay on the record (--clear-crm empties them)"
         )
         say(f"delivery: {row.destination} {row.record_id}, {row.status}{stays}")
+    say(f"judgements: {what.judgements:,}")
     say(f"exports in flight: {_many(len(what.files), 'file')}")
     for shared, facts in what.shared:
         whose = f"{shared.why}; links.map can say whose it is"
@@ -125,7 +126,8 @@ def _tell(what: Doomed, looked: Looked, *, as_json: bool) -> None:
     if as_json:
         put_json(_document(what, looked))
         return
-    say(f"erased: facts {_facts(what)}, {_many(what.days, 'day')} of history, {_many(len(what.links), 'link')}")
+    days, links, judged = _many(what.days, "day"), _many(len(what.links), "link"), _many(what.judgements, "judgement")
+    say(f"erased: facts {_facts(what)}, {days} of history, {links}, {judged}")
     if what.words.shared:
         say(f"not looked for, because others are known by it too: {', '.join(sorted(what.words.shared))}")
     for place in looked.places:
@@ -139,6 +141,7 @@ def _document(what: Doomed, looked: Looked) -> dict[str, Any]:
         "account": what.account.id,
         "facts": what.facts,
         "days": what.days,
+        "judgements": what.judgements,
         "links": [{"source": link.source, "key": link.key, "how": link.how} for link in what.links],
         "deliveries": [{"destination": row.destination, "record": row.record_id} for row in what.deliveries],
         "stays": [{"source": key.source, "key": key.key, "facts": facts} for key, facts in what.shared],

@@ -14,6 +14,7 @@ from itertools import chain
 from pathlib import Path
 
 from connectors.base import Key
+from sync import pulses
 from sync.deliveries import Delivered, Round, clearing, deliver
 from sync.erased import META, erased_of, without
 from sync.links import FREE_MAIL, Link, Links, Unsure
@@ -39,6 +40,7 @@ class Doomed:
     facts: Mapping[str, int]
     days: int
     deliveries: Sequence[Delivery]
+    judgements: int
     files: Sequence[Path]
     shared: Sequence[tuple[Unsure, int]]
     words: Words
@@ -61,6 +63,7 @@ def doomed(worker: Worker, account: AccountRow) -> Doomed:
         facts=dict(sorted(facts.items())),
         days=worker.history.days_of(account.id),
         deliveries=_deliveries(worker, account, keys),
+        judgements=len(worker.state.judgements(account.id)),
         files=[path for name in SCRATCH for path in (worker.settings.data / name).rglob("*")],
         shared=[(item, unsure.get((item.source, item.key), 0)) for item in shared],
         words=_words(worker, account, keys, others),
@@ -123,7 +126,7 @@ def _keys(worker: Worker, account: AccountRow, others: Sequence[AccountRow], lin
     known = {word for row in others for word in (row.id, *row.refs.values(), *row.domains)}
     known |= {*FREE_MAIL, *worker.settings.links.shared_domains}
     own = {account.id, *account.refs.values(), *account.domains} - known
-    removed = worker.log.sources() - {*worker.sources, *worker.destinations}
+    removed = worker.log.sources() - {*worker.sources, *worker.destinations, pulses.SOURCE}
     guessed = {(source, word) for source in removed for word in own}
     guessed |= {(source, f"domain:{word}") for source in {*removed, *worker.sources} for word in own}
     linked = {(link.source, link.key): link.account for link in links.linked}
@@ -131,7 +134,7 @@ def _keys(worker: Worker, account: AccountRow, others: Sequence[AccountRow], lin
         (one.source, one.key) for one in links.ambiguous
     }
     mine = {pair for pair, to in linked.items() if to == account.id}
-    return mine | {(worker.settings.home, account.id)} | (guessed - taken)
+    return mine | {(worker.settings.home, account.id), (pulses.SOURCE, account.id)} | (guessed - taken)
 
 
 def _by_system(pairs: Iterable[Pair]) -> dict[str, list[str]]:

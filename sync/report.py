@@ -31,6 +31,17 @@ class Moved:
 
 
 @dataclass
+class Expired:
+    """An override that ended by itself, and its last day as text."""
+
+    account: str
+    name: str
+    tier: str
+    author: str
+    until: str
+
+
+@dataclass
 class Report:
     """One pass. Only what was done is filled in; counts are of rows, calls are API calls by vendor."""
 
@@ -38,6 +49,7 @@ class Report:
     pulled: dict[str, dict[str, Any]] = field(default_factory=dict)
     scored: dict[str, int] = field(default_factory=dict)
     moved: list[Moved] = field(default_factory=list)
+    expired: list[Expired] = field(default_factory=list)
     delivered: dict[str, dict[str, Any]] = field(default_factory=dict)
     differences: list[dict[str, Any]] = field(default_factory=list)
     calls: dict[str, dict[str, int]] = field(default_factory=dict)

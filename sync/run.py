@@ -21,15 +21,17 @@ import structlog
 
 from connectors.base import Source
 from connectors.errors import ConnectorError, Stopped, WaitUntil
+from sync import pulses
 from sync.accounts import read_companies, read_home
 from sync.deliveries import Delivered, Round
 from sync.dispatch import chosen_accounts, dispatch
 from sync.errors import LeaseLost, StateError
 from sync.evaluate import Evaluation, evaluated, unrecorded
+from sync.judgements import expired
 from sync.lease import leased
 from sync.progress import Progress, Quiet
 from sync.pull import Pulled, pull
-from sync.report import Problem, Report
+from sync.report import Expired, Problem, Report
 from sync.scorecards import keep as keep_scorecard
 from sync.scores import last_day
 from sync.worker import Worker
@@ -125,6 +127,7 @@ def _begin(worker: Worker, kind: str, now: datetime) -> int:
 
 
 def _steps(this: Pass, beat: Callable[[], None]) -> None:
+    _try(this, "judgements", lambda: _judgements(this))
     if this.only in (None, "pull"):
         _directories(this)
         _pull_all(this, beat)
@@ -148,11 +151,24 @@ def _steps(this: Pass, beat: Callable[[], None]) -> None:
     if this.only is None and not this.dry_run:
         this.worker.stood_on.clear()
         if len(this.report.problems) == well and not this.worker.stop.is_set():
-            this.worker.stood_on.update(_ground(this))
+            # people judge while a pass is made; what it may not have seen is new to the next
+            this.worker.stood_on.update({**_ground(this), "judged": ground["judged"]})
+
+
+def _judgements(this: Pass) -> None:
+    """Pulses go into the log; overrides whose last day is over since the last pass are told."""
+    pulses.tell_log(this.worker)
+    last = this.worker.state.last_finished("pass")
+    if last is None:
+        return
+    since = last.started_at.astimezone(this.worker.settings.timezone).date()
+    ended = expired(this.worker.state.judgements(kinds=["override"]), since=since, today=this.today)
+    names = this.worker.state.names({one.account for one in ended})
+    this.report.expired = [Expired(o.account, names[o.account], o.tier, o.author, f"{o.until}") for o in ended]
 
 
 def _ground(this: Pass) -> dict[str, object]:
-    """All that scores and deliveries can depend on: day, scorecard, facts, how far they go, accounts and keys.
+    """All that scores and deliveries can depend on: day, scorecard, facts, how far they go, judgements, accounts, keys.
 
     Of refused rows, the one that became due last: one that nobody asks for any more stays due for ever.
     """
@@ -162,6 +178,7 @@ def _ground(this: Pass) -> dict[str, object]:
         "today": this.today,
         "scorecard": worker.settings.scorecard.version,
         "log": worker.log.version(),
+        "judged": worker.state.judged(),
         "read": [(r.source, r.since, r.through and last_day(r.through, zone), r.names) for r in worker.readings()],
         "directories": [run.id if run else None for run in directories],
         "due": worker.state.last_due(this.now),

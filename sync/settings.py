@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 from zoneinfo import ZoneInfo
 
 from dotenv import dotenv_values
@@ -24,7 +24,9 @@ from pydantic import (
     ConfigDict,
     Field,
     SecretStr,
+    StringConstraints,
     ValidationError,
+    model_validator,
 )
 from rapidfuzz import process
 
@@ -33,9 +35,11 @@ from config.loader import ConfigError, Document, Loc
 from connectors import DESTINATIONS, SOURCES, Kind
 from connectors.clock import Clock, FastClock, SystemClock
 from scoring import Scorecard
+from sync import pulses
 
 _DURATION = re.compile(r"([0-9]{1,9})\s*([smhdw])\Z")
 _LONGEST = timedelta(days=36_600)
+LONGEST_AUTHOR = 80  # characters
 FASTEST = 1_000_000  # times as fast as real time that a simulated clock may go
 DEFAULT_CARD = "saas"
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
@@ -85,6 +89,7 @@ def _name(text: str) -> str:
 
 
 Name = Annotated[str, AfterValidator(_name)]
+Author = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_AUTHOR)]
 M = TypeVar("M", bound=BaseModel)
 
 
@@ -148,6 +153,20 @@ class SourceEntry(Entry):
     backfill: Duration = timedelta(days=400)
 
 
+class Judgements(_Model):
+    """What a person may say of an account: for how long, and who (anybody where no `authors` are named)."""
+
+    longest: Duration = timedelta(days=365)
+    default: Duration = timedelta(days=30)
+    authors: list[Author] = []
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.default > self.longest:
+            raise ValueError("default is longer than longest; make one of them fit the other")
+        return self
+
+
 class _File(_Model):
     timezone: Zone = ZoneInfo("UTC")
     data: str = "bellwether-data"
@@ -160,6 +179,7 @@ class _File(_Model):
     scorecard: str = DEFAULT_CARD
     links: Links = Links()
     delivery: Delivery = Delivery()  # type: ignore[call-arg]
+    judgements: Judgements = Judgements()
     daemon: Daemon = Daemon()  # type: ignore[call-arg]
     clock: Simulated | None = None
 
@@ -199,6 +219,7 @@ class Settings:
     scorecard: Scorecard
     links: Links
     delivery: Delivery
+    judgements: Judgements
     daemon: Daemon
     clock: Simulated | None
     scorecard_file: Path | None = None
@@ -287,6 +308,7 @@ def _assemble(path: Path, document: Document, *, regardless: bool) -> Settings:
         scorecard=scorecard,
         links=file.links,
         delivery=file.delivery,
+        judgements=file.judgements,
         daemon=file.daemon,
         clock=file.clock,
         scorecard_file=scorecard_file(file.scorecard, path.parent),
@@ -359,6 +381,9 @@ def _cross_checks(file: _File, document: Document, destinations: Mapping[str, Co
     for name in file.sources:
         if name in file.destinations:
             yield f"{document.place(('sources', name))}: a destination has this name too; call one of them otherwise"
+    for section, names in (("sources", file.sources), ("destinations", file.destinations)):
+        if pulses.SOURCE in names:
+            yield f"{document.place((section, pulses.SOURCE))}: what people judge goes by this name; choose another"
     for name in file.links.map:
         if name not in file.sources and name not in file.destinations:
             yield f"{document.place(('links', 'map', name))}: no source or destination has this name"

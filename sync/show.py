@@ -52,6 +52,8 @@ def show_report(report: Report, *, dry_run: bool = False) -> None:
     if report.moved:
         say(f"{len(report.moved):,} accounts came into another tier:")
         show_moves(report.moved)
+    for one in report.expired:
+        say(f"{one.name} ({one.account}): {one.author}'s override, {one.tier}, ended on {one.until}")
     for name, part in report.delivered.items():
         words = ("written", "adopted", "unchanged", "waiting")
         counts = ", ".join(f"{part[word]:,} {word}" for word in words)

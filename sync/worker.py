@@ -13,6 +13,7 @@ from typing import Any
 
 from connectors.base import Account, Destination, Key, Source, Tools
 from connectors.clock import Clock
+from sync import pulses
 from sync.errors import StateError, UsageError
 from sync.history import History
 from sync.links import Links, link
@@ -80,7 +81,10 @@ class Worker:
         for name, source in self.sources.items():
             names[name] = tuple(sorted({*source.names, *names.get(name, ())}))
         names[self.settings.home] = tuple(self.settings.accounts.attributes)
-        return Basis(self.settings.scorecard, accounts, links.linked, readings, names, self.settings.timezone)
+        judged, card = pulses.reading(self), self.settings.scorecard
+        names[pulses.SOURCE] = tuple(sorted(judged.names))
+        linked = links.linked + pulses.links(card, judged.names, accounts)
+        return Basis(card, accounts, linked, [*readings, judged], names, self.settings.timezone)
 
 
 @contextmanager

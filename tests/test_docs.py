@@ -173,7 +173,7 @@ def test_defaults_in_the_tables_are_those_of_the_code() -> None:
     ]
     tables.append((_page("connectors").split("\n## ")[0], sync_settings.SourceEntry))
     worker = _section(_page("operations"), "Settings of the worker")
-    for name in ("accounts", "delivery", "daemon"):
+    for name in ("accounts", "delivery", "judgements", "daemon"):
         model = sync_settings._File.model_fields[name].annotation
         assert model is not None
         tables.append((worker.replace(f"`{name}.", "`"), model))

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
@@ -23,7 +24,7 @@ from sync.deliveries import Delivered
 from sync.erased import erased_of, without
 from sync.erasing import Doomed, clear_records, doomed, erase, readmit, search
 from sync.lease import leased
-from sync.rows import AccountRow
+from sync.rows import AccountRow, Judgement
 from sync.run import run_once
 from sync.traces import Words, look
 from sync.worker import Worker
@@ -69,6 +70,15 @@ def _desk() -> FakeSource:
 LATER = Page(events=[_event("desk", "9/created", ORGANIZATION, "ticket.created", 0)])
 
 
+def _judge(worker: Worker) -> None:
+    """A pulse, which goes into the log, and a note for both; the other's note names the one that will be erased."""
+    first = START.date()
+    for account, about in ((ALDER, "their shop is small"), (BIRCH, "they share a desk with Alder Tools")):
+        pulse = Judgement(0, "pulse", account, "Ann", "they smiled", first, None, None, "csm.pulse", 8.0, False, START)
+        worker.state.add_judgement(pulse)
+        worker.state.add_judgement(replace(pulse, kind="note", reason=about, until=first, name=None, value=None))
+
+
 class Company(NamedTuple):
     worker: Worker
     crm: FakeCrm
@@ -81,6 +91,7 @@ def _company(folder: Path, *, state_url: str | None = None) -> Iterator[Company]
     crm, clock, sources = FakeCrm("crm", _accounts()), SteppedClock(START), [_product(), _desk()]
     with a_worker(folder, home=crm, sources=sources, clock=clock, state_url=state_url) as worker:
         run_once(worker)
+        _judge(worker)
         clock.advance_to(START + timedelta(days=1))
         sources[1].pages.append(LATER)
         assert run_once(worker).problems == []
@@ -135,17 +146,20 @@ def test_nothing_is_left_of_the_customer_and_everything_of_the_others(tmp_path: 
         day = max(worker.history.days())
         before, birch = _facts(worker), worker.history.scores_on(day)[BIRCH]
         what = doomed(worker, _row(worker))
-        assert what.facts == {"crm": 1, "desk": 2, "product": 8}
+        assert what.facts == {"crm": 1, "desk": 2, "judgements": 1, "product": 8}
+        assert what.judgements == 2
         assert (what.days, len(what.links), len(what.deliveries), what.shared) == (3, 2, 1, [])
         assert search(worker, what).places  # the search sees what is there
         _erase(worker)
         looked = search(worker, what)
         assert looked.places == []
         assert looked.files > 5 < looked.rows
-        own = {("crm", ALDER), ("desk", ORGANIZATION), ("product", "ext-4711")}
+        own = {("crm", ALDER), ("desk", ORGANIZATION), ("judgements", ALDER), ("product", "ext-4711")}
         assert _facts(worker) == {pair: count for pair, count in before.items() if pair not in own}
         assert worker.history.scores_on(day) == {BIRCH: birch}
         assert [row.id for row in worker.state.accounts(members_only=False)] == [BIRCH]
+        told = [(row.account, row.reason) for row in worker.state.judgements()]
+        assert told == [(BIRCH, "they smiled"), (BIRCH, "(it named a customer who was erased)")]
         assert list(worker.state.totals()) == list(worker.state.deliveries("crm")) == [BIRCH]
 
 
@@ -172,7 +186,7 @@ def test_a_customer_may_be_let_in_again_and_sources_are_then_read_from_the_start
     assert readmit(worker, ALDER)
     clock.advance_to(START + timedelta(days=2))
     run_once(worker)
-    assert _facts(worker) == before
+    assert _facts(worker) == {pair: count for pair, count in before.items() if pair != ("judgements", ALDER)}
     assert crm.present[ALDER]["tier"] == crm.present[BIRCH]["tier"]
 
 

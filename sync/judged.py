@@ -1,0 +1,56 @@
+"""Judgements as people and scripts are shown them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+from sync.judgements import OLD, SOON, document, standing
+from sync.pulses import aged
+
+if TYPE_CHECKING:
+    from sync.worker import Worker
+
+
+def judged(worker: Worker, account: str, today: date) -> list[dict[str, Any]]:
+    """What counts today of an account's judgements, newest first: an override, notes, the latest pulse of each name."""
+    rows = worker.state.judgements(account)
+    words, card = standing(rows, today), worker.settings.scorecard
+    return [
+        {**document(row), "state": words[row.id], **(aged(row, card, today) if row.kind == "pulse" else {})}
+        for row in reversed(rows)
+        if words[row.id] in ("in force", "latest")
+    ]
+
+
+def judged_in_words(documents: list[dict[str, Any]]) -> Iterator[str]:
+    """A line for each of what `judged` returns."""
+    for told in documents:
+        end = f"until {told['until']}" if "until" in told else f"on {told['day']}{_age(told)}"
+        yield f"{told['kind']} {told['id']}: {said(told)}{end}, by {told['author']}: {told['reason']}"
+
+
+def said(told: Mapping[str, Any]) -> str:
+    """What a judgement says, apart from its reason; a note says nothing else, unless it silences."""
+    if told["kind"] == "override":
+        return f"{told['tier']} "
+    if told["kind"] == "pulse":
+        return f"{told['name']} {told['value']:g} "
+    return "silent " if told["silence"] else ""
+
+
+def _age(told: Mapping[str, Any]) -> str:
+    days = told["age_days"]
+    age = "today" if days == 0 else f"{days} day{'' if days == 1 else 's'} ago"
+    return f" ({age}{', stale' if told['stale'] else ''})"
+
+
+def tally_in_words(counts: Mapping[str, int]) -> Iterator[str]:
+    """What `tally` counted, where there is any."""
+    if counts["overrides"]:
+        yield f"overrides in force: {counts['overrides']:,}, of which {counts['ending']:,} end within {SOON.days} days"
+    if counts["notes"]:
+        yield f"accounts with a note: {counts['notes']:,}"
+    if counts["old_pulses"]:
+        yield f"accounts whose latest pulse is over {OLD.days} days old: {counts['old_pulses']:,}; ask for a new one"

@@ -1,0 +1,142 @@
+"""Judgements: a person's word about an account.
+
+An *override* stands in for the tier, a *note* labels the account or silences what would be told of it, and a *pulse*
+is a number that a scorecard can weigh (`pulses.py`). State has them with author, reason and days, and never overwrites
+one: what is withdrawn is only marked.
+
+Whether an override or a note counts is a matter of days alone: from the day it was made through its last day, unless it
+was withdrawn on or before the day in question. Of two that count, the newer one wins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from datetime import date, timedelta
+from typing import Any, NamedTuple
+
+from sync.rows import Judgement, JudgementKind
+
+SOON = timedelta(days=7)  # an override that ends by then is worth another look
+OLD = timedelta(days=35)  # a pulse is asked for every month
+
+
+class Override(NamedTuple):
+    """The tier an account is in by a person's word, from `day` through `until`."""
+
+    id: int
+    account: str
+    tier: str
+    author: str
+    reason: str
+    day: date
+    until: date
+
+
+class Note(NamedTuple):
+    """What a person wants known of an account, from `day` through `until`.
+
+    `silence`: nothing is to be told of the account meanwhile; any note that counts can ask for it.
+    """
+
+    id: int
+    account: str
+    author: str
+    reason: str
+    day: date
+    until: date
+    silence: bool
+
+
+def counts(row: Judgement, day: date) -> bool:
+    """Whether a judgement counts on a day."""
+    begun = row.day <= day and (row.withdrawn_on is None or day < row.withdrawn_on)
+    return begun and (row.until is None or day <= row.until)
+
+
+def in_force(rows: Iterable[Judgement], day: date) -> dict[str, Override]:
+    """The override of each account that has one on this day."""
+    newest = _newest(rows, "override", day)
+    return {
+        account: Override(row.id, account, row.tier, row.author, row.reason, row.day, row.until)
+        for account, row in newest.items()
+        if row.tier and row.until
+    }
+
+
+def notes_on(rows: Sequence[Judgement], day: date) -> dict[str, Note]:
+    """The newest note of each account that has one on this day."""
+    newest = _newest(rows, "note", day)
+    silent = _newest((row for row in rows if row.silence), "note", day)
+    return {
+        account: Note(row.id, account, row.author, row.reason, row.day, row.until, account in silent)
+        for account, row in newest.items()
+        if row.until
+    }
+
+
+def expired(rows: Sequence[Judgement], *, since: date, today: date) -> list[Override]:
+    """Overrides whose last day is over and was not before `since`, and that were in force on it; by that day."""
+    last_days = {row.until for row in rows if row.until and since <= row.until < today}
+    ended = [one for day in last_days for one in in_force(rows, day).values() if one.until == day]
+    return sorted(ended, key=lambda one: (one.until, one.id))
+
+
+def _newest(rows: Iterable[Judgement], kind: JudgementKind, day: date) -> dict[str, Judgement]:
+    found: dict[str, Judgement] = {}
+    for row in rows:
+        if row.kind == kind and counts(row, day):
+            before = found.get(row.account)
+            if before is None or before.id < row.id:
+                found[row.account] = row
+    return found
+
+
+def standing(rows: Sequence[Judgement], today: date) -> dict[int, str]:
+    """What each judgement of these is now, in a word.
+
+    Of the pulses of one name that an account was given, the `latest` is that of the latest day.
+    """
+    winning = {one.id for one in in_force(rows, today).values()}
+    latest = {(row.account, row.name): row.id for row in sorted(rows, key=_told_at) if _is_pulse(row)}
+    words = dict.fromkeys(latest.values(), "latest") | dict.fromkeys(winning, "in force")
+    return {row.id: words.get(row.id) or _otherwise(row, today) for row in rows}
+
+
+def _otherwise(row: Judgement, today: date) -> str:
+    if row.withdrawn_on:
+        return "withdrawn"
+    if row.kind == "pulse":
+        return "earlier"
+    if row.until and row.until < today:
+        return "expired"
+    return "in force" if row.kind == "note" else "superseded"
+
+
+def _is_pulse(row: Judgement) -> bool:
+    return row.kind == "pulse" and row.withdrawn_on is None
+
+
+def _told_at(row: Judgement) -> tuple[date, int]:
+    return row.day, row.id
+
+
+def tally(rows: Sequence[Judgement], today: date) -> dict[str, int]:
+    """How many overrides and notes are in force, how many overrides end soon, and how many accounts' pulse is old."""
+    overrides, pulses = in_force(rows, today).values(), [row for row in rows if _is_pulse(row)]
+    fresh = {row.account for row in pulses if row.day >= today - OLD}
+    return {
+        "overrides": len(overrides),
+        "ending": sum(one.until <= today + SOON for one in overrides),
+        "notes": len(notes_on(rows, today)),
+        "old_pulses": len({row.account for row in pulses} - fresh),
+    }
+
+
+def document(row: Judgement) -> dict[str, Any]:
+    """A judgement as scripts read it: what its kind has, and who took it back where somebody did."""
+    told = asdict(row)
+    kept = {"override": ("tier",), "pulse": ("name", "value"), "note": ("silence",)}[row.kind]
+    common = ("id", "kind", "account", "author", "reason", "day", "until", "made_at")
+    taken = ("withdrawn_at", "withdrawn_on", "withdrawn_by") if row.withdrawn_on else ()
+    return {name: told[name] for name in (*common, *kept, *taken) if told[name] is not None}
