@@ -116,10 +116,10 @@ def fill(connection: duckdb.DuckDBPyConnection, world: World) -> None:
     }
     for table, content in rows.items():
         connection.execute(f"delete from {table}")
-        if content:
-            width = ", ".join("?" * len(content[0]))
-            many = ", ".join([f"({width})"] * len(content))
-            connection.execute(f"insert into {table} values {many}", [value for row in content for value in row])
+        if content:  # a column at a time, which is many times faster than row by row
+            kinds = connection.execute(f"select * from {table}").description or ()
+            columns = ", ".join(f"unnest(?::{kind}[])" for _, kind, *_ in kinds)
+            connection.execute(f"insert into {table} select {columns}", list(zip(*content, strict=True)))
 
 
 def run(scorecard: Scorecard, world: World, connection: duckdb.DuckDBPyConnection | None = None) -> Scored:

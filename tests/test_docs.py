@@ -296,7 +296,12 @@ def test_every_preset_is_listed_with_the_events_it_needs(preset: str) -> None:
     document = config.preset(preset)
     assert document is not None
     card = Scorecard.model_validate(document.values)
-    needed = {name for measure in card.measures.values() for name in measure.events or ()}
+    needed = {
+        name
+        for measure in card.measures.values()
+        for names in (measure.events, measure.opens, measure.closes, measure.from_, measure.to)
+        for name in names or ()
+    }
     listed = set(re.findall(r"`([^`]+)`", row.split("|")[3]))
     assert listed == needed
 

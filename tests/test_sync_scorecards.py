@@ -363,7 +363,7 @@ def test_history_lists_versions_their_accounts_and_what_each_changed(
     [
         (
             ["show", "0000"],
-            "'0000' is no file, no preset (mid_market, saas, usage_sentiment) and no version that was used",
+            f"'0000' is no file, no preset ({', '.join(config.presets())}) and no version that was used",
         ),
         (["show", "nope.yaml"], "'nope.yaml' is no file, no preset"),
         (["diff", "card.yaml", "broken.yaml"], "broken.yaml:1 is not valid YAML"),
