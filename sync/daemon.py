@@ -44,7 +44,8 @@ def serve(settings: Settings) -> None:
     health = Health(clock_of(settings))
     token = rules.token.get_secret_value() if rules.token else None
     with signals(stop), serving(health, rules.host, rules.port, token) as port:
-        log.info("daemon started", port=port, settings=settings.path.name)
+        card = settings.scorecard
+        log.info("daemon started", port=port, settings=settings.path.name, scorecard=card.name, version=card.version)
         passes = Passes(settings, health, stop)
         scheduler = _scheduler(settings, passes)
         scheduler.start()

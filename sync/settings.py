@@ -414,7 +414,7 @@ def load_scorecard(name: str, folder: Path) -> Scorecard | None:
     if path is None:
         document = config.preset(name)
         return _read(document) if document else None
-    return _read_scorecard(path) if path.is_file() else None
+    return _read_scorecard(path) if _is_file(path) else None
 
 
 def scorecard_file(name: str, folder: Path) -> Path | None:
@@ -424,12 +424,21 @@ def scorecard_file(name: str, folder: Path) -> Path | None:
 
 def _read_scorecard(path: Path) -> Scorecard:
     """Raises `SettingsError`."""
-    if not path.is_file():
+    if not _is_file(path):
         raise SettingsError([f"{path.name} is not there; put it back"])
     try:
         return _read(config.load(path))
     except ConfigError as error:
         raise SettingsError(str(error).split("\n")) from None
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError as error:  # the name is too long, or the folder is closed to us
+        raise SettingsError(
+            [f"{_shown(str(path))} cannot be looked for ({error.strerror}); name another one"]
+        ) from None
 
 
 def _read(document: Document) -> Scorecard:

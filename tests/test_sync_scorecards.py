@@ -366,6 +366,7 @@ def test_history_lists_versions_their_accounts_and_what_each_changed(
             f"'0000' is no file, no preset ({', '.join(config.presets())}) and no version that was used",
         ),
         (["show", "nope.yaml"], "'nope.yaml' is no file, no preset"),
+        (["show", "x" * 300], f"'{'x' * 40}' cannot be looked for (File name too long); give this user access"),
         (["diff", "card.yaml", "broken.yaml"], "broken.yaml:1 is not valid YAML"),
         (["diff", "broken.yaml"], "broken.yaml:1 is not valid YAML"),
     ],

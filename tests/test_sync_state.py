@@ -408,6 +408,7 @@ def test_a_scorecard_keeps_the_moment_of_its_first_use(state: State) -> None:
         ScorecardRow("bb12", "saas", content, NOW, LATER),
         ScorecardRow("aa34", "smb", {}, LATER, LATER),
     ]
+    assert list(state.scorecards()[0].content["measures"]) == ["b", "a"]  # a curve is told in rising order
 
 
 def test_a_scorecard_is_found_by_the_beginning_of_its_version(state: State) -> None:
