@@ -436,9 +436,8 @@ def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
     except OSError as error:  # the name is too long, or the folder is closed to us
-        raise SettingsError(
-            [f"{_shown(str(path))} cannot be looked for ({error.strerror}); name another one"]
-        ) from None
+        why = f"cannot be looked for ({error.strerror}); give this user access to it, or name another one"
+        raise SettingsError([f"{_shown(str(path))} {why}"]) from None
 
 
 def _read(document: Document) -> Scorecard:
