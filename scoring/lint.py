@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 
 from scoring import patterns, reach
-from scoring.remarks import Remark, about, weights
+from scoring.remarks import Loc, Remark, about, weights
 from scoring.scorecard import Measure, Scorecard
 
 FEWEST, MOST = 3, 8
@@ -137,17 +137,26 @@ def _surveys(card: Scorecard) -> Iterator[Remark]:
 
 
 def _unfed(card: Scorecard, yielded: Collection[str]) -> Iterator[Remark]:
-    """Measures whose events no source yields: they are missing for every account."""
-    weighed = weights(card)
+    """Events that no source yields: the measures made of them are missing for every account."""
+    lacking: dict[tuple[str, ...], list[Loc]] = {}
     for name, measure in card.measures.items():
         for word, wanted in _wanted(measure):
             if not patterns.any_overlap(wanted, yielded):
-                share = "its weight is shared out" if name in weighed else "what needs it stays missing too"
-                yield Remark(
-                    ("measures", name, word),
-                    f"no source yields {' or '.join(wanted)}, so it is missing everywhere; {share}",
-                    "check the spelling, connect a source that has it, or take the measure out",
-                )
+                lacking.setdefault(wanted, []).append(("measures", name, word))
+    weighed = weights(card)
+    for wanted, places in lacking.items():
+        names = [str(name) for _, name, _ in places]
+        shared = "; its weight goes to others" if weighed.keys() & set(names) else ""
+        yield Remark(
+            places[0],
+            f"no source yields {_and(wanted)}, so {_and(names)} {'is' if len(names) == 1 else 'are'} missing"
+            f" everywhere{shared}",
+            "check the spelling, or connect a source that has it",
+        )
+
+
+def _and(words: Sequence[str]) -> str:
+    return " and ".join([*filter(None, [", ".join(words[:-1])]), words[-1]])
 
 
 def _wanted(measure: Measure) -> Iterator[tuple[str, tuple[str, ...]]]:

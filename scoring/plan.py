@@ -176,5 +176,10 @@ class _Builder:
         return Node(name, measure, shift, None, (), now=now, before=before)
 
     def _own(self, measure: Measure) -> tuple[str, ...]:
-        wanted = measure.events or measure.opens or (measure.from_ or ()) + (measure.to or ())
-        return tuple(sorted(s for s, names in self.sources.items() if patterns.any_overlap(wanted, names)))
+        """The sources that can tell; of what is open, those that would also tell of its closing."""
+        wanted = [measure.events or (measure.from_ or ()) + (measure.to or ())]
+        if measure.opens and measure.closes:
+            wanted = [measure.opens, measure.closes]
+        return tuple(
+            sorted(s for s, names in self.sources.items() if all(patterns.any_overlap(w, names) for w in wanted))
+        )

@@ -181,8 +181,12 @@ class _View:
         )
 
     def _own(self, measure: Measure) -> set[str]:
-        wanted = measure.events or measure.opens or (*(measure.from_ or ()), *(measure.to or ()))
-        return {s for s, names in self.sources.items() if any(_meet(one, two) for one in wanted for two in names)}
+        def yields(wanted: Iterable[str]) -> set[str]:
+            return {s for s, names in self.sources.items() if any(_meet(one, two) for one in wanted for two in names)}
+
+        if measure.take == "open":
+            return yields(measure.opens or ()) & yields(measure.closes or ())
+        return yields(measure.events or (*(measure.from_ or ()), *(measure.to or ())))
 
     def _told_by(self, name: str) -> set[str]:
         measure = self.card.measures[name]

@@ -101,6 +101,17 @@ def test_the_floor_is_met_by_equality_even_at_odd_shares() -> None:
     assert run(odd, facts).score().tier == "green"
 
 
+@pytest.mark.parametrize(
+    ("yields", "state"), [(["ticket.created", "ticket.solved"], "live"), (["ticket.created"], "missing")]
+)
+def test_what_no_source_could_have_closed_is_not_known_to_be_open(yields: list[str], state: str) -> None:
+    facts = world()
+    facts.sources = EVENTS | {"desk": yields}
+    facts.add("ticket.created", source="desk")
+    opened = {"take": "open", "opens": "ticket.created", "closes": "ticket.solved", "absent": 100, "points": SECOND}
+    assert run(two(logins=LOGINS, opened=opened), facts).part("opened").state == state
+
+
 RATIO = LOGINS | {"over": "seats"}
 SEATS = {"events": "seats", "take": "last"}
 BELOW = [None, 0.0]
