@@ -33,10 +33,12 @@ from scoring import (
     tier_moved,
     worth,
 )
-from sync import delta
+from sync import delta, pulses
 from sync.commands import account_of, at_work, day_of
 from sync.console import put_json
 from sync.errors import UsageError
+from sync.judgements import in_force
+from sync.links import Link
 from sync.rows import AccountRow
 from sync.scores import Basis, Scored, asked, fetch, scored
 from sync.show import ledger_document, show_ledger
@@ -140,14 +142,29 @@ def ledger(worker: Worker, row: AccountRow, days: tuple[date, date]) -> Ledger:
     before, after = kept[0] or _worked_out(seen[0], 0, days, row), kept[1] or _worked_out(seen[-1], 1, days, row)
     lines, notes = _lines(before, after, seen, lost), _notes(before, after, lost, day_of(worker, None))
     sides = (Side(told.day, one.view.card, told.standing) for told, one in ((before, seen[0]), (after, seen[-1])))
-    return Ledger(row, before, after, tuple(lines), tuple(tier_moved(*sides)), tuple(notes))
+    tier = (*tier_moved(*sides), *_overridden(worker, row.id, days))
+    return Ledger(row, before, after, tuple(lines), tier, tuple(notes))
+
+
+def _overridden(worker: Worker, account: str, days: tuple[date, date]) -> Iterator[tuple[str, str]]:
+    """Overrides in force on one of the days only, as (what, words)."""
+    rows = worker.state.judgements(account)
+    before, after = (in_force(rows, day).get(account) for day in days)
+    if before != after:
+        for what, one in (("override", after), ("override over", before)):
+            if one:
+                yield what, f"{one.tier} from {one.day} until {one.until}, by {one.author}: {one.reason}"
 
 
 def _alone(worker: Worker, row: AccountRow) -> Basis:
     """What scoring this account by itself stands on."""
     accounts = worker.state.accounts()
     basis = worker.basis(accounts, worker.links(accounts))
-    return replace(basis, accounts=[row], links=[link for link in basis.links if link.account == row.id])
+    links = {link for link in basis.links if link.account == row.id}
+    pulse = Link(
+        pulses.SOURCE, row.id, row.id, "crm_id"
+    )  # a scorecard of the past may weigh pulses that today's does not
+    return replace(basis, accounts=[row], links=sorted({*links, pulse}))
 
 
 def _kept(worker: Worker, account: str, day: date) -> Told | None:
@@ -190,7 +207,7 @@ def _seen(worker: Worker, basis: Basis, days: tuple[date, date]) -> Seen:
             rows.append(next(fetch(connection), None))
         new = _new(connection, basis, days)
     before, after = ({part.measure: part for part in row.parts} if row else {} for row in rows)
-    moved_by = kinds(basis.scorecard, basis.names, new)
+    moved_by = kinds(basis.scorecard, basis.names, new, judges=pulses.SOURCE)
     return Seen(View(basis.scorecard, before, after, moved_by), rows, new)
 
 

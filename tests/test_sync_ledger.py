@@ -20,6 +20,7 @@ from connectors.base import Account, Event, Page
 from connectors.clock import SteppedClock
 from scoring import Scorecard
 from sync.ledger import Ledger, ledger
+from sync.rows import Judgement
 from sync.run import run_once
 from sync.scores import fetch, scored
 from sync.show import ledger_document, show_ledger
@@ -232,3 +233,30 @@ def test_what_moved_the_tier_and_not_the_score_is_listed(tmp_path: Path) -> None
             assert found.tier == (("cap begun", "at most red: use fades (since 2026-11-04)"),)
         assert ledger_document(today)["tier"][0]["what"] == "cap begun"
         assert _ledger(worker, 2, until=1).tier == ()
+
+
+def _word(now: datetime, **given: Any) -> Judgement:
+    told = {"id": 0, "account": "a1", "author": "Ann", "reason": "met them", "day": now.date(), "until": None}
+    rest = dict.fromkeys(("tier", "name", "value")) | {"silence": False, "made_at": now}
+    return Judgement(**(told | rest | given))
+
+
+def test_what_people_say_is_told_apart_from_what_customers_do(tmp_path: Path) -> None:
+    pulse = {"events": "csm.pulse", "take": "last", "max_age": "2d", "points": {1: 0, 10: 50}, "label": "Pulse"}
+    active = {"events": "login", "take": "active_days", "window": "10d", "points": {0: 0, 10: 100}}
+    card: dict[str, Any] = {
+        "dimensions": {"all": {"weight": 1, "measures": {"active": 60, "pulse": 40}}},
+        "measures": {"active": active, "pulse": pulse},
+    }
+    with _company(tmp_path, *_facts("login", *range(10)), **card) as (worker, clock, source):
+        now, ends = clock.now(), clock.now().date() + timedelta(days=1)
+        worker.state.add_judgement(_word(now, kind="pulse", name="csm.pulse", value=10.0))
+        worker.state.add_judgement(_word(now, kind="override", tier="red", until=ends))
+        _live(worker, clock, source, 1)
+        given = _ledger(worker, 2)
+        assert ("judgement", "pulse") in _said(given)
+        assert given.tier == (("override", f"red from {now.date()} until {ends}, by Ann: met them"),)
+        clock.advance_to(clock.now() + timedelta(days=2))
+        ended = _ledger(worker, 2)
+        assert ("judgement", "pulse") in _said(ended)  # it is too old now, and nobody renewed it
+        assert [what for what, _ in ended.tier] == ["override over"]
