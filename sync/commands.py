@@ -22,8 +22,7 @@ from sync.console import Bars, clean, log_in_words, put_json, say, table
 from sync.deliveries import plain
 from sync.erased import erased_of
 from sync.errors import UsageError
-from sync.judged import judged, judged_in_words, tally_in_words
-from sync.judgements import tally
+from sync.judged import judged, judged_in_words, tallied, tally_in_words
 from sync.matching import match_report
 from sync.rows import AccountRow, Delivery
 from sync.run import Step, run_once
@@ -330,7 +329,7 @@ def _status(worker: Worker) -> dict[str, Any]:
     return {
         "refused": worker.settings.refused,
         "erased": len(erased_of(worker)),
-        "judgements": tally(worker.state.judgements(), today_of(worker)),
+        "judgements": tallied(worker, today_of(worker)),
         "runs": [
             {
                 "started": _second(run.started_at),

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import date
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
-from sync.judgements import OLD, SOON, document, standing
+from sync.judgements import SOON, document, standing, tally
 from sync.pulses import aged
 
 if TYPE_CHECKING:
     from sync.worker import Worker
+
+OLD = timedelta(days=35)  # a pulse is asked for every month
 
 
 def judged(worker: Worker, account: str, today: date) -> list[dict[str, Any]]:
@@ -46,8 +48,15 @@ def _age(told: Mapping[str, Any]) -> str:
     return f" ({age}{', stale' if told['stale'] else ''})"
 
 
+def tallied(worker: Worker, today: date) -> dict[str, int]:
+    """What counts of all accounts' judgements, and how many accounts are to be asked for a pulse."""
+    state = worker.state
+    rows = state.judgements(kinds=["override", "note"], lasting=today)
+    return {**tally(rows, today), "old_pulses": state.old_pulses(today - OLD)}
+
+
 def tally_in_words(counts: Mapping[str, int]) -> Iterator[str]:
-    """What `tally` counted, where there is any."""
+    """What `tallied` counted, where there is any."""
     if counts["overrides"]:
         yield f"overrides in force: {counts['overrides']:,}, of which {counts['ending']:,} end within {SOON.days} days"
     if counts["notes"]:

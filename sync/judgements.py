@@ -18,7 +18,6 @@ from typing import Any, NamedTuple
 from sync.rows import Judgement, JudgementKind
 
 SOON = timedelta(days=7)  # an override that ends by then is worth another look
-OLD = timedelta(days=35)  # a pulse is asked for every month
 
 
 class Override(NamedTuple):
@@ -122,15 +121,10 @@ def _told_at(row: Judgement) -> tuple[date, int]:
 
 
 def tally(rows: Sequence[Judgement], today: date) -> dict[str, int]:
-    """How many overrides and notes are in force, how many overrides end soon, and how many accounts' pulse is old."""
-    overrides, pulses = in_force(rows, today).values(), [row for row in rows if _is_pulse(row)]
-    fresh = {row.account for row in pulses if row.day >= today - OLD}
-    return {
-        "overrides": len(overrides),
-        "ending": sum(one.until <= today + SOON for one in overrides),
-        "notes": len(notes_on(rows, today)),
-        "old_pulses": len({row.account for row in pulses} - fresh),
-    }
+    """How many accounts have an override or a note, and how many of the overrides end soon."""
+    overrides = in_force(rows, today).values()
+    ending = sum(one.until <= today + SOON for one in overrides)
+    return {"overrides": len(overrides), "ending": ending, "notes": len(notes_on(rows, today))}
 
 
 def document(row: Judgement) -> dict[str, Any]:

@@ -162,7 +162,8 @@ def _judgements(this: Pass) -> None:
     if last is None:
         return
     since = last.started_at.astimezone(this.worker.settings.timezone).date()
-    ended = expired(this.worker.state.judgements(kinds=["override"]), since=since, today=this.today)
+    rows = this.worker.state.judgements(kinds=["override"], lasting=since)
+    ended = expired(rows, since=since, today=this.today)
     names = this.worker.state.names({one.account for one in ended})
     this.report.expired = [Expired(o.account, names[o.account], o.tier, o.author, f"{o.until}") for o in ended]
 

@@ -279,13 +279,20 @@ class State:
         with self._write() as connection:
             return connection.execute(update(JUDGEMENTS).where(standing).values(**taken)).rowcount == 1
 
-    def judgements(self, account: str | None = None, *, kinds: Collection[JudgementKind] = ()) -> list[Judgement]:
-        """Judgements in the order they were made, withdrawn ones too; of an account, or of these kinds only."""
+    def judgements(
+        self, account: str | None = None, *, kinds: Collection[JudgementKind] = (), lasting: date | None = None
+    ) -> list[Judgement]:
+        """Judgements in the order they were made, withdrawn ones too; of an account, or of these kinds only.
+
+        `lasting`: without those whose last day is before this one.
+        """
         query = select(*_columns(JUDGEMENTS, Judgement)).order_by(JUDGEMENTS.c.id)
         if account is not None:
             query = query.where(JUDGEMENTS.c.account == account)
         if kinds:
             query = query.where(JUDGEMENTS.c.kind.in_(kinds))
+        if lasting is not None:
+            query = query.where(or_(JUDGEMENTS.c.until.is_(None), JUDGEMENTS.c.until >= lasting))
         return self._judgements(query)
 
     def judgement(self, id: int) -> Judgement | None:
@@ -303,6 +310,15 @@ class State:
         with self._read() as connection:
             names = connection.scalars(select(JUDGEMENTS.c.name).where(JUDGEMENTS.c.kind == "pulse").distinct())
             return frozenset(names)
+
+    def old_pulses(self, before: date) -> int:
+        """How many members' latest pulse, of those that stand, is of a day before this one."""
+        members = select(ACCOUNTS.c.id).where(ACCOUNTS.c.left_at.is_(None))
+        given = (JUDGEMENTS.c.kind == "pulse") & JUDGEMENTS.c.withdrawn_at.is_(None) & JUDGEMENTS.c.account.in_(members)
+        latest = select(JUDGEMENTS.c.account).where(given).group_by(JUDGEMENTS.c.account)
+        old = latest.having(func.max(JUDGEMENTS.c.day) < before).subquery()
+        with self._read() as connection:
+            return int(connection.scalar(select(func.count()).select_from(old)) or 0)
 
     def unlogged_pulses(self, most: int) -> list[Judgement]:
         """Pulses, at most so many, of which the log does not say yet what stands here."""

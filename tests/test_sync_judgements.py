@@ -126,16 +126,16 @@ def test_an_override_that_was_withdrawn_lets_the_older_one_count_again() -> None
     assert in_force([replace(older, withdrawn_on=DAY)], DAY) == {}
 
 
-def test_judgements_are_counted_for_the_one_who_has_to_ask_again() -> None:
+def test_judgements_are_counted_and_of_pulses_the_latest_is_told_apart() -> None:
     rows = [
         *(_override(account, until=until) for account, until in (("a", 0), ("b", 7), ("c", 8))),
-        *(_pulse(account, day=-day) for account, day in (("a", 35), ("b", 36), ("c", 36), ("c", 2))),
+        *(_pulse(account, day=day) for account, day in (("c", -2), ("c", -36), ("b", -90))),
         replace(_pulse("d", day=-90), withdrawn_on=DAY),
         _note("a", until=3),
     ]
     rows = [replace(row, id=id) for id, row in enumerate(rows)]
-    assert tally(rows, DAY) == {"overrides": 3, "ending": 2, "notes": 1, "old_pulses": 1}
-    assert list(standing(rows, DAY).values()).count("latest") == 3
+    assert tally(rows, DAY) == {"overrides": 3, "ending": 2, "notes": 1}
+    assert list(standing(rows, DAY).values())[3:7] == ["latest", "earlier", "latest", "withdrawn"]
 
 
 # -- pulses in the score ---------------------------------------------------------------------------------------

@@ -388,6 +388,18 @@ def test_a_pulse_is_told_to_the_log_until_the_log_says_what_it_says(state: State
     assert state.unlogged_pulses(10) == []
 
 
+def test_what_is_over_can_be_left_out_and_members_whose_pulse_is_old_are_counted(state: State) -> None:
+    state.save_accounts([Account(f"00{n}", "x") for n in range(5)], now=NOW)
+    today, old = _judged(state, "001"), _judged(state, "001", until=DAY - timedelta(days=1))
+    assert state.judgements(lasting=DAY) == [today]
+    assert state.judgements(lasting=DAY - timedelta(days=1)) == [today, old]
+    for account, age in (("001", 35), ("002", 36), ("003", 90), ("003", 2), ("004", 36), ("000", 36)):
+        made = _judged(state, account, kind="pulse", until=None, name="x", value=1.0, day=DAY - timedelta(days=age))
+    state.withdraw_judgement(made.id, "Ben", now=NOW, day=DAY)
+    state.close_missing_accounts({"000", "001", "002", "003"}, now=LATER)
+    assert state.old_pulses(DAY - timedelta(days=35)) == 1
+
+
 def test_an_erased_account_takes_its_judgements_along_and_their_numbers_are_not_given_again(state: State) -> None:
     state.save_accounts([Account("001", "One"), Account("002", "Alder")], now=NOW)
     _judged(state, "001", reason="a small shop")
