@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date, timedelta
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any
 
 import duckdb
@@ -13,9 +14,9 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from scoring import Part, Scorecard, compile
+from scoring import Part, Scorecard, View, causes, compile, kinds, worth
 from tests.oracle import Oracle
-from tests.scoring_world import TODAY, Score, World, card, connect, fill, run, score
+from tests.scoring_world import TODAY, Score, Scored, World, card, connect, fill, run, score
 
 STEP = Fraction(1, 2**20)
 SOURCES = {"one": ["use", "mod.*", "level"], "two": ["mod.a", "say"], "1three": ["say", "open", "close", "plan"]}
@@ -196,6 +197,18 @@ def test_sql_says_what_the_oracle_says(
             assert total.tier in {tier(expected.best + off, scorecard) for off in (-4 * STEP, Fraction(0), 4 * STEP)}
         else:
             assert total.tier == "unscored"
+    moves_add_up(scorecard, found)
+
+
+def moves_add_up(scorecard: Scorecard, found: Scored) -> None:
+    """Points and weights by themselves come to the score, and its causes to the change between two days."""
+    views = {key: {part.measure: part for part in parts} for key, parts in found.parts.items()}
+    scored = [(key, total.score) for key, total in sorted(found.scores.items()) if total.score is not None]
+    for key, total in scored:
+        assert close(worth(scorecard, views[key]), Fraction(total), 2 * STEP)
+    for (one, was), (other, now) in pairwise(scored):  # of another account, too: it is all one to the sum
+        moved = causes(now - was, [View(scorecard, views[one], views[other], kinds(scorecard, SOURCES, ()))])
+        assert sum(cause.change for cause in moved) == now - was
 
 
 def try_card(given_card: dict[str, Any]) -> Scorecard | None:
