@@ -23,6 +23,7 @@ SOURCES = {
     "team": [
         *("milestone.*", "certified", "csm.email", "email.replied", "qbr", "meeting.executive", "checkin"),
         "champion.left",
+        "csm.pulse",
     ],
     "billing": ["invoice.*"],
 }
@@ -394,6 +395,7 @@ def flourishing() -> World:
         facts.add("checkin", ago=ago, source="team", value=1)
         facts.add("qbr", ago=ago, source="team", value=1)
         facts.add("nps.response", ago=ago, source="desk", value=9)
+        facts.add("csm.pulse", ago=ago, source="team", value=9)
         facts.add("csm.email", ago=ago, source="team")
         facts.add("email.replied", ago=ago, source="team")
         facts.add("invoice.sent", ago=ago + 3, source="billing", id=f"i{ago}/sent")

@@ -88,7 +88,7 @@ CASES: list[tuple[str, list[tuple[int, str, dict[str, Any]]], float]] = [
     ("csat", [on(9, "csat.response", value=100), on(20, "csat.response", value=60)], 80),
     ("theme_price", [on(0, "nps.theme.pricing"), on(0, "nps.theme.quality")], 1),
     ("text_sentiment", [on(0, "email.sentiment", value=0.5), on(0, "call.sentiment", value=-0.25)], 0.125),
-    ("pulse", [on(35, "csm.pulse", value=4)], 4),
+    ("pulse", [on(35, "csm.pulse", value=7), on(36, "csm.pulse", value=2)], 7),
     ("open_rate", [on(0, "email.opened"), on(0, "email.sent"), *(on(day, "email.sent") for day in range(3))], 0.25),
     ("replies", [on(0, "email.replied"), *(on(day, "csm.email") for day in range(4))], 0.25),
     ("events_attended", [on(0, "event.attended"), on(150, "event.attended")], 2),
