@@ -209,5 +209,5 @@ def kinds(
 def _counts(node: Node, among: Sequence[str]) -> str:
     opens, closes = node.measure.opens, node.measure.closes
     if closes:  # a rule is about what opens
-        return f"({rows.counts(node, opens, among)}) or {patterns.condition(closes)}"
-    return f"({rows.counts(node, rows.names([node]), among)})"
+        return f"({rows.counts(node, names=opens, among=among)}) or {patterns.condition(closes)}"
+    return f"({rows.counts(node, names=rows.names([node]), among=among)})"

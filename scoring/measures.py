@@ -1,13 +1,12 @@
-"""The wide row up to its points: accounts and days, how far sources have read, numbers, ratios, points."""
+"""The wide row up to its numbers: accounts and days, how far sources have read, numbers, ratios, comparisons."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import pairwise
 
 from scoring import sums, takes
 from scoring.plan import Node, Plan
-from scoring.printer import Step, double, filled, grid, nine, number, of_source, quoted, select
+from scoring.printer import Step, double, filled, nested, nine, number, of_source, quoted, select
 from scoring.rows import Told
 
 
@@ -21,60 +20,57 @@ def told(wanted: Plan) -> Told:
 
 
 def clocks() -> Step:
-    clock = "case when r.through < d.as_of then r.through else d.as_of end"
-    return Step(
-        "clocks",
-        f"select r.source, d.as_of, r.since, {clock} as clock\n"
-        "from reads r cross join days d\nwhere r.since is not null and r.through is not null",
-    )
+    """Per source and day: the day its numbers are of, how many days it has read up to there, how many it is behind."""
+    clock = "case when r.through < d.as_of then r.through else d.as_of end as clock"
+    known = "where r.since is not null and r.through is not null"
+    read = select(f"r.source, d.as_of, r.since, {clock}", "from reads r cross join days d", known)
+    columns = "source, as_of, clock, datediff('day', since, clock) + 1 as days, datediff('day', clock, as_of) as behind"
+    return Step("clocks", select(columns, f"from {nested(read, 'r')}"))
 
 
 def steps(wanted: Plan, facts: Told) -> Iterator[Step]:
-    """The last of them gives each weighted measure a column of points."""
+    """The last of them has every number."""
     yield from _grid(wanted)
     yield from _values(wanted, facts)
-    yield Step("pointed", _pointed(wanted, max(node.level for node in wanted.nodes)))
 
 
 def _grid(wanted: Plan) -> Iterator[Step]:
     if not wanted.sources:
         yield Step("grid", select("a.account, a.as_of", "from scope a"))
         return
-    yield Step("reading", select(filled(["as_of", *_reading(wanted)]), "from clocks group by as_of"))
-    flags = [
-        f"max(case when source = {quoted(source)} then 1 end) as {of_source(source, 'linked')}"
-        for source in wanted.sources
-    ]
-    yield Step("linked", select(filled(["account", *flags]), "from links group by account"))
-    columns = [column for source in wanted.sources for column in _told_by(source, wanted.card.hold)]
-    joins = "left join linked l on l.account = a.account\nleft join reading r on r.as_of = a.as_of"
-    yield Step("grid", select(filled(["a.account", "a.as_of", *columns]), f"from scope a\n{joins}"))
+    reading, linked, behind = zip(*map(_told_by, wanted.sources), strict=True)
+    yield Step("reading", select(filled(["as_of", *reading]), "from clocks group by as_of"))
+    yield Step("linked", select(filled(["account", *linked]), "from links group by account"))
+    read = {node.read: node.known for node in _from_events(wanted) if node.own}
+    tests = [f"{known} as {column}" for column, known in sorted(read.items())]
+    joins = ("left join linked l on l.account = a.account", "left join reading r on r.as_of = a.as_of")
+    yield Step("grid", select(filled(["a.account, a.as_of", *behind, *tests]), "from scope a", *joins))
 
 
-def _told_by(source: str, hold: int) -> Iterator[str]:
-    """What a source is to an account: days read, days behind, and 1 while its numbers stand (null after)."""
+def _told_by(source: str) -> tuple[str, str, str]:
+    """How far a source is, whether an account is linked to it, and how many days it is behind for the account."""
     linked, days, behind = (of_source(source, column) for column in ("linked", "days", "behind"))
-    yield f"case when {linked} = 1 then coalesce(r.{days}, 0) end as {days}"
-    yield f"case when {linked} = 1 then coalesce(r.{behind}, 0) else 0 end as {behind}"
-    yield f"case when {linked} = 1 and r.{behind} > {hold} then null else 1 end as {of_source(source, 'fresh')}"
+    mine = f"max(case when source = {quoted(source)} then"
+    return (
+        f"{mine} days end) as {days}, {mine} behind end) as {behind}",
+        f"{mine} {double('1')} end) as {linked}",
+        f"coalesce({linked} * r.{behind}, 0) as {behind}",
+    )
 
 
-def _reading(wanted: Plan) -> Iterator[str]:
-    for source in wanted.sources:
-        mine = f"max(case when source = {quoted(source)} then"
-        yield f"{mine} datediff('day', since, clock) + 1 end) as {of_source(source, 'days')}"
-        yield f"{mine} datediff('day', clock, as_of) end) as {of_source(source, 'behind')}"
+def _from_events(wanted: Plan) -> list[Node]:
+    """Numbers that events tell, whether they are divided afterwards or not."""
+    return [*wanted.level(0), *(node for node in wanted.nodes if node.level and not node.now)]
 
 
 # measures
 
 
 def _values(wanted: Plan, facts: Told) -> Iterator[Step]:
-    columns = [column for node in wanted.level(0) for column in _first(node, facts)]
-    columns += [column for node in wanted.nodes if node.level and not node.now for column in _first(node, facts)]
-    joins = "".join(f"\nleft join {stage[-1].name} using ({facts.dated('account')})" for stage in facts.stages)
+    told = [column for node in _from_events(wanted) for column in _first(node, facts)]
+    joins = [f"left join {stage[-1].name} using ({facts.dated('account')})" for stage in facts.stages]
     last = "measures_0"
-    yield Step(last, select(filled(["grid.*", *columns]), f"from grid{joins}"))
+    yield Step(last, select(filled(["grid.*", *told]), "from grid", *joins))
     for level in range(1, 1 + max(node.level for node in wanted.nodes)):
         made = [f"{_later(node)} as {node.value}" for node in wanted.level(level)]
         yield Step(f"measures_{level}", select(filled(["*", *made]), f"from {last}"))
@@ -86,13 +82,11 @@ def _first(node: Node, facts: Told) -> Iterator[str]:
     if not node.own:
         yield f"{double('null')} as {node.top}"
     else:
-        found = facts.results[node.stem]
         over = node.measure.over
-        if isinstance(over, float):
-            found = f"{found} / {number(over)}"
-        yield f"case when {node.known} then {found} end as {node.top}"
+        divided = f" / {number(over)}" if isinstance(over, float) else ""
+        yield f"{node.read} * {facts.results[node.stem]}{divided} as {node.top}"
     if node.measure.map:
-        word = f"case when {node.known} then {facts.labels[node.stem]} end" if node.own else "cast(null as varchar)"
+        word = f"case when {node.read} = 1 then {facts.labels[node.stem]} end" if node.own else "cast(null as varchar)"
         yield f"{word} as {node.stem}__label"
 
 
@@ -102,35 +96,3 @@ def _later(node: Node) -> str:
         return f"case when {node.top} = 0 then 0 else {ratio} end" if node.measure.counting else ratio
     now, before = node.pair
     return nine(f"{now} / nullif({before}, 0) - 1")  # a fall of exactly 30 % is -0.3, not a hair less
-
-
-# points
-
-
-def _pointed(wanted: Plan, level: int) -> str:
-    points = [f"{grid(_points(item.node))} as {item.name}__points" for item in wanted.scored]
-    return select(filled(["*", *points]), f"from measures_{level}")
-
-
-def _points(node: Node) -> str:
-    measure = node.measure
-    cases = [] if measure.absent is None else [f"when {node.empty} then {number(measure.absent)}"]
-    if measure.map:
-        told = f"{node.stem}__label"
-        cases += [f"when {told} = {quoted(word)} then {number(points)}" for word, points in sorted(measure.map.items())]
-        return double(f"case {' '.join(cases)} end")
-    curve = list((measure.points or {}).items())
-    cases.append(f"when {node.value} <= {number(curve[0][0])} then {number(curve[0][1])}")
-    for (left, low), (right, high) in pairwise(curve):
-        cases.append(f"when {node.value} < {number(right)} then {_line(node.value, left, low, right, high)}")
-    cases.append(f"when {node.value} >= {number(curve[-1][0])} then {number(curve[-1][1])}")
-    return f"case {' '.join(cases)} end"
-
-
-def _line(value: str, left: float, low: float, right: float, high: float) -> str:
-    """Between two breakpoints; a flat piece is its number."""
-    if low == high:
-        return number(low)
-    run = f"({value} - {number(left)})" if left else value
-    rise = f"{run} * {number(high - low)} / {number(right - left)}"
-    return f"{number(low)} + {rise}" if low else rise

@@ -77,26 +77,30 @@ class Node:
         return now, before
 
     @property
+    def read(self) -> str:
+        """The column that is 1 where its sources have read all of its days, and null where it cannot be known."""
+        return of_source("__and__".join(self.own), f"{self.shift + (self.window or 1)}d")
+
+    @property
     def known(self) -> str:
-        """The test that its sources have read all of its days, and that the account is linked to one of them."""
-        if not self.own:
-            return "false"
-        days = f"{self.shift + (self.window or 1)}"
-        columns = [of_source(source, "days") for source in self.own]
-        first = columns[0] if len(columns) == 1 else f"coalesce({', '.join(columns)})"
-        return " and ".join(
-            [f"{first} >= {days}", *(f"coalesce({column}, {days}) >= {days}" for column in columns[1:])]
-        )
+        """What that column is made of: the account is linked to a source, and all such were read."""
+        links = [of_source(source, "linked") for source in self.own]
+        read = [f"{of_source(source, 'days')} >= {self.shift + (self.window or 1)}" for source in self.own]
+        if len(self.own) == 1:
+            return f"case when {read[0]} then {links[0]} end"
+        each = " and ".join(f"({link} is null or {one})" for link, one in zip(links, read, strict=True))
+        return f"case when {each} then coalesce({', '.join(links)}) end"
 
     @cached_property
     def empty(self) -> str:
         """The test that nothing happened, where `absent` speaks: a known nothing, or zero over nothing."""
         if self.now:
-            return f"{self.value} is null and ({self.now.value} = 0 or {self.now.empty})"
+            idle = dict.fromkeys([f"{self.now.value} = 0", self.now.empty])
+            return f"{self.value} is null and ({' or '.join(idle)})"
         if self.measure.counting:
             return f"{self.top} = 0"
         told = f"{self.stem}__label" if self.measure.map else self.top
-        nothing = f"({self.known} and {told} is null)"
+        nothing = f"({self.read} = 1 and {told} is null)" if self.own else "false"
         if self.over:
             return f"({nothing} or ({self.top} = 0 and coalesce({self.over.value}, 0) = 0))"
         return nothing

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from datetime import date
 from typing import NamedTuple
 
-WIDTH = 152
+WIDTH = 151
 PIECES = re.compile(r"(?:'(?:[^']|'')*'|[^\s'])+")
 
 
@@ -73,7 +73,7 @@ def either(words: Sequence[str], column: str) -> str:
     return f"{column} = {listed}" if len(words) == 1 else f"{column} in ({listed})"
 
 
-def wrapped(sql: str, indent: int = 4) -> str:
+def wrapped(sql: str, indent: int = 2) -> str:
     """One expression over as few lines as fit, broken at spaces outside quotes, with a hanging indent."""
     lines, line = [], ""
     for piece in PIECES.findall(sql):
@@ -87,7 +87,7 @@ def wrapped(sql: str, indent: int = 4) -> str:
 
 def nested(sql: str, name: str) -> str:
     """A select as something to read from."""
-    return f"(\n{_indented(sql)}\n) {name}"
+    return f"({_indented(sql).lstrip()}) {name}"
 
 
 def listed(items: Iterable[str], *, indent: int = 2) -> str:
@@ -99,25 +99,37 @@ def filled(items: Iterable[str], *, indent: int = 2) -> str:
     """Items separated by commas, as many a line as fit; one is broken only where it is longer than a line."""
     lines: list[str] = []
     for item in items:
-        if lines and len(lines[-1]) + 3 + len(item) <= WIDTH - indent and "\n" not in lines[-1]:
-            lines[-1] += f", {item}"
-        else:
-            lines.append(wrapped(item, indent + 2))
-    return (",\n" + " " * indent).join(lines)
+        hang = ""
+        if lines:
+            room = WIDTH - indent - len(lines[-1]) - 3
+            if len(item) <= room or (len(item) > WIDTH - indent and room > WIDTH // 2):
+                hang = "  " if lines[-1].startswith("  ") else ""
+                item = f"{lines.pop().lstrip()}, {item}"
+            else:
+                lines[-1] += ","
+        lines += f"{hang}{wrapped(item, 0)}".splitlines()
+    return ("\n" + " " * indent).join(lines)
 
 
 def times(weight: float, sql: str) -> str:
     return sql if weight == 1 else f"{number(weight)} * {sql}"
 
 
-def select(columns: str, rest: str) -> str:
-    return f"select\n  {columns}\n{rest}"
+def select(columns: str, *clauses: str) -> str:
+    """A select of these columns; its clauses as many a line as fit, none broken, below columns of several lines."""
+    lines = [f"select {columns}"]
+    for place, clause in enumerate(clauses):
+        fits = len(lines[-1]) + 1 + len(clause.split("\n")[0]) <= WIDTH
+        if fits and (place or "\n" not in columns):
+            clause = f"{lines.pop()} {clause}"
+        lines += clause.splitlines()
+    return "\n".join(lines)
 
 
 def with_steps(steps: Sequence[Step]) -> str:
     """The steps as one statement: all but the last in WITH, the last as its select."""
-    named = ",\n".join(f"{step.name} as (\n{_indented(step.sql)}\n)" for step in steps[:-1])
-    return f"with\n{named}\n{steps[-1].sql}" if named else steps[-1].sql
+    named = ",\n".join(f"{step.name} as (\n{_indented(step.sql)})" for step in steps[:-1])
+    return f"with {named}\n{steps[-1].sql}" if named else steps[-1].sql
 
 
 def _indented(sql: str) -> str:

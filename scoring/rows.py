@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from scoring import patterns, rules
 from scoring.plan import Asked, Node
-from scoring.printer import Stage, day, either, nested, quoted, wrapped
+from scoring.printer import Stage, day, either, nested, quoted, select, wrapped
 
 
 def linked(sources: Sequence[str]) -> str:
@@ -17,12 +17,14 @@ def linked(sources: Sequence[str]) -> str:
     return f"join links l on l.source = {source} and l.account_key = f.account_key"
 
 
-def counts(node: Node, names: Iterable[str] | None = None, among: Sequence[str] = ()) -> str:
-    """The test that an event counts for a number; `among` are the sources the step reads."""
-    return " and ".join([meant(node, names, among), *ages(node)])
+def counts(
+    node: Node, nodes: Sequence[Node] = (), *, names: Iterable[str] | None = None, among: Sequence[str] = ()
+) -> str:
+    """The test that an event counts for a number; `nodes`: all whose facts are read together, `among`: where."""
+    return " and ".join([meant(node, names=names, among=among), *ages(node, nodes)])
 
 
-def meant(node: Node, names: Iterable[str] | None = None, among: Sequence[str] = ()) -> str:
+def meant(node: Node, *, names: Iterable[str] | None = None, among: Sequence[str] = ()) -> str:
     """The part of that test which has nothing to do with days."""
     tests = [patterns.condition(names or node.measure.events or ())]
     tests += [either(node.own, "f.source")] if len(node.own) < len(among) else []
@@ -31,12 +33,19 @@ def meant(node: Node, names: Iterable[str] | None = None, among: Sequence[str] =
     return " and ".join(tests)
 
 
-def ages(node: Node) -> list[str]:
-    """The part which has only to do with days."""
+def ages(node: Node, nodes: Sequence[Node]) -> list[str]:
+    """The part which has only to do with days; what is read goes back no further than the longest of the windows."""
     first, max_age = node.shift, node.measure.max_age
+    last = first + node.window if node.window else None
     tests = [f"age >= {first}"] if first else []
-    tests += [f"age < {first + node.window}"] if node.window else []
+    tests += [f"age < {last}"] if last and last != reach(nodes) else []
     return tests + ([f"age <= {first + max_age}"] if max_age else [])
+
+
+def reach(nodes: Iterable[Node]) -> int | None:
+    """How many days back these numbers read; None is all that there is."""
+    lasts = [node.shift + node.window if node.window else None for node in nodes]
+    return None if None in lasts else max((last for last in lasts if last), default=None)
 
 
 def names(nodes: Iterable[Node]) -> tuple[str, ...]:
@@ -77,10 +86,9 @@ class Told:
         clock = day(known) if known else "c.clock"
         age = f"datediff('day', e.day, {clock})"
         tests = [either(sources, "e.source"), f"e.day <= {clock}"]
-        if all(node.window for node in nodes):
-            reach = max(node.shift + (node.window or 0) for node in nodes)
-            tests.append(f"e.day > {day(known - timedelta(days=reach))}" if known else f"{age} < {reach}")
-        where = wrapped(f"where {' and '.join(tests)} and {patterns.condition(names(nodes), 'e.name')}", 0)
+        if back := reach(nodes):
+            tests.append(f"e.day > {day(known - timedelta(days=back))}" if known else f"{age} < {back}")
+        where = wrapped(f"where {' and '.join(tests)} and {patterns.condition(names(nodes), 'e.name')}")
         wanted = self.dated(*(f"e.{column}" for column in columns), f"{age} as age", of="c.")
-        read = "from events e" if known else "from events e join clocks c on c.source = e.source"
-        return nested(f"select {wanted}\n{read}\n{where}", "f")
+        clauses = ["from events e", where] if known else ["from events e join clocks c on c.source = e.source", where]
+        return nested(select(wanted, *clauses), "f")

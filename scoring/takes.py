@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from scoring import patterns, rows
 from scoring.plan import Node
-from scoring.printer import Step, double, filled, listed, quoted, select, wrapped
+from scoring.printer import Step, filled, listed, quoted, select, wrapped
 from scoring.rows import Told, linked
 
 DISTINCT = {
@@ -41,19 +41,17 @@ def _distinct(out: Told, name: str, nodes: Sequence[Node]) -> None:
     if not nodes:
         return
     things = _Things.of(nodes)
-    facts = out.facts(
-        ["source", "account_key", *dict.fromkeys(["name", "value", "label", *things.read])], nodes, things.sources
-    )
+    facts = out.facts(["account_key", *things.read], nodes, things.sources)
     keys = out.dated("l.account", *(f"f.{key}" for key in things.keys), of="f.")
     flags = [f"max(case when {test} then 1 end) as {flag}" for test, flag in things.flags.items()]
-    known = "\nwhere f.actor is not null" if all("actor" in _keys(node) for node in nodes) else ""
-    read = f"from {facts}\n{linked(things.sources)}{known}\ngroup by {keys}"
-    each = Step(f"{name}__each", select(filled([keys, *flags]), read))
+    known = ["where f.actor is not null"] if all("actor" in _keys(node) for node in nodes) else []
+    clauses = [f"from {facts}", linked(things.sources), *known, f"group by {keys}"]
+    each = Step(f"{name}__each", select(filled([keys, *flags]), *clauses))
     per = out.dated("account")
     counts = filled([per, *(f"{things.count(node)} as {node.stem}__raw" for node in nodes)])
     out.stages.append((each, Step(name, select(counts, f"from {name}__each group by {per}"))))
     for node in nodes:
-        out.results[node.stem] = f"coalesce({double(f'{name}.{node.stem}__raw')}, 0)"
+        out.results[node.stem] = f"coalesce({node.stem}__raw, 0)"
 
 
 def _keys(node: Node) -> tuple[str, ...]:
@@ -68,6 +66,7 @@ class _Things:
     differ in nothing else need no flags.
     """
 
+    nodes: Sequence[Node]
     sources: tuple[str, ...]
     keys: tuple[str, ...]
     flags: Mapping[str, str]
@@ -77,7 +76,7 @@ class _Things:
         sources, keys = rows.sources(nodes), sorted({key for node in nodes for key in _keys(node)})
         if len(sources) == 1:
             keys = ["age" if key == "day" else key for key in keys]
-        found = cls(sources, tuple(keys), {})
+        found = cls(nodes, sources, tuple(keys), {})
         tests = dict.fromkeys(found._test(node) for node in nodes)
         first = nodes[0].measure
         if len(tests) == 1 and not (first.where or first.max_age or nodes[0].shift):
@@ -86,16 +85,20 @@ class _Things:
 
     @property
     def read(self) -> list[str]:
-        return [key for key in self.keys if key != "age"]
+        """The columns besides the key: the source where there are several, what tests are about, what is told apart."""
+        tested = ["name", "value", "label"] if self.flags else []
+        return list(dict.fromkeys(["source"] * (len(self.sources) > 1) + tested + [k for k in self.keys if k != "age"]))
 
     def _test(self, node: Node) -> str:
-        return rows.meant(node) if "age" in self.keys else rows.counts(node, among=self.sources)
+        if "age" in self.keys:
+            return rows.meant(node)
+        return rows.counts(node, self.nodes, among=self.sources)
 
     def count(self, node: Node) -> str:
         """How many there are of what this number asks for, of rows that may be told apart by more."""
         own = ["age" if key == "day" and "age" in self.keys else key for key in _keys(node)]
         tests = [f"{self.flags[self._test(node)]} = 1"] if self.flags else []
-        tests += rows.ages(node) if "age" in self.keys else []
+        tests += rows.ages(node, self.nodes) if "age" in self.keys else []
         if len(own) < len(self.keys):
             return f"count(distinct {_where(tests, own[0])})"
         return f"count({_where(tests, 'actor' if 'actor' in own else '1')})"
@@ -114,23 +117,24 @@ def _ranked(out: Told, name: str, nodes: Sequence[Node]) -> None:
     facts, per = out.facts(columns, nodes, sources), out.dated("account")
     each = ", name" if name == "switches" else ""
     way = "" if name == "earliest" else " desc"
-    tests = wrapped(" ".join(f"when {quoted(n.stem)} then {rows.counts(n, among=sources)}" for n in nodes), 2)
-    read = (
-        f"select {out.dated('l.account', of='f.')}, f.name, f.day, f.age, f.value, f.label, m.measure,\n"
-        f"  row_number() over (partition by {out.dated('l.account', of='f.')}, m.measure{each.replace(' ', ' f.')}\n"
-        f"    order by row(f.occurred_at, f.source, f.id){way}) as place\n"
-        f"from {facts}\n"
-        f"{linked(sources)}\n"
-        f"{wrapped('cross join (values ' + ', '.join(f'({quoted(n.stem)})' for n in nodes) + ') as m(measure)', 0)}\n"
-        f"where case m.measure\n    {tests} end"
+    tests = " ".join(f"when {quoted(n.stem)} then {rows.counts(n, nodes, among=sources)}" for n in nodes)
+    partition = f"{out.dated('l.account', of='f.')}, m.measure{each.replace(' ', ' f.')}"
+    order = f"order by row(f.occurred_at, f.source, f.id){way}"
+    read = select(
+        f"{out.dated('l.account', of='f.')}, f.name, f.day, f.age, f.value, f.label, m.measure,\n"
+        f"  row_number() over (partition by {partition} {order}) as place",
+        f"from {facts}",
+        linked(sources),
+        wrapped(f"cross join (values {', '.join(f'({quoted(n.stem)})' for n in nodes)}) as m(measure)"),
+        wrapped(f"where case m.measure {tests} end"),
     )
     picked = filled([per, *(column for node in nodes for column in _picked(node))])
-    placed = select(picked, f"from {name}__rows where place = 1\ngroup by {per}")
+    placed = select(picked, f"from {name}__rows where place = 1", f"group by {per}")
     out.stages.append((Step(f"{name}__rows", read), Step(name, placed)))
     for node in nodes:
-        out.results[node.stem] = double(f"{name}.{node.stem}__raw")
+        out.results[node.stem] = f"{node.stem}__raw"
         if node.measure.map:
-            out.labels[node.stem] = f"{name}.{node.stem}__word"
+            out.labels[node.stem] = f"{node.stem}__word"
 
 
 def _picked(node: Node) -> Iterator[str]:
@@ -152,40 +156,40 @@ def _medians(out: Told, nodes: Sequence[Node]) -> None:
     if not nodes:
         return
     sources = rows.sources(nodes)
-    tests = [(node.stem, rows.counts(node, among=sources)) for node in nodes]
+    tests = [(node.stem, rows.counts(node, nodes, among=sources)) for node in nodes]
     half = "percentile_cont(0.5) within group"
     halves = [f"{half} (order by case when {test} then value end) as {stem}__raw" for stem, test in tests]
     facts = out.facts(["source", "account_key", "name", "value", "label"], nodes, sources)
     keys = out.dated("l.account", of="f.")
-    read = f"from {facts}\n{linked(sources)}\ngroup by {keys}"
-    out.stages.append((Step("medians", select(listed([keys, *halves]), read)),))
+    clauses = (f"from {facts}", linked(sources), f"group by {keys}")
+    out.stages.append((Step("medians", select(listed([keys, *halves]), *clauses)),))
     for node in nodes:
-        out.results[node.stem] = double(f"medians.{node.stem}__raw")
+        out.results[node.stem] = f"{node.stem}__raw"
 
 
 def _open(out: Told, node: Node) -> None:
     """Subjects opened and not closed since; what closes at the moment it opens is closed."""
-    opens, closes = rows.counts(node, node.measure.opens), patterns.condition(node.measure.closes or ())
+    opens, closes = rows.counts(node, [node], names=node.measure.opens), patterns.condition(node.measure.closes or ())
     closes += f" and age >= {node.shift}" if node.shift else ""
     columns = ["source", "account_key", "id", "name", "occurred_at", "value", "label"]
     facts = out.facts(columns, [node], node.own)
     subject = "split_part(id, '/', 1)"
     partition = f"partition by {out.dated('source', subject)}"
-    read = (
-        f"select {out.dated('source', 'account_key')}, age, {subject} as subject, occurred_at,\n"
-        f"  {filled([f'case when {opens} then 1 end as opens'])},\n"
-        f"  {filled([f'max(case when {closes} then occurred_at end) over ({partition}) as closed_at'])}\n"
-        f"from {facts}"
-    )
+    columns = [
+        f"{out.dated('source', 'account_key')}, age, {subject} as subject, occurred_at",
+        f"case when {opens} then 1 end as opens",
+        f"max(case when {closes} then occurred_at end) over ({partition}) as closed_at",
+    ]
+    read = select(filled(columns), f"from {facts}")
     count = "count(distinct r.source || '/' || r.subject)"
     keys = out.dated("l.account", of="r.")
     value = f"max(r.age) - {node.shift}" if node.measure.as_ == "oldest_days" else count
-    still = (
-        f"select {keys}, {value} as {node.stem}__raw\n"
-        f"from {node.stem}__opened r join links l on l.source = r.source and l.account_key = r.account_key\n"
-        f"where r.opens = 1 and (r.closed_at is null or r.occurred_at > r.closed_at)\n"
-        f"group by {keys}"
+    still = select(
+        f"{keys}, {value} as {node.stem}__raw",
+        f"from {node.stem}__opened r join links l on l.source = r.source and l.account_key = r.account_key",
+        "where r.opens = 1 and (r.closed_at is null or r.occurred_at > r.closed_at)",
+        f"group by {keys}",
     )
     step = f"{node.stem}__open"
     out.stages.append((Step(f"{node.stem}__opened", read), Step(step, still)))
-    out.results[node.stem] = f"coalesce({double(f'{step}.{node.stem}__raw')}, 0)"
+    out.results[node.stem] = f"coalesce({node.stem}__raw, 0)"
