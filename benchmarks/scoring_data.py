@@ -15,7 +15,7 @@ import yaml
 from connectors.base import Page
 from connectors.clock import SteppedClock
 from connectors.table import Stream
-from scoring import Scorecard
+from scoring import Scorecard, Segment
 from sync.links import Link
 from sync.log import Log
 from sync.rows import AccountRow, Reading
@@ -79,7 +79,7 @@ def basis(accounts: int) -> Basis:
     rows = [AccountRow(account(n), f"Customer {n}", None, (), {}, since, since, NOW, None) for n in range(accounts)]
     links = [Link(source, key.format(n), account(n), "key") for source, key in KEYS.items() for n in range(accounts)]
     readings = [Reading(source, None, since, through, frozenset(names)) for source, names in NAMES.items()]
-    return Basis(scorecard(), rows, links, readings, NAMES, ZONE)
+    return Basis([Segment(scorecard())], "crm", rows, links, readings, NAMES, ZONE)
 
 
 def scorecard() -> Scorecard:

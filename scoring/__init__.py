@@ -7,11 +7,44 @@ from scoring.moves import Side, measure_moved, tenths, tier_moved
 from scoring.plan import Asked
 from scoring.printer import Step
 from scoring.scorecard import Cap, Dimension, Measure, Rule, Scorecard, Settle, Tiers
+from scoring.segments import Segment, assignment
 from scoring.settle import Standing
 
 __all__ = [
-    "PARTS_BY", "SCORES_BY", "TREND_DAYS", "Asked", "Cap", "Cause", "Compiled", "Dimension", "Kind", "Measure", "Part",
-    "Reason", "Rule", "Scorecard", "Settle", "Side", "Standing", "Step", "Tiers", "View", "causes", "compile",
-    "decision", "kinds", "label", "largest_first", "measure_moved", "movement", "reads", "reason", "stands", "tenths",
-    "tier_moved", "worth",
-]  # fmt: skip
+    "PARTS_BY",
+    "SCORES_BY",
+    "TREND_DAYS",
+    "Asked",
+    "Cap",
+    "Cause",
+    "Compiled",
+    "Dimension",
+    "Kind",
+    "Measure",
+    "Part",
+    "Reason",
+    "Rule",
+    "Scorecard",
+    "Segment",
+    "Settle",
+    "Side",
+    "Standing",
+    "Step",
+    "Tiers",
+    "View",
+    "assignment",
+    "causes",
+    "compile",
+    "decision",
+    "kinds",
+    "label",
+    "largest_first",
+    "measure_moved",
+    "movement",
+    "reads",
+    "reason",
+    "stands",
+    "tenths",
+    "tier_moved",
+    "worth",
+]

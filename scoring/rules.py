@@ -18,7 +18,7 @@ from sqlglot.errors import SqlglotError
 
 from scoring import printer
 
-Kind = Literal["number", "word", "test"]
+Kind = Literal["number", "word", "test", "either"]  # either: a number and a word, as what it is compared with
 
 LONGEST, DEEPEST, MOST_NAMED = 500, 20, 12
 _WORD = re.compile(r"""'(?:[^']|'')*'|"[^"]*"|(?<![\w.])(?!(?:and|or|not|in)\b)([^\W\d]\w*)""", re.IGNORECASE)
@@ -145,6 +145,8 @@ def _listed(node: exp.In, inner: Callable[[exp.Expression], _Built]) -> _Built:
     if not choices or any(value for key, value in node.args.items() if key not in ("this", "expressions")):
         raise ValueError("may use `in` with a list only, like label in ('high', 'urgent')")
     subject = inner(node.this)
+    if subject.kind == "either":
+        subject = _as(subject, inner(choices[0]).kind)
     if not all(isinstance(choice, exp.Literal) for choice in choices):
         raise ValueError("may list only numbers or words after `in`")
     words = ", ".join(_need(inner(choice), subject.kind) for choice in choices)
@@ -162,9 +164,11 @@ def _two_sided(node: exp.Expression, inner: Callable[[exp.Expression], _Built]) 
     if reckoned:
         _refuse_division(node, right)
         return _Built(f"({_need(left, 'number')} {reckoned} {_need(right, 'number')})", "number")
-    if left.kind == "test":
+    if "test" in (left.kind, right.kind):
         raise ValueError("compares a test with something; join tests with and/or")
-    return _Built(f"{left.sql} {compared} {_need(right, left.kind)}", "test")
+    kinds: list[Kind] = [built.kind for built in (left, right) if built.kind != "either"]
+    kind = kinds[0] if kinds else "number"
+    return _Built(f"{_need(left, kind)} {compared} {_need(right, kind)}", "test")
 
 
 def _refuse_division(node: exp.Expression, right: _Built) -> None:
@@ -172,7 +176,14 @@ def _refuse_division(node: exp.Expression, right: _Built) -> None:
         raise ValueError("may divide only by a number other than zero")
 
 
+def _as(built: _Built, kind: Kind) -> _Built:
+    """What is known as a number and as a word, as one of them."""
+    return _Built(f"{built.sql}__{'label' if kind == 'word' else 'value'}", "word" if kind == "word" else "number")
+
+
 def _need(built: _Built, kind: Kind) -> str:
+    if built.kind == "either" and kind != "test":
+        return _as(built, kind).sql
     if built.kind != kind:
         raise ValueError(f"uses a {built.kind} where a {kind} is needed: {built.sql}")
     return built.sql

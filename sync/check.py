@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from importlib.metadata import packages_distributions
+from pathlib import Path
 
 import config
 from config.loader import Document
 from connectors.base import Finding
 from connectors.errors import ConnectorError
-from scoring import Measure
+from scoring import Measure, Scorecard
 from scoring.lint import lint
 from scoring.patterns import condition
 from scoring.rules import rebuild
@@ -87,22 +88,29 @@ def _shadowed() -> Iterator[Finding]:
 
 
 def _scorecard(worker: Worker) -> Iterator[Finding]:
-    """What the linter says of the scorecard, each warning where it stands; they fail no check."""
-    card, names = worker.settings.scorecard, worker.basis((), worker.links(())).names
+    """What the linter says of the scorecards, each warning where it stands; they fail no check."""
+    names = worker.basis((), worker.links(())).names
     known = all(names[source] for source in worker.sources)
-    said = list(lint(card, names if known else None, days=_days_read(worker), unmatched=_unmatched(worker)))
-    place = _document(worker.settings).place
+    for segment, file in zip(worker.settings.segments, worker.settings.card_files, strict=True):
+        yield from _linted(worker, segment.card, file, names if known else None)
+
+
+def _linted(
+    worker: Worker, card: Scorecard, file: Path | None, names: Mapping[str, Sequence[str]] | None
+) -> Iterator[Finding]:
+    said = list(lint(card, names, days=_days_read(worker), unmatched=_unmatched(worker, card)))
+    place = _document(card, file).place
     yield from (Finding(place(remark.place), True, remark.message, remark.remedy) for remark in said)
     warned = f"{len(said)} warning{'s' if len(said) > 1 else ''}" if said else "nothing to warn of"
-    later = "" if known else "; which measures have a source is known after the first run"
+    later = "" if names else "; which measures have a source is known after the first run"
     yield Finding("scorecard", True, f"{card.name} {card.version}: {warned}{later}")
 
 
-def _document(settings: Settings) -> Document:
-    """The scorecard as it was written."""
-    found = config.load(settings.scorecard_file) if settings.scorecard_file else config.preset(settings.scorecard.name)
+def _document(card: Scorecard, file: Path | None) -> Document:
+    """A scorecard as it was written."""
+    found = config.load(file) if file else config.preset(card.name)
     if found is None:
-        raise UsageError(f"scorecard: there is no preset {settings.scorecard.name} any more; name another")
+        raise UsageError(f"scorecard: there is no preset {card.name} any more; name another")
     return found
 
 
@@ -112,9 +120,8 @@ def _days_read(worker: Worker) -> dict[str, int]:
     return {r.source: (today - first_day(r.since, zone)).days + 1 for r in worker.readings() if r.since}
 
 
-def _unmatched(worker: Worker) -> list[str]:
+def _unmatched(worker: Worker, card: Scorecard) -> list[str]:
     """Measures whose events there are, while none of the last 90 days meets their `where`."""
-    card = worker.settings.scorecard
     tests = {name: _meant(measure) for name, measure in card.measures.items() if measure.where}
     if not tests:
         return []

@@ -256,7 +256,7 @@ def scores(
     """Work out scores from what is in the log, and print them. Writes nothing anywhere."""
     from sync.commands import scores as body
 
-    body(config, as_of=as_of, account=account, sql=sql, as_json=json)
+    body(config, on_day=as_of, account=account, sql=sql, as_json=json)
 
 
 @scorecard.command()

@@ -22,13 +22,14 @@ from sync.console import Bars, clean, log_in_words, put_json, say, table
 from sync.deliveries import plain
 from sync.erased import erased_of
 from sync.errors import UsageError
+from sync.evaluate import as_of
 from sync.judged import judged, judged_in_words, tallied, tally_in_words
 from sync.matching import match_report
 from sync.rows import AccountRow, Delivery
 from sync.run import Step, run_once
 from sync.scores import fetch, scored, statement
 from sync.settings import Settings, load
-from sync.show import score_document, score_in_words, show_matching, show_parts, show_report
+from sync.show import score_document, score_in_words, show_matching, show_parts, show_report, show_scores
 from sync.stopping import signals
 from sync.worker import Worker, begun, begun_or_refused, opened
 
@@ -168,36 +169,30 @@ def explain(path: Path, account: str, *, as_json: bool) -> None:
         say(f"{record['destination']} {record['record']}: {record['status']} {record['message']}".rstrip())
 
 
-def scores(path: Path, *, as_of: str | None, account: str | None, sql: bool, as_json: bool) -> None:
+def scores(path: Path, *, on_day: str | None, account: str | None, sql: bool, as_json: bool) -> None:
     """Work out and print the scores of a day; writes nothing."""
     with at_work(path, looks=True) as worker:
-        day = day_of(worker, as_of)
+        day = day_of(worker, on_day)
         accounts = worker.state.accounts()
         basis = worker.basis(accounts, worker.links(accounts))
         if sql:
             sys.stdout.write(statement(worker.log, basis))
             return
         wanted = account_of(worker, account).id if account is not None else None
-        with scored(worker.log, basis, spill=worker.spill) as on:
-            rows = list(fetch(on(day), wanted and [wanted]))
+        with scored(worker.log, basis, spill=worker.spill, also=[worker.history.path]) as on:
+            rows = list(fetch(as_of(worker, on, day), wanted and [wanted]))
     if wanted is not None and not rows:
         raise UsageError(f"{wanted} has no score on {day}: its record was created later")
     names = {row.id: row.name for row in accounts}
-    card = basis.scorecard
-    documents = [score_document(row, names[row.account], card.name, card.version) for row in rows]
+    cards = worker.settings.cards
+    documents = [score_document(row, names[row.account], cards[row.version].name) for row in rows]
     if as_json:
         put_json(documents)
     elif wanted is not None:
         say(f"{names[wanted]} on {day}: {score_in_words(documents[0])}", "bold")
         show_parts(documents[0]["parts"])
     else:
-        cells = ([d["account"], d["name"], d["score"], d["tier"], f"{d['coverage']:.0%}"] for d in documents)
-        table(
-            f"Scores as of {day} by {card.name} {card.version}",
-            ("account", "name", "score", "tier", "coverage"),
-            cells,
-            numbers=(2, 4),
-        )
+        show_scores(day, documents)
 
 
 @contextmanager
@@ -263,11 +258,12 @@ def _explained(worker: Worker, row: AccountRow) -> dict[str, Any]:
     links = worker.links(accounts)
     basis = worker.basis(accounts, links)
     day = day_of(worker, None)
-    with scored(worker.log, basis, spill=worker.spill) as on:
-        found = next(fetch(on(day), [row.id]), None)
+    with scored(worker.log, basis, spill=worker.spill, also=[worker.history.path]) as on:
+        found = next(fetch(as_of(worker, on, day), [row.id]), None)
     if found is None:
         raise UsageError(f"{row.id} has no score yet: its record is dated later than today")
-    said = reason(basis.scorecard, found.parts, None)
+    card = worker.settings.cards[found.version]
+    said = reason(card, found.parts, None, found.standing)
     total = worker.state.totals().get(row.id)
     deliveries = [
         delivery
@@ -276,7 +272,7 @@ def _explained(worker: Worker, row: AccountRow) -> dict[str, Any]:
         if delivery.account == row.id
     ]
     return {
-        **score_document(found, row.name, basis.scorecard.name, basis.scorecard.version),
+        **score_document(found, row.name, card.name),
         "judgements": judged(worker, row.id, day),
         "tier_since": plain(total.tier_since) if total else None,
         "reason": said.text,

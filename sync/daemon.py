@@ -97,10 +97,10 @@ class Passes:
 
     def _reread(self) -> None:
         """Take up a scorecard that was edited; one that cannot be used is told of, and the last good one goes on."""
-        before, self._settings = self._settings.scorecard, reread(self._settings)
-        card = self._settings.scorecard
-        if card.version != before.version:
-            log.info("scorecard changed", scorecard=card.name, version=card.version, before=before.version)
+        before, self._settings = self._settings.segments, reread(self._settings)
+        for (was, _), (card, _) in zip(before, self._settings.segments, strict=True):
+            if card.version != was.version:
+                log.info("scorecard changed", scorecard=card.name, version=card.version, before=was.version)
         for why in self._settings.refused:
             log.warning("scorecard refused", why=why)
         self._health.refuse(self._settings.refused)

@@ -24,7 +24,7 @@ from sync.history import LONGEST_GAP
 from sync.progress import Progress
 from sync.report import Moved
 from sync.rows import Decision, Total
-from sync.scores import Basis, Scored, fetch, put_aside, scored, within
+from sync.scores import Basis, On, Scored, fetch, put_aside, scored, within
 from sync.verdicts import Answer, Before, Verdict, total, verdict
 from sync.worker import Worker
 
@@ -39,7 +39,7 @@ EARLIER = "earlier_"
 CHUNK = 10_000  # accounts whose parts are in memory at a time
 
 _ANSWERS = """
-select s.account, s.score, s.tier, s.coverage, s.raw_tier, s.fold, s.flags,
+select s.account, s.score, s.tier, s.coverage, s.raw_tier, s.fold, s.flags, s.version,
        hash(p.digest, s.score, s.tier, s.coverage, s.raw_tier, s.fold, s.flags)::varchar as digest
 from scores s join (
   select account, bit_xor(hash(measure, points, weight, contribution)) as digest
@@ -56,6 +56,8 @@ where points is not null{among} order by account
 class Evaluation:
     """Every account's decision, how many accounts are in which tier, and which came into another one.
 
+    `segments`: how many were scored by which version of a scorecard.
+
     `records`: by destination that is not the home, which record is which account's.
     """
 
@@ -66,6 +68,7 @@ class Evaluation:
     records: Mapping[str, Mapping[str, str]]
     decisions: dict[str, Decision] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
+    segments: dict[str, int] = field(default_factory=dict)
     moved: list[Moved] = field(default_factory=list)
 
     @property
@@ -74,8 +77,8 @@ class Evaluation:
 
     def verdicts(self, accounts: Collection[str]) -> Iterator[Verdict]:
         """What is to be told of these accounts, in order."""
-        card = self.worker.settings.scorecard
         for row, before in self.rows(accounts):
+            card = self.worker.settings.cards[row.version]
             yield verdict(row, self.decisions[row.account], scorecard=card, before=before, now=self.now)
 
     def rows(self, accounts: Collection[str]) -> Iterator[tuple[Scored, Before | None]]:
@@ -125,6 +128,23 @@ def evaluated(
         yield found
 
 
+def as_of(worker: Worker, on: On, day: date) -> duckdb.DuckDBPyConnection:
+    """Score a day for looking at it, with the tiers that were steady before it.
+
+    Days that were not kept between the last one and this are worked out on the way; where none was kept, the tiers
+    begin with this day.
+    """
+    kept = worker.history.last_before(day)
+    before, at = worker.history.states_before(day), kept + timedelta(1) if kept else day
+    today = worker.clock.now().astimezone(worker.settings.timezone).date()
+    newest = newest_final(worker, today)
+    while at < min(day, newest + timedelta(1)):
+        states = "select account, fold from scores where fold is not null"
+        on(at, before).execute(f"create or replace table states as {states}")
+        before, at = "select * from states", at + timedelta(1)
+    return on(day, before, final=day <= newest)
+
+
 def _ground(worker: Worker) -> tuple[Basis, dict[str, Mapping[str, str]]]:
     """What a scoring stands on, and which record of another destination is which account's."""
     accounts = worker.state.accounts()
@@ -137,16 +157,16 @@ def _ground(worker: Worker) -> tuple[Basis, dict[str, Mapping[str, str]]]:
 
 def _decide(found: Evaluation, last: Mapping[str, Decision], progress: Progress) -> list[tuple[Total, Decision | None]]:
     """Fill in decisions and counts; the totals that are others than they were, with the decision before each."""
-    version = found.worker.settings.scorecard.version
     changed: list[Answer] = []
     for row in _streamed(found.connection.execute(_ANSWERS)):
         answer = Answer(*row)
         before = last.get(answer.account)
-        if before is not None and (before.version, before.digest) == (version, answer.digest):
+        if before is not None and (before.version, before.digest) == (answer.version, answer.digest):
             found.decisions[answer.account] = before
         else:
             changed.append(answer)
         found.counts[answer.tier] = found.counts.get(answer.tier, 0) + 1
+        found.segments[answer.version] = found.segments.get(answer.version, 0) + 1
         progress.advance("scoring")
     totals = [said for chunk in _chunks(changed) for said in _totals(found, chunk, last)]
     for said in totals:
@@ -164,8 +184,8 @@ def _totals(found: Evaluation, answers: Sequence[Answer], last: Mapping[str, Dec
         ]
         for account, of in groupby(rows, itemgetter(0))
     }
-    card = found.worker.settings.scorecard
     for answer in answers:
+        card = found.worker.settings.cards[answer.version]
         counted, before = parts.get(answer.account, []), last.get(answer.account)
         yield total(answer, counted, scorecard=card, last=before, now=found.now, today=found.today)
 
@@ -175,8 +195,9 @@ def _moved(found: Evaluation, changed: Iterable[tuple[Total, Decision | None]]) 
     was = ((said, _tier_before(last, said.tier)) for said, last in changed)
     others = {said.account: tier for said, tier in was if tier is not None and tier != said.tier}
     names = found.worker.state.names(others)
-    card, moved = found.worker.settings.scorecard, []
+    moved = []
     for row, before in found.rows(others):
+        card = found.worker.settings.cards[row.version]
         said = verdict(row, found.decisions[row.account], scorecard=card, before=before, now=found.now)
         why = _why(card, row, before, others[row.account]) or said.reason
         moved.append(Moved(row.account, names[row.account], others[row.account], row.tier, row.score, why))
@@ -185,13 +206,18 @@ def _moved(found: Evaluation, changed: Iterable[tuple[Total, Decision | None]]) 
 
 def unrecorded(worker: Worker, today: date) -> tuple[date, ...]:
     """Days that are final and not yet in the history; before the first, only the newest."""
-    zone = worker.settings.timezone
-    oldest, read = today - timedelta(days=2), {reading.source: reading.through for reading in worker.readings()}
-    ended = [_last_whole_day(read.get(name), zone) or oldest for name in (*worker.sources, worker.settings.home)]
-    newest = max(min(today - timedelta(days=1), *ended), oldest)
+    newest = newest_final(worker, today)
     recorded = worker.history.days(final_only=True, since=today - timedelta(days=LONGEST_GAP - 1))
     first = max(recorded) + timedelta(days=1) if recorded else newest
     return tuple(first + timedelta(days=n) for n in range((newest - first).days + 1))
+
+
+def newest_final(worker: Worker, today: date) -> date:
+    """The last day that has ended and that every source was read through; the day before yesterday at the latest."""
+    zone = worker.settings.timezone
+    oldest, read = today - timedelta(days=2), {reading.source: reading.through for reading in worker.readings()}
+    ended = [_last_whole_day(read.get(name), zone) or oldest for name in (*worker.sources, worker.settings.home)]
+    return max(min(today - timedelta(days=1), *ended), oldest)
 
 
 def _last_whole_day(through: datetime | None, zone: ZoneInfo) -> date | None:

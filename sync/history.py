@@ -128,10 +128,14 @@ class History:
         rows = self._ask(self._parts, query, [day, *values], first=_month(day), last=_month(day))
         return {account: tuple(Part(*row[1:]) for row in of) for account, of in groupby(rows, itemgetter(0))}
 
+    def last_before(self, day: date) -> date | None:
+        """The last final day that was kept before this one, of the days that one pass fills in."""
+        since = day - timedelta(days=LONGEST_GAP)
+        return max((kept for kept in self.days(final_only=True, since=since) if kept < day), default=None)
+
     def states_before(self, day: date) -> str:
         """SQL that gives the state of each account's tier (account, fold) after the last final day before this one."""
-        since = day - timedelta(days=LONGEST_GAP)
-        last = max((kept for kept in self.days(final_only=True, since=since) if kept < day), default=None)
+        last = self.last_before(day)
         if last is None:
             return NOBODY
         files = [f for f in delta.data_files(delta.open_table(self._scores)) if f.partition["month"] == _month(last)]

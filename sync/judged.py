@@ -18,9 +18,9 @@ OLD = timedelta(days=35)  # a pulse is asked for every month
 def judged(worker: Worker, account: str, today: date) -> list[dict[str, Any]]:
     """What counts today of an account's judgements, newest first: an override, notes, the latest pulse of each name."""
     rows = worker.state.judgements(account)
-    words, card = standing(rows, today), worker.settings.scorecard
+    words, cards = standing(rows, today), worker.settings.cards.values()
     return [
-        {**document(row), "state": words[row.id], **(aged(row, card, today) if row.kind == "pulse" else {})}
+        {**document(row), "state": words[row.id], **(aged(row, cards, today) if row.kind == "pulse" else {})}
         for row in reversed(rows)
         if words[row.id] in ("in force", "latest")
     ]

@@ -20,6 +20,7 @@ from scoring import (
     Kind,
     Part,
     Scorecard,
+    Segment,
     Side,
     Standing,
     View,
@@ -134,11 +135,12 @@ def ledger(worker: Worker, row: AccountRow, days: tuple[date, date]) -> Ledger:
     """Why the score of this account moved between two days. Raises `UsageError` where it has none on one of them."""
     basis = _alone(worker, row)
     kept = [_kept(worker, row.id, day) for day in days]
-    versions = [told.version if told else basis.scorecard.version for told in kept]
+    now = _versions(worker, basis, [day for day, told in zip(days, kept, strict=True) if told is None])
+    versions = [told.version if told else now[day] for day, told in zip(days, kept, strict=True)]
     known = {version: _scorecard(worker, version) for version in versions}
     lost = [version for version, card in known.items() if card is None]
-    cards = [card for card in known.values() if card] or [basis.scorecard]
-    seen = [_seen(worker, replace(basis, scorecard=card), days) for card in cards]
+    cards = [card for card in known.values() if card] or [worker.settings.scorecard]
+    seen = [_seen(worker, basis, card, days) for card in cards]
     before, after = kept[0] or _worked_out(seen[0], 0, days, row), kept[1] or _worked_out(seen[-1], 1, days, row)
     lines, notes = _lines(before, after, seen, lost), _notes(before, after, lost, day_of(worker, None))
     sides = (Side(told.day, one.view.card, told.standing) for told, one in ((before, seen[0]), (after, seen[-1])))
@@ -154,6 +156,15 @@ def _overridden(worker: Worker, account: str, days: tuple[date, date]) -> Iterat
         for what, one in (("override", after), ("override over", before)):
             if one:
                 yield what, f"{one.tier} from {one.day} until {one.until}, by {one.author}: {one.reason}"
+
+
+def _versions(worker: Worker, basis: Basis, days: Sequence[date]) -> dict[date, str]:
+    """The version of the scorecard that the account has on these days."""
+    if not days or len(basis.segments) == 1:
+        return dict.fromkeys(days, worker.settings.scorecard.version)
+    with scored(worker.log, basis, spill=worker.spill, few=True) as on:
+        found = {day: next(fetch(on(day)), None) for day in days}
+    return {day: row.version if row else worker.settings.scorecard.version for day, row in found.items()}
 
 
 def _alone(worker: Worker, row: AccountRow) -> Basis:
@@ -189,8 +200,8 @@ def _worked_out(seen: Seen, end: int, days: tuple[date, date], row: AccountRow) 
 
 def _scorecard(worker: Worker, version: str) -> Scorecard | None:
     """The scorecard of a version; None where it is not kept, or says words that are no longer known."""
-    if version == worker.settings.scorecard.version:
-        return worker.settings.scorecard
+    if version in worker.settings.cards:
+        return worker.settings.cards[version]
     row = worker.state.scorecard(version)
     try:
         return Scorecard.model_validate(row.content) if row else None
@@ -198,20 +209,23 @@ def _scorecard(worker: Worker, version: str) -> Scorecard | None:
         return None
 
 
-def _seen(worker: Worker, basis: Basis, days: tuple[date, date]) -> Seen:
+def _seen(worker: Worker, basis: Basis, card: Scorecard, days: tuple[date, date]) -> Seen:
     """Score both days by one scorecard, from what is known now."""
     today, rows = day_of(worker, None), []
-    with scored(worker.log, basis, spill=worker.spill, also=[worker.history.path], few=True) as on:
+    by_one = replace(basis, segments=[Segment(card)])
+    with scored(worker.log, by_one, spill=worker.spill, also=[worker.history.path], few=True) as on:
         for day in days:
             connection = on(day, worker.history.states_before(day), final=day < today)
             rows.append(next(fetch(connection), None))
-        new = _new(connection, basis, days)
+        new = _new(connection, by_one, card, days)
     before, after = ({part.measure: part for part in row.parts} if row else {} for row in rows)
-    moved_by = kinds(basis.scorecard, basis.names, new, judges=pulses.SOURCE)
-    return Seen(View(basis.scorecard, before, after, moved_by), rows, new)
+    moved_by = kinds(card, basis.names, new, judges=pulses.SOURCE)
+    return Seen(View(card, before, after, moved_by), rows, new)
 
 
-def _new(connection: duckdb.DuckDBPyConnection, basis: Basis, days: tuple[date, date]) -> dict[str, dict[str, int]]:
+def _new(
+    connection: duckdb.DuckDBPyConnection, basis: Basis, card: Scorecard, days: tuple[date, date]
+) -> dict[str, dict[str, int]]:
     """By measure: how many facts dated after the first day count for it on the second, by their names."""
     before, after = (asked(basis, day).clocks for day in days)
     passed = "select *, 0 as age from events where false"
@@ -219,7 +233,7 @@ def _new(connection: duckdb.DuckDBPyConnection, basis: Basis, days: tuple[date, 
         age, since = f"datediff('day', day, date '{clock}')", f"day > date '{before[source]}'"
         among = f"source = {delta.text(source)} and {since} and day <= date '{clock}'"
         passed += f"\nunion all select *, {age} from events where {among}"
-    tests = reads(basis.scorecard, basis.names)
+    tests = reads(card, basis.names)
     counts = ", ".join(f"count(case when {test} then 1 end)" for test in tests.values())
     found = connection.execute(f"select name, {counts} from ({passed}) f group by name order by name").fetchall()
     by_measure = {name: {row[0]: row[place] for row in found if row[place]} for place, name in enumerate(tests, 1)}

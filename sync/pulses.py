@@ -53,9 +53,9 @@ def reading(worker: Worker) -> Reading:
     return Reading(SOURCE, None, None, worker.clock.now() + timedelta(microseconds=1), names)
 
 
-def links(card: Scorecard, names: Iterable[str], accounts: Iterable[AccountRow]) -> tuple[Link, ...]:
-    """Every account is its own key; none where the scorecard weighs no pulse, because there are as many as accounts."""
-    if not any(_takes(measure, names) for measure in card.measures.values()):
+def links(cards: Iterable[Scorecard], names: Iterable[str], accounts: Iterable[AccountRow]) -> tuple[Link, ...]:
+    """Every account is its own key; none where no scorecard weighs a pulse, because there are as many as accounts."""
+    if not any(_takes(measure, names) for card in cards for measure in card.measures.values()):
         return ()
     return tuple(Link(SOURCE, account.id, account.id, "crm_id") for account in accounts)
 
@@ -65,10 +65,11 @@ def _takes(measure: Measure, names: Iterable[str]) -> bool:
     return any(any_overlap(patterns, names) for patterns in told if patterns)
 
 
-def aged(pulse: Judgement, card: Scorecard, today: date) -> dict[str, Any]:
+def aged(pulse: Judgement, cards: Iterable[Scorecard], today: date) -> dict[str, Any]:
     """How old a pulse is, and whether it is too old for every measure that weighs it."""
     age = (today - pulse.day).days
-    weighing = [measure for measure in card.measures.values() if _takes(measure, [pulse.name or NAME])]
+    measures = [measure for card in cards for measure in card.measures.values()]
+    weighing = [measure for measure in measures if _takes(measure, [pulse.name or NAME])]
     return {"age_days": age, "stale": bool(weighing) and not any(_reaches(measure, age) for measure in weighing)}
 
 

@@ -43,11 +43,15 @@ class Expired:
 
 @dataclass
 class Report:
-    """One pass. Only what was done is filled in; counts are of rows, calls are API calls by vendor."""
+    """One pass. Only what was done is filled in; counts are of rows, calls are API calls by vendor.
+
+    `segments`: how many accounts were scored by which scorecard.
+    """
 
     accounts: dict[str, int] = field(default_factory=dict)
     pulled: dict[str, dict[str, Any]] = field(default_factory=dict)
     scored: dict[str, int] = field(default_factory=dict)
+    segments: dict[str, int] = field(default_factory=dict)
     moved: list[Moved] = field(default_factory=list)
     expired: list[Expired] = field(default_factory=list)
     delivered: dict[str, dict[str, Any]] = field(default_factory=dict)

@@ -177,7 +177,7 @@ def _ground(this: Pass) -> dict[str, object]:
     directories = [worker.state.last_finished(f"accounts:{name}") for name in worker.destinations]
     return {
         "today": this.today,
-        "scorecard": worker.settings.scorecard.version,
+        "scorecards": [(segment.card.version, segment.when) for segment in worker.settings.segments],
         "log": worker.log.version(),
         "judged": worker.state.judged(),
         "read": [(r.source, r.since, r.through and last_day(r.through, zone), r.names) for r in worker.readings()],
@@ -304,6 +304,8 @@ def _score(this: Pass, open_: ExitStack) -> None:
         log.warning("the engine failed; scoring once more with one thread", error=str(error).partition("\n")[0])
     found = this.found or open_.enter_context(once(threads=1))
     this.report.scored, this.report.moved, this.found = found.counts, found.moved, found
+    cards = this.worker.settings.cards
+    this.report.segments = {cards[version].name: count for version, count in sorted(found.segments.items())}
 
 
 def _deliver(this: Pass, name: str, found: Evaluation, chosen: Collection[str], beat: Callable[[], None]) -> None:

@@ -30,9 +30,9 @@ NAMED = 3  # changes that one line of the history names
 
 
 def keep(worker: Worker, now: datetime) -> None:
-    """Keep what the scorecard says under its version, before anything is scored by it."""
-    card = worker.settings.scorecard
-    worker.state.save_scorecard(card.version, card.name, content(card), now)
+    """Keep what the scorecards say under their versions, before anything is scored by them."""
+    for card in worker.settings.cards.values():
+        worker.state.save_scorecard(card.version, card.name, content(card), now)
 
 
 def show(path: Path, wanted: str | None, *, as_yaml: bool, as_json: bool) -> None:

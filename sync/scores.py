@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 
 from arro3.core import Array, DataType, Table
 
-from scoring import Asked, Part, Scorecard, Standing, compile
+from scoring import Asked, Compiled, Part, Segment, Standing, assignment, compile
 from sync import delta
 from sync.fold import NOBODY, fold
 from sync.links import Link
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from sync.rows import AccountRow, Reading
 
 EARLIEST = date(1970, 1, 1)
-OF_ACCOUNT = 11  # columns of `Scored` besides its parts
+OF_ACCOUNT = 12  # columns of `Scored` besides its parts
 CHUNK = 20_000  # rows on their way out of the engine
 GIVEN = 100_000  # rows on their way into it
 _ARROW = {"integer": DataType.int32()}
@@ -54,6 +54,7 @@ class Scored(NamedTuple):
     raw_tier: str
     fold: str | None
     flags: str
+    version: str
     parts: tuple[Part, ...]
 
     @property
@@ -63,9 +64,13 @@ class Scored(NamedTuple):
 
 @dataclass(frozen=True)
 class Basis:
-    """What a scoring stands on. `names` says, per source, the event names or patterns it can yield."""
+    """What a scoring stands on. `names` says, per source, the event names or patterns it can yield.
 
-    scorecard: Scorecard
+    `segments`: the scorecards, each for the accounts whose attributes, which `home` tells, meet its rule.
+    """
+
+    segments: Sequence[Segment]
+    home: str
     accounts: Sequence[AccountRow]
     links: Sequence[Link]
     readings: Sequence[Reading]
@@ -120,30 +125,49 @@ def scored(
             connection.execute("create or replace temp view events as select * from facts")
         basis = replace(basis, accounts=(), links=())  # they are in those tables now, and large
 
-        words = {
-            "dimensions": _listed(basis.scorecard.dimensions),
-            "measures": _listed(basis.scorecard.measures),
-            "states": _listed(("live", "held", "missing", "stale")),
-        }
-
         def on(day: date, before: str = NOBODY, *, final: bool = True) -> duckdb.DuckDBPyConnection:
-            compiled = compile(basis.scorecard, basis.names, asked(basis, day))
             connection.execute(f"create or replace table days as select date '{day.isoformat()}' as as_of")
             connection.execute(f"create or replace view scope as {_SCOPE}")
-            *stages, last = compiled.tables
-            for name, sql in stages:
-                connection.execute(f"create table {name} as {sql}")
-            connection.execute(_NAMED.format(scored=last.sql))
-            for name, _ in stages:
-                connection.execute(f"drop table {name}")
-            connection.execute(f"create or replace view raw as {compiled.scores}")
-            connection.execute(f"create or replace view parts as {_PARTS.format(parts=compiled.parts, **words)}")
-            connection.execute(f"create or replace view rules as {compiled.rules or _NO_RULES}")
-            fold(connection, basis.scorecard, before=before, final=final)
-            connection.execute(f"create or replace view scores as {_TOLD.format(card=basis.scorecard)}")
+            if len(basis.segments) > 1:
+                by_rule = assignment(basis.segments, basis.home, basis.names[basis.home])
+                connection.execute(f"create or replace table segments as {by_rule}")
+            for place, segment in enumerate(basis.segments):
+                _score(connection, basis, place, compile(segment.card, basis.names, asked(basis, day)))
+                fold(connection, segment.card, before=before, final=final)
+                told = _TOLD.format(card=segment.card)
+                connection.execute(f"create or replace table scores_{place} as {told}")
+            for name in ("scores", "parts"):
+                every = " union all ".join(f"select * from {name}_{place}" for place in range(len(basis.segments)))
+                connection.execute(f"create or replace view {name} as {every}")
             return connection
 
         yield on
+
+
+def _score(connection: duckdb.DuckDBPyConnection, basis: Basis, place: int, compiled: Compiled) -> None:
+    """Make the relations `raw`, `rules` and `parts_<place>` of one scorecard, for the accounts it is for."""
+    several = len(basis.segments) > 1
+    if several:
+        connection.execute(
+            f"create or replace view scope as select account, as_of from segments where segment = {place}"
+        )
+    *stages, last = compiled.tables
+    for name, sql in stages:
+        connection.execute(f"create table {name} as {sql}")
+    connection.execute(_NAMED.format(scored=last.sql))
+    for name, _ in stages:
+        connection.execute(f"drop table {name}")
+    cards = [segment.card for segment in basis.segments]
+    parts = _PARTS.format(
+        parts=compiled.parts,
+        dimensions=_listed({name for card in cards for name in card.dimensions}),
+        measures=_listed({name for card in cards for name in card.measures}),
+        states=_listed(("live", "held", "missing", "stale")),
+    )
+    # one scorecard's parts are read from its wide rows as they are asked for; the next one's take their place
+    connection.execute(f"create or replace {'table' if several else 'view'} parts_{place} as {parts}")
+    connection.execute(f"create or replace view raw as {compiled.scores}")
+    connection.execute(f"create or replace view rules as {compiled.rules or _NO_RULES}")
 
 
 def fetch(
@@ -157,7 +181,7 @@ def fetch(
     rows = connection.execute(
         f"""
         select s.account, s.as_of, s.score, s.tier, s.coverage, s.low, s.high, s.held, s.raw_tier, s.fold, s.flags,
-               p.dimension, p.measure, p.value, p.points, p.weight, p.contribution, p.state
+               s.version, p.dimension, p.measure, p.value, p.points, p.weight, p.contribution, p.state
         from (select * from {of}parts where true{among}) p
         join (select * from {of}scores where true{among}) s on s.account = p.account
         order by s.account, p.dimension, p.measure
@@ -206,8 +230,14 @@ def put_aside(connection: duckdb.DuckDBPyConnection, name: str) -> None:
 
 def statement(log: Log, basis: Basis) -> str:
     """The SQL of a scoring as text: how the events are read from the log, then the named steps."""
-    scope = f"-- who is scored on which day\ncreate view scope as\n{_SCOPE};"
-    return f"-- the facts\n{log.sql()};\n\n{scope}\n\n{compile(basis.scorecard, basis.names).sql()}\n"
+    told = [f"-- the facts\n{log.sql()};", f"-- who is scored on which day\ncreate view scope as\n{_SCOPE};"]
+    if len(basis.segments) > 1:
+        by_rule = assignment(basis.segments, basis.home, basis.names[basis.home])
+        told.append(f"-- by which scorecard; scope below stands for one of them at a time\n{by_rule};")
+    for segment in basis.segments:
+        said = f" where {segment.when}" if segment.when else ""
+        told.append(f"-- {segment.card.name}{said}\n{compile(segment.card, basis.names).sql()}")
+    return "\n\n".join(told)
 
 
 def last_day(through: datetime, zone: ZoneInfo) -> date:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 from zoneinfo import ZoneInfo
@@ -34,7 +35,8 @@ import config
 from config.loader import ConfigError, Document, Loc
 from connectors import DESTINATIONS, SOURCES, Kind
 from connectors.clock import Clock, FastClock, SystemClock
-from scoring import Scorecard
+from scoring import Scorecard, Segment
+from scoring.segments import check as check_rule
 from sync import pulses
 
 _DURATION = re.compile(r"([0-9]{1,9})\s*([smhdw])\Z")
@@ -167,6 +169,17 @@ class Judgements(_Model):
         return self
 
 
+class Card(_Model):
+    """A scorecard, a preset or a file, and the accounts it is for; the last is for all others."""
+
+    use: str
+    when: str = ""
+
+
+def _cards(given: Any) -> Any:
+    return [{"use": given}] if isinstance(given, str) else given
+
+
 class _File(_Model):
     timezone: Zone = ZoneInfo("UTC")
     data: str = "bellwether-data"
@@ -176,7 +189,9 @@ class _File(_Model):
     accounts: Accounts = Accounts()  # type: ignore[call-arg]
     sources: dict[Name, dict[str, Any]] = {}
     destinations: dict[Name, dict[str, Any]] = {}
-    scorecard: str = DEFAULT_CARD
+    scorecard: Annotated[tuple[Card, ...], BeforeValidator(_cards), Field(min_length=1, max_length=20)] = (
+        Card(use=DEFAULT_CARD),
+    )
     links: Links = Links()
     delivery: Delivery = Delivery()  # type: ignore[call-arg]
     judgements: Judgements = Judgements()
@@ -203,8 +218,9 @@ class Connector:
 class Settings:
     """Everything the worker is told. Paths are absolute.
 
-    `scorecard_file`: where the scorecard stands, None for a preset. `refused`: why it is not the one in use, a sentence
-    a file; `load` refuses such settings, `reread` goes on with the last good one.
+    `segments`: the scorecards, each for the accounts that meet its rule. `card_files`: where each stands, None for a
+    preset. `refused`: why one is not the one in use, a sentence a file; `load` refuses such settings, `reread` goes on
+    with the last good one.
     """
 
     path: Path
@@ -216,14 +232,24 @@ class Settings:
     accounts: Accounts
     sources: Mapping[str, Connector]
     destinations: Mapping[str, Connector]
-    scorecard: Scorecard
+    segments: tuple[Segment, ...]
     links: Links
     delivery: Delivery
     judgements: Judgements
     daemon: Daemon
     clock: Simulated | None
-    scorecard_file: Path | None = None
+    card_files: tuple[Path | None, ...] = (None,)
     refused: tuple[str, ...] = ()
+
+    @property
+    def scorecard(self) -> Scorecard:
+        """The scorecard of all accounts that no rule gives to another."""
+        return self.segments[-1].card
+
+    @cached_property
+    def cards(self) -> Mapping[str, Scorecard]:
+        """The scorecards by version."""
+        return {segment.card.version: segment.card for segment in self.segments}
 
     @property
     def root(self) -> Path:
@@ -249,14 +275,19 @@ def load(path: Path, *, regardless: bool = False) -> Settings:
 
 
 def reread(settings: Settings) -> Settings:
-    """The settings with the scorecard as its file says it now, or with the last good one and why in `refused`."""
-    if settings.scorecard_file is None:
+    """The settings with the scorecards as their files say them now, or with the last good one and why in `refused`."""
+    if not any(settings.card_files):
         return settings
-    try:
-        return replace(settings, scorecard=_read_scorecard(settings.scorecard_file), refused=())
-    except SettingsError as error:
-        serving = f"{settings.scorecard.name} {settings.scorecard.version}"
-        return replace(settings, refused=(f"{_in_short(error.lines)}; until that is mended {serving} goes on",))
+    segments, refused = [], []
+    for segment, file in zip(settings.segments, settings.card_files, strict=True):
+        card = segment.card
+        try:
+            card = _read_scorecard(file) if file else card
+        except SettingsError as error:
+            serving = f"{card.name} {card.version}"
+            refused.append(f"{_in_short(error.lines)}; until that is mended {serving} goes on")
+        segments.append(segment._replace(card=card))
+    return replace(settings, segments=tuple(segments), refused=tuple(refused))
 
 
 def _in_short(mistakes: list[str]) -> str:
@@ -287,13 +318,14 @@ def _assemble(path: Path, document: Document, *, regardless: bool) -> Settings:
     if file is not None:
         mistakes += _cross_checks(file, document, destinations)
     refused: list[str] = []
-    scorecard = _scorecard(file.scorecard, path, document, refused) if file else None
-    if refused and regardless:
-        scorecard = load_scorecard(DEFAULT_CARD, path.parent)
-    else:
+    segments = _segments(file, path, document, refused) if file else []
+    if not regardless:
         mistakes += refused
-    if mistakes or file is None or scorecard is None:
+    if mistakes or file is None:
         raise SettingsError(mistakes)
+    files = tuple(scorecard_file(card.use, path.parent) for card in file.scorecard)
+    if refused:
+        segments, files = _segments(_File(home=file.home), path, document, []), (None,)
     data = (path.parent / file.data).resolve()
     return Settings(
         path=path,
@@ -305,13 +337,13 @@ def _assemble(path: Path, document: Document, *, regardless: bool) -> Settings:
         accounts=file.accounts,
         sources=sources,
         destinations=destinations,
-        scorecard=scorecard,
+        segments=tuple(segments),
         links=file.links,
         delivery=file.delivery,
         judgements=file.judgements,
         daemon=file.daemon,
         clock=file.clock,
-        scorecard_file=scorecard_file(file.scorecard, path.parent),
+        card_files=files,
         refused=(_in_short(refused),) if refused else (),
     )
 
@@ -394,7 +426,31 @@ def _cross_checks(file: _File, document: Document, destinations: Mapping[str, Co
         yield f"{document.place(('daemon', 'host'))}: answering beyond this machine needs daemon.token"
 
 
-def _scorecard(name: str, path: Path, document: Document, mistakes: list[str]) -> Scorecard | None:
+def _segments(file: _File, path: Path, document: Document, mistakes: list[str]) -> list[Segment]:
+    found = []
+    for place, card in enumerate(file.scorecard):
+        loc: Loc = ("scorecard",) if isinstance(document.values.get("scorecard"), str) else ("scorecard", place)
+        mistakes += [f"{document.place((*loc, 'when'))}: {words}" for words in _out_of_place(file, place)]
+        loaded = _scorecard(card.use, path, document.place(loc), mistakes)
+        found += [Segment(loaded, card.when)] if loaded else []
+    return found
+
+
+def _out_of_place(file: _File, place: int) -> Iterator[str]:
+    """What is wrong with the rule of a scorecard, or with its lack of one."""
+    card, last = file.scorecard[place], place == len(file.scorecard) - 1
+    if last and card.when:
+        yield "the last scorecard is for all other accounts; take its `when` away, or add one without"
+    elif not last and not card.when:
+        yield "say which accounts it is for, like when: seats >= 500; only the last has no rule"
+    elif not last:
+        try:
+            check_rule(card.when, tuple(file.accounts.attributes))
+        except ValueError as error:
+            yield f"{error}; a rule is over the attributes in accounts.attributes"
+
+
+def _scorecard(name: str, path: Path, place: str, mistakes: list[str]) -> Scorecard | None:
     try:
         found = load_scorecard(name, path.parent)
     except SettingsError as error:
@@ -402,9 +458,7 @@ def _scorecard(name: str, path: Path, document: Document, mistakes: list[str]) -
         return None
     if found is None:
         presets = ", ".join(config.presets())
-        mistakes.append(
-            f"{document.place(('scorecard',))}: {_shown(name)} is neither a file nor a preset (presets: {presets})"
-        )
+        mistakes.append(f"{place}: {_shown(name)} is neither a file nor a preset (presets: {presets})")
     return found
 
 

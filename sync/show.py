@@ -4,7 +4,9 @@ scripts.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from scoring import tenths
@@ -19,23 +21,38 @@ if TYPE_CHECKING:
 FIGURES = ("value", "points", "weight", "state")
 
 
-def score_document(row: Scored, name: str, scorecard: str, version: str) -> dict[str, Any]:
+def score_document(row: Scored, name: str, scorecard: str) -> dict[str, Any]:
     """One account's score as scripts read it; the contributions sum to the score."""
     keys = ("dimension", "measure", "value", "points", "weight", "contribution", "state")
     return {
         "account": row.account,
         "name": name,
         "scorecard": scorecard,
-        "version": version,
+        "version": row.version,
         "as_of": row.as_of.isoformat(),
         "score": row.score,
         "tier": row.tier,
+        "raw_tier": row.raw_tier,
+        "caps": {cap: began.isoformat() for cap, began in row.standing.caps.items()},
+        "watch": row.standing.watch,
         "coverage": row.coverage,
         "low": row.low,
         "high": row.high,
         "held": row.held,
         "parts": [{key: getattr(part, key) for key in keys} for part in row.parts],
     }
+
+
+def show_scores(day: date, documents: Sequence[Mapping[str, Any]]) -> None:
+    """All accounts of a day, with the caps and watch flags of each."""
+    used = Counter((d["scorecard"], d["version"]) for d in documents)
+    by = ", ".join(f"{name} {version}" + (f" ({n:,})" if len(used) > 1 else "") for (name, version), n in used.items())
+    cells = ([d["account"], d["name"], d["score"], d["tier"], f"{d['coverage']:.0%}", _flags(d)] for d in documents)
+    table(f"Scores as of {day} by {by}", ("account", "name", "score", "tier", "coverage", ""), cells, numbers=(2, 4))
+
+
+def _flags(document: Mapping[str, Any]) -> str:
+    return ", ".join([*(f"cap {cap}" for cap in document["caps"]), *(f"watch {flag}" for flag in document["watch"])])
 
 
 def show_report(report: Report, *, dry_run: bool = False) -> None:
@@ -49,6 +66,8 @@ def show_report(report: Report, *, dry_run: bool = False) -> None:
         say(f"{source}: {part['written']:,} facts new or changed, {part['unchanged']:,} unchanged{bad}")
     if report.scored:
         say("scored: " + ", ".join(f"{count:,} {tier}" for tier, count in sorted(report.scored.items())))
+    if len(report.segments) > 1:
+        say("by scorecard: " + ", ".join(f"{count:,} {name}" for name, count in sorted(report.segments.items())))
     if report.moved:
         say(f"{len(report.moved):,} accounts came into another tier:")
         show_moves(report.moved)
@@ -129,7 +148,10 @@ def _figure(value: float | None) -> str | None:
 def score_in_words(document: dict[str, Any]) -> str:
     if document["score"] is None:
         return f"unscored ({document['coverage']:.0%} of the scorecard has data)"
-    return f"{document['score']:.1f} {document['tier']} ({document['coverage']:.0%} of the scorecard has data)"
+    said = f"{document['coverage']:.0%} of the scorecard has data"
+    if document["tier"] != document["raw_tier"]:
+        said = f"{document['raw_tier']} by its score alone; {said}"
+    return f"{document['score']:.1f} {document['tier']} ({said})"
 
 
 def show_ledger(found: Ledger) -> None:

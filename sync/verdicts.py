@@ -34,6 +34,7 @@ class Answer(NamedTuple):
     raw_tier: str
     fold: str | None
     flags: str
+    version: str
     digest: str
 
     @property

@@ -81,10 +81,10 @@ class Worker:
         for name, source in self.sources.items():
             names[name] = tuple(sorted({*source.names, *names.get(name, ())}))
         names[self.settings.home] = tuple(self.settings.accounts.attributes)
-        judged, card = pulses.reading(self), self.settings.scorecard
+        judged, settings = pulses.reading(self), self.settings
         names[pulses.SOURCE] = tuple(sorted(judged.names))
-        linked = links.linked + pulses.links(card, judged.names, accounts)
-        return Basis(card, accounts, linked, [*readings, judged], names, self.settings.timezone)
+        linked = links.linked + pulses.links(settings.cards.values(), judged.names, accounts)
+        return Basis(settings.segments, settings.home, accounts, linked, [*readings, judged], names, settings.timezone)
 
 
 @contextmanager

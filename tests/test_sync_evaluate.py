@@ -13,7 +13,7 @@ import pytest
 
 from connectors.base import Account, Event, Page
 from connectors.clock import SteppedClock
-from scoring import Scorecard, decision, reason
+from scoring import Scorecard, Segment, decision, reason
 from sync.evaluate import evaluated
 from sync.progress import Quiet
 from sync.rows import Decision
@@ -92,7 +92,7 @@ def test_another_scorecard_decides_upon_everybody_again(tmp_path: Path, work: Co
         work.clear()
         card = worker.settings.scorecard.model_dump(by_alias=True, exclude_none=True)
         card["measures"]["active"]["action"] = "Write to them."
-        other = replace(worker, settings=replace(worker.settings, scorecard=Scorecard.model_validate(card)))
+        other = replace(worker, settings=replace(worker.settings, segments=(Segment(Scorecard.model_validate(card)),)))
         assert {row.version for row in _decisions(other).values()} == {other.settings.scorecard.version}
         assert work["decision"] == len(NAMES)
         assert any("Write to them." in row.deciding for row in _decisions(other).values())

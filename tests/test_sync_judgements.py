@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from connectors.base import Account, Event, Page
 from connectors.clock import SteppedClock
-from scoring import Scorecard
+from scoring import Scorecard, Segment
 from sync.evaluate import unrecorded
 from sync.judgements import expired, in_force, notes_on, standing, tally
 from sync.pulses import aged
@@ -157,7 +157,7 @@ def _company(folder: Path) -> Iterator[tuple[Worker, SteppedClock]]:
     with a_worker(folder, home=crm, sources=[source], clock=clock) as worker:
         worker.state.save_accounts(list(crm.records.values()), now=START)
         card = Scorecard.model_validate(yaml.safe_load(WEIGHED))
-        yield replace(worker, settings=replace(worker.settings, scorecard=card)), clock
+        yield replace(worker, settings=replace(worker.settings, segments=(Segment(card),))), clock
 
 
 def _scores(worker: Worker, day: date = DAY) -> dict[str, Scored]:
@@ -228,7 +228,7 @@ def test_where_no_measure_weighs_pulses_no_account_is_linked_for_them(tmp_path: 
     with _company(tmp_path) as (worker, _):
         accounts = worker.state.accounts()
         plain = Scorecard.model_validate(yaml.safe_load(CARD))
-        other = replace(worker, settings=replace(worker.settings, scorecard=plain))
+        other = replace(worker, settings=replace(worker.settings, segments=(Segment(plain),)))
         links = worker.links(accounts)
         assert {link.source for link in worker.basis(accounts, links).links} == {"product", "crm", "judgements"}
         assert other.basis(accounts, links).links == links.linked
@@ -248,8 +248,8 @@ def test_where_no_measure_weighs_pulses_no_account_is_linked_for_them(tmp_path: 
 def test_a_pulse_is_stale_once_no_measure_reaches_it(measure: str, days: int, stale: bool) -> None:
     words = WEIGHED.replace("take: last, max_age: 35d", measure)
     card = Scorecard.model_validate(yaml.safe_load(words))
-    assert aged(_pulse(day=-days), card, DAY) == {"age_days": days, "stale": stale}
-    assert aged(_pulse(day=-days, name="other"), card, DAY)["stale"] is False
+    assert aged(_pulse(day=-days), [card], DAY) == {"age_days": days, "stale": stale}
+    assert aged(_pulse(day=-days, name="other"), [card], DAY)["stale"] is False
 
 
 # -- in a pass -------------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ import pytest
 
 from connectors.base import Account, Event, Page
 from connectors.clock import SteppedClock
-from scoring import Scorecard
+from scoring import Scorecard, Segment
 from sync.ledger import Ledger, ledger
 from sync.rows import Judgement
 from sync.run import run_once
@@ -102,7 +102,7 @@ def _facts(name: str, *days: int, account: str = "a1", value: float = 1.0) -> li
 def _saying(worker: Worker, words: Mapping[str, Any]) -> Worker:
     """The worker with these words in its scorecard."""
     content = _content(worker.settings.scorecard) | words
-    return replace(worker, settings=replace(worker.settings, scorecard=Scorecard.model_validate(content)))
+    return replace(worker, settings=replace(worker.settings, segments=(Segment(Scorecard.model_validate(content)),)))
 
 
 def _content(card: Scorecard) -> dict[str, Any]:

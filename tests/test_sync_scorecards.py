@@ -90,7 +90,7 @@ def test_an_edited_scorecard_is_used_from_the_next_pass_on(folder: Path, monkeyp
     assert daemon.one_pass() == (settings, [])
     (folder / "card.yaml").write_text(OTHER)
     used, said = daemon.one_pass()
-    assert used == replace(settings, scorecard=load(folder / "bellwether.yaml").scorecard)
+    assert used == replace(settings, segments=load(folder / "bellwether.yaml").segments)
     assert used.scorecard.dimensions["usage"].weight == 50
     assert [(line["event"], line["version"], line["before"]) for line in said] == [
         ("scorecard changed", used.scorecard.version, settings.scorecard.version)

@@ -55,7 +55,7 @@ def test_reads_a_small_file_and_fills_in_the_rest(tmp_path: Path) -> None:
         ("sources: {customers: {kind: zendesk}}\n", "bellwether.yaml:5 sources.customers"),
         ("judgements: {default: 400d}\n", "bellwether.yaml:5 judgements: default is longer than longest; make one of"),
         ("judgements: {longest: 0d}\n", "bellwether.yaml:5 judgements.longest: must be longer than nothing"),
-        ("judgements: {authors: [' ']}\n", "bellwether.yaml:5 judgements.authors.0: string should have"),
+        ("judgements: {authors: [' ']}\n", "bellwether.yaml:5 judgements.authors.0: is empty"),
         ("judgements: {authors: Ann}\n", "bellwether.yaml:5 judgements.authors: needs a list, like [a, b]"),
         ("sources: {judgements: {kind: file}}\n", "bellwether.yaml:5 sources.judgements"),
         (
