@@ -279,6 +279,19 @@ def test_a_judgement_gives_a_daemons_pass_something_to_do(tmp_path: Path) -> Non
         assert worked == [True, False, True, False, True, False]
 
 
+def test_what_is_judged_while_a_pass_is_made_is_new_to_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with _company(tmp_path) as (worker, _):
+
+        def deliver(*_: Any, **__: Any) -> None:
+            if not worker.state.judgements():
+                _keep(worker, _override("a", until=9))
+
+        monkeypatch.setattr("sync.run.dispatch", deliver)
+        assert [bool(run_once(worker, due_only=True).scored) for _ in range(3)] == [True, True, False]
+
+
 # -- the commands ----------------------------------------------------------------------------------------------
 
 SETTINGS = """\
