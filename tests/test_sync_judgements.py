@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connectors.base import Account, Event, Page
@@ -85,6 +85,7 @@ def _newest(rows: Sequence[Judgement], kind: str, account: str, day: date) -> li
     return sorted(counting, key=lambda row: row.id)
 
 
+@settings(max_examples=60)
 @given(_judgements(), st.integers(-1, 16))
 def test_of_the_judgements_that_count_on_a_day_the_newest_wins(rows: list[Judgement], n: int) -> None:
     day = _day(n)
@@ -102,6 +103,7 @@ def test_of_the_judgements_that_count_on_a_day_the_newest_wins(rows: list[Judgem
     assert listed == {one.id for one in overrides.values()}
 
 
+@settings(max_examples=60)
 @given(_judgements(), st.integers(0, 8), st.integers(0, 8))
 def test_what_expired_is_what_was_in_force_on_a_last_day_that_is_over(
     rows: list[Judgement], since: int, later: int
@@ -267,29 +269,22 @@ def test_a_pass_tells_once_which_overrides_ended(tmp_path: Path) -> None:
         assert told == [[], [], [("a", "A", "green", f"{_day(1)}")], [], []]
 
 
-def test_a_judgement_gives_a_daemons_pass_something_to_do(tmp_path: Path) -> None:
-    with _company(tmp_path) as (worker, clock):
-        id, worked = 0, []
-        for judged in (None, None, _override("a", until=9), None):
-            id = _keep(worker, judged) if judged else id
-            worked.append(bool(run_once(worker, due_only=True).scored))
-            clock.advance_to(clock.now() + timedelta(seconds=1))
-        worker.state.withdraw_judgement(id, "Ben", now=clock.now(), day=DAY)
-        worked += [bool(run_once(worker, due_only=True).scored) for _ in range(2)]
-        assert worked == [True, False, True, False, True, False]
-
-
-def test_what_is_judged_while_a_pass_is_made_is_new_to_the_next(
+def test_a_judgement_gives_the_next_pass_of_a_daemon_something_to_do_also_one_made_during_a_pass(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with _company(tmp_path) as (worker, _):
+        given: list[int] = []
 
         def deliver(*_: Any, **__: Any) -> None:
-            if not worker.state.judgements():
-                _keep(worker, _override("a", until=9))
+            """Somebody judges while the first pass delivers."""
+            if not given:
+                given.append(_keep(worker, _override("a", until=9)))
 
         monkeypatch.setattr("sync.run.dispatch", deliver)
-        assert [bool(run_once(worker, due_only=True).scored) for _ in range(3)] == [True, True, False]
+        worked = [bool(run_once(worker, due_only=True).scored) for _ in range(3)]
+        worker.state.withdraw_judgement(given[0], "Ben", now=START, day=DAY)
+        worked += [bool(run_once(worker, due_only=True).scored) for _ in range(2)]
+        assert worked == [True, True, False, True, False]
 
 
 # -- the commands ----------------------------------------------------------------------------------------------
@@ -344,13 +339,11 @@ def _document(judge: Judge, *words: str) -> Any:
     ("words", "line"),
     [
         (["override", "a1", *BY], "--tier: '' is no tier; write green, yellow or red"),
-        (["override", "a1", "--tier", "blue", *BY], "--tier: 'blue' is no tier; write green, yellow or red"),
         (["override", "a1", "--tier", "unscored", *BY], "--tier: 'unscored' is no tier"),
         (["override", "nobody", "--tier", "red", *BY], "no account has the id or name 'nobody'"),
         (["note", "a1", "--reason", "x"], "--by: is missing; a judgement says who made it and why"),
         (["note", "a1", "--by", "Ann"], "--reason: is missing; a judgement says who made it and why"),
         (["note", "a1", "--by", " \t ", "--reason", "x"], "--by: is missing"),
-        (["note", "a1", "--by", "Ann", "--reason", "  "], "--reason: is missing"),
         (["note", "a1", "--by", "Ann", "--reason", "a\nb"], "--reason: holds a control or an invisible character"),
         (["note", "a1", "--by", "A\u202enn", "--reason", "x"], "--by: holds a control or an invisible character"),
         (["note", "a1", "--by", "Ann", "--reason", "x" * 201], "--reason: has 201 characters; 200 are the most"),
@@ -371,14 +364,13 @@ def _document(judge: Judge, *words: str) -> Any:
                 ["pulse", "a1", *BY, "--value", value],
                 f"--value: {value!r} is not on the scale; write a number from 1 to",
             )
-            for value in ("", "0.9", "10.1", "nan", "inf", "much")
+            for value in ("", "0.9", "10.1", "nan")
         ),
         (["pulse", "a1", *BY, "--value", "7", "--on", "2026-10-21"], "--on: 2026-10-21 is still to come"),
         (["pulse", "a1", *BY, "--value", "7", "--on", "2026-08-20"], "--on: 2026-08-20 is too long ago"),
         (["pulse", "a1", *BY, "--value", "7", "--name", "Pulse!"], "--name: 'Pulse!' is no name for a pulse"),
         (["pulse", "a1", *BY, "--value", "7", "--name", "login"], "--name: facts of product are called login"),
-        (["withdraw", "999", "--by", "Ann"], "no judgement has the number '999'"),
-        (["withdraw", "-", "--by", "Ann"], "no judgement has the number '-'"),
+        (["withdraw", "9²", "--by", "Ann"], "no judgement has the number '9²'"),
         (["withdraw", "1"], "--by: is missing"),
         (["list", "nobody"], "no account has the id or name 'nobody'"),
     ],
