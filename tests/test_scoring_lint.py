@@ -7,14 +7,17 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import config
 from scoring import Scorecard
 from scoring.lint import lint
-from scoring.ranges import ANY, Range, between, implies, narrowed, of_measure
+from scoring.ranges import ANY, Range, between, extremes, implies, narrowed, of_measure
 from scoring.remarks import weights
+from tests.oracle import Oracle
+from tests.scoring_world import World
+from tests.test_scoring_oracle import SOURCES, cards, try_card, worlds
 from tests.test_scoring_signals import ROWS
 
 RISING, FALLING = {0: 0, 10: 100}, {0: 100, 10: 0}
@@ -325,3 +328,28 @@ def test_what_is_plainly_impossible_is_found(rule: str) -> None:
 )
 def test_what_a_measure_can_be(words: dict[str, Any], expected: Range) -> None:
     assert of_measure(made(measures={"extra": words}), "extra") == expected
+
+
+def sized(card: Scorecard, name: str) -> bool:
+    """Whether everything a measure is divided by is a size."""
+    measure = card.measures[name]
+    below = [str(other) for other in (measure.of, measure.over) if isinstance(other, str)]
+    sizes = not isinstance(measure.over, str) or of_measure(card, measure.over).low >= (0, 0)
+    return sizes and all(sized(card, other) for other in below)
+
+
+@settings(max_examples=25)
+@given(cards(), worlds())
+def test_random_measures_are_within_what_they_are_said_to_be(given_card: dict[str, Any], world: World) -> None:
+    card = try_card(given_card)
+    if card is None:
+        return
+    said(card, yields=SOURCES, days=dict.fromkeys(SOURCES, 9), unmatched=["m0"])
+    oracle = Oracle(card, world)
+    for account, day in product(world.accounts, world.days):
+        for name, part in oracle.result(account, day).parts.items():
+            among = of_measure(card, name)
+            least, most = extremes(card.measures[name], among)
+            if sized(card, name):
+                assert part.value is None or among.low[0] <= part.value <= among.high[0]
+                assert part.points is None or least <= part.points <= most
