@@ -128,7 +128,9 @@ def narrowed(rule: str, ranges: Ranges) -> Ranges | None:
 
 
 def implies(one: str, other: str, ranges: Ranges) -> bool:
-    """Whether the second rule certainly holds wherever the first does."""
+    """Whether the second rule certainly holds wherever the first does; not if it reads what may be missing there."""
+    if not set(rules.names(other)) <= set(rules.names(one)):
+        return False
     within = narrowed(one, ranges)
     return within is None or _twice(rules.parse(other), within, False) is None
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from math import isfinite
 
 from scoring import ranges, rules
-from scoring.remarks import Remark, weights
+from scoring.remarks import Loc, Remark, weights
 from scoring.scorecard import Measure, Scorecard
+from scoring.segments import Segment
 
 
 def curves(card: Scorecard) -> Iterator[Remark]:
@@ -99,6 +100,18 @@ def _stricter(card: Scorecard, cap: str, other: str) -> bool:
         return True
     lasts = card.limits[cap].lasts >= card.limits[other].lasts
     return (card.caps[cap].tier, card.caps[other].tier) == ("red", "yellow") and lasts
+
+
+def segments(given: Sequence[Segment]) -> Iterator[Remark]:
+    """Rules, in the settings, by which no account comes to a scorecard."""
+    for place, segment in enumerate(given[:-1]):
+        where: Loc = ("scorecard", place, "when")
+        earlier = next((one for one in given[:place] if ranges.implies(segment.when, one.when, {})), None)
+        if ranges.narrowed(segment.when, {}) is None:
+            yield Remark(where, "contradicts itself: no account comes to this scorecard", "mend the comparison")
+        elif earlier:
+            message = f"no account comes to this scorecard: whoever meets this is scored by {earlier.card.name} already"
+            yield Remark(where, message, "put the narrower rule first")
 
 
 def impossible(card: Scorecard) -> Iterator[Remark]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from importlib.metadata import packages_distributions
 from pathlib import Path
@@ -15,6 +15,8 @@ from connectors.errors import ConnectorError
 from scoring import Measure, Scorecard
 from scoring.lint import lint
 from scoring.patterns import condition
+from scoring.reach import segments
+from scoring.remarks import Remark
 from scoring.rules import rebuild
 from sync.database import reach
 from sync.delta import one_row
@@ -91,19 +93,25 @@ def _scorecard(worker: Worker) -> Iterator[Finding]:
     """What the linter says of the scorecards, each warning where it stands; they fail no check."""
     names = worker.basis((), worker.links(())).names
     known = all(names[source] for source in worker.sources)
-    for segment, file in zip(worker.settings.segments, worker.settings.card_files, strict=True):
-        yield from _linted(worker, segment.card, file, names if known else None)
+    yield from _said(config.load(worker.settings.path), segments(worker.settings.segments))
+    files = zip(worker.settings.segments, worker.settings.card_files, strict=True)
+    for card, file in {segment.card.version: (segment.card, file) for segment, file in files}.values():
+        yield from _linted(worker, card, file, names if known else None)
 
 
 def _linted(
     worker: Worker, card: Scorecard, file: Path | None, names: Mapping[str, Sequence[str]] | None
 ) -> Iterator[Finding]:
     said = list(lint(card, names, days=_days_read(worker), unmatched=_unmatched(worker, card)))
-    place = _document(card, file).place
-    yield from (Finding(place(remark.place), True, remark.message, remark.remedy) for remark in said)
+    yield from _said(_document(card, file), said)
     warned = f"{len(said)} warning{'s' if len(said) > 1 else ''}" if said else "nothing to warn of"
     later = "" if names else "; which measures have a source is known after the first run"
     yield Finding("scorecard", True, f"{card.name} {card.version}: {warned}{later}")
+
+
+def _said(document: Document, remarks: Iterable[Remark]) -> Iterator[Finding]:
+    for remark in remarks:
+        yield Finding(document.place(remark.place), True, remark.message, remark.remedy)
 
 
 def _document(card: Scorecard, file: Path | None) -> Document:

@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import config
-from scoring import Scorecard
+from scoring import Scorecard, Segment
 from scoring.lint import lint
 from scoring.ranges import ANY, Range, between, extremes, implies, narrowed, of_measure
+from scoring.reach import segments
 from scoring.remarks import weights
 from tests.oracle import Oracle
 from tests.scoring_world import World
@@ -159,6 +160,26 @@ def test_a_warning_has_a_place_and_comes_only_where_it_should(
 def test_a_measure_that_serves_another_that_nothing_uses_is_told_of_too() -> None:
     extra = {"first": {"of": "second", "against": "previous"}, "second": SHARE}
     assert said(made(measures=extra)) == [(f"measures.{name}", "is used by nothing") for name in extra]
+
+
+@pytest.mark.parametrize(
+    ("rules", "warned"),
+    [
+        (["seats >= 500", "seats < 50"], []),
+        (["seats >= 500", "seats >= 900"], [(1, "whoever meets this is scored by test already")]),
+        (["seats >= 900", "seats >= 500"], []),
+        (["seats >= 500", "seats < 50 and seats > 90"], [(1, "contradicts itself")]),
+        (["plan in ('free', 'trial')", "plan = 'trial' and seats < 50"], [(1, "whoever meets this")]),
+        # where seats are not known the first does not hold
+        (["plan = 'trial' and (seats < 50 or seats >= 50)", "plan = 'trial'"], []),
+    ],
+)
+def test_a_rule_by_which_nobody_comes_to_a_scorecard_is_told_of(
+    rules: list[str], warned: list[tuple[int, str]]
+) -> None:
+    remarks = list(segments([*(Segment(made(), rule) for rule in rules), Segment(made())]))
+    assert [remark.place for remark in remarks] == [("scorecard", place, "when") for place, _ in warned]
+    assert all(words in remark.message for remark, (_, words) in zip(remarks, warned, strict=True))
 
 
 YIELDS = {"product": ["login", "feature.*"], "desk": ["ticket.created", "nps.response"], "crm": ["seats"]}

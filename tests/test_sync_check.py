@@ -85,3 +85,16 @@ def test_a_preset_is_named_by_the_file_it_comes_from(folder: Path, capsys: pytes
     warned = [finding for finding in findings if finding["ok"] and finding["remedy"]]
     assert warned[0]["place"].startswith("mid_market (preset):")
     assert warned[0]["remedy"] == "keep the 3 to 8 you would act upon"
+
+
+def test_a_segment_that_nobody_comes_to_is_told_by_the_line_of_the_settings(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    segments = "[{use: card.yaml, when: seats > 5}, {use: mid_market, when: seats > 9}, {use: card.yaml}]"
+    settings = SETTINGS.replace("card.yaml", segments) + "accounts: {attributes: {seats: seats}}\n"
+    (folder / "bellwether.yaml").write_text(settings)
+    (folder / "accounts.csv").write_text("id,name,seats\na1,Alder,4\n")
+    code, lines = _check(capsys)
+    warned = next(line for line in lines if line.startswith("warn bellwether.yaml"))
+    assert warned.startswith("warn bellwether.yaml:2 scorecard.1.when: no account comes to this scorecard: ")
+    assert (code, sum(line.startswith("ok   scorecard: ") for line in lines)) == (0, 2)  # one of them twice
