@@ -27,7 +27,7 @@ from sync.judged import judged, judged_in_words, tallied, tally_in_words
 from sync.matching import match_report
 from sync.rows import AccountRow, Delivery
 from sync.run import Step, run_once
-from sync.scores import fetch, scored, statement
+from sync.scores import alone, fetch, scored, statement
 from sync.settings import Settings, load
 from sync.show import score_document, score_in_words, show_matching, show_parts, show_report, show_scores
 from sync.stopping import signals
@@ -178,18 +178,19 @@ def scores(path: Path, *, on_day: str | None, account: str | None, sql: bool, as
         if sql:
             sys.stdout.write(statement(worker.log, basis))
             return
-        wanted = account_of(worker, account).id if account is not None else None
-        with scored(worker.log, basis, spill=worker.spill, also=[worker.history.path]) as on:
-            rows = list(fetch(as_of(worker, on, day), wanted and [wanted]))
+        wanted = account_of(worker, account) if account is not None else None
+        basis = alone(basis, wanted) if wanted else basis
+        with scored(worker.log, basis, spill=worker.spill, also=[worker.history.path], few=wanted is not None) as on:
+            rows = list(fetch(as_of(worker, on, day)))
     if wanted is not None and not rows:
-        raise UsageError(f"{wanted} has no score on {day}: its record was created later")
+        raise UsageError(f"{wanted.id} has no score on {day}: its record was created later")
     names = {row.id: row.name for row in accounts}
     cards = worker.settings.cards
     documents = [score_document(row, names[row.account], cards[row.version].name) for row in rows]
     if as_json:
         put_json(documents)
     elif wanted is not None:
-        say(f"{names[wanted]} on {day}: {score_in_words(documents[0])}", "bold")
+        say(f"{wanted.name} on {day}: {score_in_words(documents[0])}", "bold")
         show_parts(documents[0]["parts"])
     else:
         show_scores(day, documents)
@@ -258,8 +259,8 @@ def _explained(worker: Worker, row: AccountRow) -> dict[str, Any]:
     links = worker.links(accounts)
     basis = worker.basis(accounts, links)
     day = day_of(worker, None)
-    with scored(worker.log, basis, spill=worker.spill, also=[worker.history.path]) as on:
-        found = next(fetch(as_of(worker, on, day), [row.id]), None)
+    with scored(worker.log, alone(basis, row), spill=worker.spill, also=[worker.history.path], few=True) as on:
+        found = next(fetch(as_of(worker, on, day)), None)
     if found is None:
         raise UsageError(f"{row.id} has no score yet: its record is dated later than today")
     card = worker.settings.cards[found.version]

@@ -38,10 +38,11 @@ from sync import delta, pulses
 from sync.commands import account_of, at_work, day_of
 from sync.console import put_json
 from sync.errors import UsageError
+from sync.evaluate import as_of
 from sync.judgements import in_force
 from sync.links import Link
 from sync.rows import AccountRow
-from sync.scores import Basis, Scored, asked, fetch, scored
+from sync.scores import Basis, Scored, alone, asked, fetch, scored
 from sync.show import ledger_document, show_ledger
 from sync.worker import Worker
 
@@ -168,14 +169,10 @@ def _versions(worker: Worker, basis: Basis, days: Sequence[date]) -> dict[date, 
 
 
 def _alone(worker: Worker, row: AccountRow) -> Basis:
-    """What scoring this account by itself stands on."""
+    """What scoring this account stands on, by a scorecard that may weigh pulses where today's does not."""
     accounts = worker.state.accounts()
-    basis = worker.basis(accounts, worker.links(accounts))
-    links = {link for link in basis.links if link.account == row.id}
-    pulse = Link(
-        pulses.SOURCE, row.id, row.id, "crm_id"
-    )  # a scorecard of the past may weigh pulses that today's does not
-    return replace(basis, accounts=[row], links=sorted({*links, pulse}))
+    basis = alone(worker.basis(accounts, worker.links(accounts)), row)
+    return replace(basis, links=sorted({*basis.links, Link(pulses.SOURCE, row.id, row.id, "crm_id")}))
 
 
 def _kept(worker: Worker, account: str, day: date) -> Told | None:
@@ -211,11 +208,10 @@ def _scorecard(worker: Worker, version: str) -> Scorecard | None:
 
 def _seen(worker: Worker, basis: Basis, card: Scorecard, days: tuple[date, date]) -> Seen:
     """Score both days by one scorecard, from what is known now."""
-    today, rows = day_of(worker, None), []
-    by_one = replace(basis, segments=[Segment(card)])
+    by_one, rows = replace(basis, segments=[Segment(card)]), []
     with scored(worker.log, by_one, spill=worker.spill, also=[worker.history.path], few=True) as on:
         for day in days:
-            connection = on(day, worker.history.states_before(day), final=day < today)
+            connection = as_of(worker, on, day)
             rows.append(next(fetch(connection), None))
         new = _new(connection, by_one, card, days)
     before, after = ({part.measure: part for part in row.parts} if row else {} for row in rows)
@@ -253,7 +249,7 @@ def _lines(before: Told, after: Told, seen: Sequence[Seen], lost: Sequence[str])
         if measure:
             yield _line(next(one for one in reversed(seen) if measure in one.view.kinds), kind, measure, change)
         else:
-            words = _other_scorecard(before, after, lost) if kind == "scorecard" else _learned(before, after, seen)
+            words = _other_scorecard(seen, lost) if kind == "scorecard" else _learned(before, after, seen)
             yield Line(kind, measure, change, words)
 
 
@@ -281,10 +277,10 @@ def _line(seen: Seen, kind: Kind, measure: str, change: float | None) -> Line:
     return Line(kind, measure, change, words, before, after, new)
 
 
-def _other_scorecard(before: Told, after: Told, lost: Sequence[str]) -> str:
+def _other_scorecard(seen: Sequence[Seen], lost: Sequence[str]) -> str:
     if lost:
         return f"what {' and '.join(lost)} saw otherwise"
-    return f"{before.version} became {after.version}"
+    return " became ".join(f"{one.view.card.name} {one.view.card.version}" for one in seen)
 
 
 def _learned(before: Told, after: Told, seen: Sequence[Seen]) -> str:

@@ -78,6 +78,11 @@ class Basis:
     timezone: ZoneInfo
 
 
+def alone(basis: Basis, account: AccountRow) -> Basis:
+    """What scoring one account by itself stands on; score it with `few`."""
+    return replace(basis, accounts=[account], links=[link for link in basis.links if link.account == account.id])
+
+
 class On(Protocol):
     """Scores a day; see `scored`."""
 

@@ -22,7 +22,7 @@ from scoring import Scorecard, Segment
 from sync.ledger import Ledger, ledger
 from sync.rows import Judgement
 from sync.run import run_once
-from sync.scores import fetch, scored
+from sync.scores import alone, fetch, scored
 from sync.show import ledger_document, show_ledger
 from sync.worker import Worker
 from tests.command import exit_code
@@ -31,6 +31,12 @@ from tests.fakes import FakeCrm, FakeSource, a_worker
 DOCS = Path(__file__).parent.parent / "docs"
 START = datetime(2026, 11, 2, 9, tzinfo=UTC)
 SINCE = START - timedelta(days=400)
+SUPPORT: Mapping[str, Any] = {
+    "dimensions": {
+        "usage": {"weight": 20, "measures": {"active": 1}},
+        "support": {"weight": 80, "measures": {"tickets": 1}},
+    }
+}
 
 
 def _blocks(page: str) -> list[tuple[str, str]]:
@@ -181,18 +187,28 @@ def test_another_scorecard_is_never_mixed_into_behaviour(tmp_path: Path, monkeyp
     with _company(tmp_path, *_facts("login", *range(10)), *_facts("ticket.created", 1)) as (first, clock, source):
         old = first.settings.scorecard
         first.state.save_scorecard(old.version, old.name, _content(old), clock.now())
-        dimensions = {"usage": {"weight": 20, "measures": {"active": 1}}}
-        worker = _saying(first, {"dimensions": dimensions | {"support": {"weight": 80, "measures": {"tickets": 1}}}})
+        worker = _saying(first, SUPPORT)
         _live(worker, clock, source, 2)
         found = _ledger(worker, 3, until=1)
         assert (found.before.score, found.after.score) == (92.0, 80.0)
         assert _said(found) == {("ageing", "active"): -8.0, ("scorecard", ""): -4.0}
-        assert found.lines[1].words == f"{old.version} became {worker.settings.scorecard.version}"
+        assert found.lines[1].words == f"test card {old.version} became test card {worker.settings.scorecard.version}"
 
         monkeypatch.setattr(worker.state, "scorecard", lambda _version: None)
         found = _ledger(worker, 3, until=1)  # what use did is then told by the weights that are left
         assert _said(found) == {("scorecard", ""): -8.0, ("ageing", "active"): -4.0}
         assert found.notes[0].startswith(f"{old.version} is no longer kept")
+
+
+def test_an_account_that_comes_to_another_scorecard_is_told_so(tmp_path: Path) -> None:
+    with _company(tmp_path, *_facts("login", *range(10)), *_facts("ticket.created", 1)) as (worker, clock, _source):
+        large = _saying(worker, {**SUPPORT, "name": "large"}).settings.scorecard
+        segments = (Segment(large, "seats >= 500"), *worker.settings.segments)
+        grown = Event("crm", "a1/seats/now", "a1", None, "seats", clock.now(), 700.0, None)
+        worker.log.append("crm", Page(events=[grown]))
+        (line,) = _ledger(replace(worker, settings=replace(worker.settings, segments=segments)), 1).lines
+        assert (line.kind, line.change) == ("scorecard", -8.0)
+        assert line.words == f"test card {worker.settings.scorecard.version} became large {large.version}"
 
 
 def test_an_unscored_day_has_no_change_to_split_but_what_moved_is_said(
@@ -218,8 +234,7 @@ def test_an_account_by_itself_scores_as_it_does_among_all(tmp_path: Path) -> Non
         with scored(worker.log, basis, spill=worker.spill) as on:
             among_all = list(fetch(on(clock.now().date())))
         for row, expected in zip(accounts, among_all, strict=True):
-            links = [link for link in basis.links if link.account == row.id]
-            with scored(worker.log, replace(basis, accounts=[row], links=links), spill=worker.spill, few=True) as on:
+            with scored(worker.log, alone(basis, row), spill=worker.spill, few=True) as on:
                 assert list(fetch(on(clock.now().date()))) == [expected]
 
 
