@@ -265,7 +265,7 @@ def show(
         str | None,
         typer.Argument(
             metavar="VERSION|FILE",
-            help="A version that was used (or its beginning), a file or a preset; by default the one in the settings.",
+            help="A version that was used (or its beginning), a file or a preset; by default those in the settings.",
         ),
     ] = None,
     config: Config = DEFAULT,
@@ -286,7 +286,7 @@ def diff(
         str | None, typer.Argument(metavar="OLD", help="A version, a file or a preset; by default the one used last.")
     ] = None,
     new: Annotated[
-        str | None, typer.Argument(metavar="NEW", help="Another; by default the one in the settings, as it is now.")
+        str | None, typer.Argument(metavar="NEW", help="Another; by default those in the settings, as they are now.")
     ] = None,
     config: Config = DEFAULT,
     json: Json = False,

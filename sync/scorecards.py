@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime
 from pathlib import Path
@@ -14,7 +14,7 @@ import yaml
 from pydantic import ValidationError
 
 import config
-from scoring import Scorecard
+from scoring import Scorecard, Segment
 from scoring.describe import content, described, shares
 from scoring.differences import changes
 from sync.console import clean, put_json, say, table
@@ -36,34 +36,67 @@ def keep(worker: Worker, now: datetime) -> None:
 
 
 def show(path: Path, wanted: str | None, *, as_yaml: bool, as_json: bool) -> None:
-    """Print a scorecard: of the settings, of a file or preset, or of a version that was used."""
-    card = _named(path, wanted) if wanted else load(path).scorecard
+    """Print scorecards: those of the settings, or one file, preset or version that was used."""
+    shown = [Segment(_named(path, wanted))] if wanted else list(load(path).segments)
     if as_json:
-        put_json(_document(card))
+        put_json([_document(segment) for segment in shown])
     elif as_yaml:
-        sys.stdout.write(as_file(card))
+        sys.stdout.write(as_file(_only(shown)))
     else:
-        for line in described(card):
-            say(line, "" if line.startswith("  ") else "bold")
+        for place, segment in enumerate(shown):
+            _say_segment(segment, others=place > 0)
+
+
+def _only(shown: Sequence[Segment]) -> Scorecard:
+    if len(shown) > 1:
+        known = ", ".join(f"{card.version} ({card.name})" for card, _ in shown)
+        raise UsageError(f"there are {len(shown)} scorecards; name one by its file, preset or version: {known}")
+    return shown[0].card
+
+
+def _say_segment(segment: Segment, *, others: bool) -> None:
+    title, *lines = described(segment.card)
+    whose = f", for accounts with {segment.when}" if segment.when else ", for all other accounts" if others else ""
+    say(f"{title}{whose}", "bold")
+    for line in lines:
+        say(line, "" if line.startswith("  ") else "bold")
 
 
 def diff(path: Path, old: str | None, new: str | None, *, as_json: bool) -> None:
-    """Print what one scorecard says otherwise than another: by default the settings' now than the one used last."""
-    after = _named(path, new) if new else load(path).scorecard
-    before = _named(path, old) if old else _last_used(path, after)
-    found = changes(before, after)
+    """Print what one scorecard says otherwise than another: by default the settings' now than when last used."""
+    pairs = _pairs(path, old, new)
     if as_json:
-        sides = {"old": before, "new": after}
-        put_json(
-            {
-                **{side: {"name": card.name, "version": card.version} for side, card in sides.items()},
-                "changes": [change._asdict() for change in found],
-            }
-        )
+        put_json([_compared(before, after) for before, after in pairs])
         return
-    say(f"{before.name} {before.version} -> {after.name} {after.version}", "bold")
-    for change in map(str, found or ["both say the same"]):
-        say(f"  {change}")
+    for before, after in pairs:
+        if before is None:
+            say(f"{after.name} {after.version}: not used yet", "bold")
+            continue
+        say(f"{before.name} {before.version} -> {after.name} {after.version}", "bold")
+        for change in map(str, changes(before, after) or ["both say the same"]):
+            say(f"  {change}")
+
+
+def _pairs(path: Path, old: str | None, new: str | None) -> list[tuple[Scorecard | None, Scorecard]]:
+    """What to compare with what; None where a scorecard was never used."""
+    if old is None:
+        cards = load(path).cards.values()
+        rows = _rows(path)
+        return [(_last_used(rows, card, alone=len(cards) == 1), card) for card in cards]
+    before = _named(path, old)
+    if new is not None:
+        return [(before, _named(path, new))]
+    settings = load(path)
+    return [(before, next((card for card in settings.cards.values() if card.name == before.name), settings.scorecard))]
+
+
+def _compared(before: Scorecard | None, after: Scorecard) -> dict[str, Any]:
+    found = changes(before, after) if before else ()
+    return {
+        "old": before and {"name": before.name, "version": before.version},
+        "new": {"name": after.name, "version": after.version},
+        "changes": [change._asdict() for change in found],
+    }
 
 
 def history(path: Path, *, as_json: bool) -> None:
@@ -126,13 +159,19 @@ def _kept(path: Path, version: str) -> Scorecard | None:
     return _read(row) if row else None
 
 
-def _last_used(path: Path, card: Scorecard) -> Scorecard:
-    """The version used last of the scorecard that is called so; of any, if it is a new one."""
+def _rows(path: Path) -> list[ScorecardRow]:
+    """Every scorecard that was used, in the order of first use. Raises `UsageError` where none was."""
     with _state(begun_or_refused(load(path, regardless=True))) as state:
         rows = state.scorecards()
     if not rows:
         raise UsageError("no scorecard has been used yet; `bellwether run` keeps the first, or name two to compare")
-    return _read(max(rows, key=lambda row: (row.name == card.name, row.last_used_at)))
+    return rows
+
+
+def _last_used(rows: Sequence[ScorecardRow], card: Scorecard, *, alone: bool) -> Scorecard | None:
+    """The version used last of the scorecard of this name; of any, where there is but one, which was renamed."""
+    found = [row for row in rows if alone or row.name == card.name]
+    return _read(max(found, key=lambda row: (row.name == card.name, row.last_used_at))) if found else None
 
 
 def _read(row: ScorecardRow) -> Scorecard:
@@ -153,9 +192,10 @@ def _state(settings: Settings) -> Iterator[State]:
         state.close()
 
 
-def _document(card: Scorecard) -> dict[str, Any]:
+def _document(segment: Segment) -> dict[str, Any]:
+    card, when = segment
     weights = [share._asdict() for share in shares(card)]
-    return {"name": card.name, "version": card.version, "scorecard": content(card), "weights": weights}
+    return {"name": card.name, "version": card.version, "when": when, "scorecard": content(card), "weights": weights}
 
 
 def _used(row: ScorecardRow) -> dict[str, Any]:

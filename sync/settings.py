@@ -553,6 +553,7 @@ _WORDS = {
     "list_type": "needs a list, like [a, b]",
     "tuple_type": "needs a word, or a list like [a, b]",
     "string_too_short": "is empty; write something there",
+    "too_short": "is empty; write something there",
     "string_type": "needs a word; put it in quotes",
     "int_type": "needs a whole number",
     "int_parsing": "needs a whole number",

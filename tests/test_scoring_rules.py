@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from scoring import Scorecard, compile
+from scoring import Scorecard, Segment, compile, segments
 from scoring.rules import DEEPEST, LONGEST, names, rebuild
 
 BASE: dict[str, Any] = {
@@ -24,7 +24,12 @@ BASE: dict[str, Any] = {
         "label": {"events": "plan", "take": "last", "map": {"free": 20, "pro": 70}},
     },
 }
-PLACES = ("where", "cap", "watch flag")
+PLACES = {
+    "where": ("measures", "value", "where"),
+    "cap": ("caps", "here", "when"),
+    "watch flag": ("watch", "here", "when"),
+}
+ATTRIBUTES = ("label", "value")
 MARK = "smuggled"
 
 
@@ -120,13 +125,10 @@ def card_with(rule: str, place: str) -> Scorecard:
 def test_anything_but_a_rule_is_refused_wherever_rules_stand(rule: str, place: str) -> None:
     with pytest.raises(ValidationError) as refused:
         card_with(rule, place)
+    with pytest.raises(ValueError, match=r"\w"):
+        segments.check(rule, ATTRIBUTES)
     (error,) = refused.value.errors()
-    at = {
-        "where": ("measures", "value", "where"),
-        "cap": ("caps", "here", "when"),
-        "watch flag": ("watch", "here", "when"),
-    }
-    assert error["loc"] == at[place]
+    assert error["loc"] == PLACES[place]
     assert "\n" not in error["msg"]
 
 
@@ -148,6 +150,10 @@ def test_comments_are_left_out_and_words_stay_words(rule: str, sql: str, place: 
     script = compile(card_with(rule, place), {"all": ["*"]}).sql()
     assert (MARK in script) == (MARK in sql)
     assert place != "where" or sql in script
+    assigned = segments.assignment(
+        [Segment(card_with(rule, place), rule), Segment(card_with(rule, place))], "x", ATTRIBUTES
+    )
+    assert (MARK in assigned) == (MARK in sql)
 
 
 PIECES = [

@@ -289,17 +289,19 @@ def test_diff_tells_what_the_next_pass_would_take_up(used: Path, capsys: pytest.
         "  weight of dimension usage: 60% -> 55.6%",
         "  weight of dimension support: 40% -> 44.4%",
     ]
-    assert json.loads(_said(capsys, "diff", "--json")) == {
-        "old": {"name": "test card", "version": before},
-        "new": {"name": "test card", "version": after},
-        "changes": [
-            {"what": "weight of dimension usage", "before": "60%", "after": "55.6%"},
-            {"what": "weight of dimension support", "before": "40%", "after": "44.4%"},
-        ],
-    }
+    assert json.loads(_said(capsys, "diff", "--json")) == [
+        {
+            "old": {"name": "test card", "version": before},
+            "new": {"name": "test card", "version": after},
+            "changes": [
+                {"what": "weight of dimension usage", "before": "60%", "after": "55.6%"},
+                {"what": "weight of dimension support", "before": "40%", "after": "44.4%"},
+            ],
+        }
+    ]
     (used / "card.yaml").write_text(f"# only this comment\n{CARD}")
     assert _said(capsys, "diff").splitlines()[1:] == ["  both say the same"]
-    assert json.loads(_said(capsys, "diff", "--json"))["changes"] == []
+    assert json.loads(_said(capsys, "diff", "--json"))[0]["changes"] == []
 
 
 def test_diff_takes_files_presets_and_versions(used: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -315,12 +317,33 @@ def test_show_tells_what_the_settings_a_version_or_a_file_say(used: Path, capsys
     assert _said(capsys, "show").startswith(f"test card {after}\ngreen from 70")
     assert "\nusage 60%\n" in _said(capsys, "show", before)
     assert _read(_said(capsys, "show", before, "--yaml")).version == before
-    shown = json.loads(_said(capsys, "show", "card.yaml", "--json"))
+    (shown,) = json.loads(_said(capsys, "show", "card.yaml", "--json"))
     assert (shown["name"], shown["version"]) == ("test card", after)
     assert Scorecard.model_validate(shown["scorecard"]).version == after
     assert [part["measure"] for part in shown["weights"]] == ["active", "tickets"]
     (used / "bellwether.yaml").unlink()
     assert _said(capsys, "show", "saas").startswith("saas ")
+
+
+def test_of_several_scorecards_each_is_shown_and_compared_with_itself(
+    used: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before, after = _versions()
+    several = "scorecard: [{use: saas, when: seats >= 500}, {use: card.yaml}]\naccounts: {attributes: {seats: seats}}\n"
+    (used / "bellwether.yaml").write_text(SETTINGS.replace("scorecard: card.yaml\n", several))
+    titles = [line for line in _said(capsys, "show").splitlines() if ", for " in line and not line.startswith(" ")]
+    saas = titles[0].split()[1].removesuffix(",")
+    assert titles == [
+        f"saas {saas}, for accounts with seats >= 500",
+        f"test card {after}, for all other accounts",
+    ]
+    assert [card["when"] for card in json.loads(_said(capsys, "show", "--json"))] == ["seats >= 500", ""]
+    told = _said(capsys, "diff").splitlines()
+    assert told[:2] == [f"saas {saas}: not used yet", f"test card {before} -> test card {after}"]
+    assert json.loads(_said(capsys, "diff", "--json"))[0]["old"] is None
+    assert f"test card {before} -> test card {after}" in _said(capsys, "diff", before)
+    assert exit_code("scorecard", "show", "--yaml") == 2
+    assert f"there are 2 scorecards; name one by its file, preset or version: {saas}" in capsys.readouterr().err
 
 
 def test_history_lists_versions_their_accounts_and_what_each_changed(
