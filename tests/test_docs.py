@@ -306,6 +306,14 @@ def test_every_preset_is_listed_with_the_events_it_needs(preset: str) -> None:
     assert listed == needed
 
 
+def test_the_readme_shows_the_version_of_the_default_scorecard() -> None:
+    document = config.preset("saas")
+    assert document is not None
+    shown = re.findall(r"\bsaas ([0-9a-f]{12})\b", TEXT[ROOT / "README.md"])
+    assert shown
+    assert set(shown) == {Scorecard.model_validate(document.values).version}
+
+
 # links and examples
 
 
