@@ -15,6 +15,7 @@ from scoring.scorecard import Measure, Scorecard
 
 FEWEST, MOST = 3, 8
 HEAVIEST, LIGHTEST = 0.5, 0.01
+TINY = 1e-9  # what shares may be off by, being sums of floats
 LOGINS = ("*login*", "*log_in*", "*logged_in*", "*signin*", "*sign_in*", "*signed_in*", "session*", "visit*")
 SURVEYS = ("nps.*", "csat.*", "ces.*", "survey.*")
 MAIL = ("email.*", "mail.*")
@@ -101,13 +102,13 @@ def _vanity(card: Scorecard) -> Iterator[Remark]:
 
 def _uneven(card: Scorecard) -> Iterator[Remark]:
     for name, weight in weights(card).items():
-        if weight.share > HEAVIEST:
+        if weight.share > HEAVIEST + TINY:
             yield Remark(
                 weight.place(name),
                 f"is {weight.share:.0%} of the score, more than all others together",
                 "give it at most half of the weight",
             )
-        if weight.share < LIGHTEST:
+        if weight.share < LIGHTEST - TINY:
             yield Remark(
                 weight.place(name),
                 f"is {weight.share:.1%} of the score and moves nobody",
@@ -125,7 +126,7 @@ def _surveys(card: Scorecard) -> Iterator[Remark]:
             "weighs surveys alone, and most customers answer none",
             "weigh what customers do beside what they say",
         )
-    elif 1 - share < card.coverage_floor - 1e-9:
+    elif 1 - share < card.coverage_floor - TINY:
         yield Remark(
             ("coverage_floor",),
             f"surveys are {share:.0%} of the weight, so who answers none is below this floor and unscored",
@@ -175,7 +176,8 @@ def _unread(card: Scorecard, yields: Mapping[str, Collection[str]], days: Mappin
                 word = "against" if measure.of is not None else "window"
                 yield Remark(
                     ("measures", name, word),
-                    f"looks back {needed} days, and {source} was read from {read} days ago on: missing until then",
+                    f"looks back {needed} days, and {source} was read from {read} days ago on: missing until it is"
+                    f" {needed}",
                     "shorten it, or wait",
                 )
 

@@ -127,6 +127,11 @@ def narrowed(rule: str, ranges: Ranges) -> Ranges | None:
     return _twice(rules.parse(rule), ranges, True)
 
 
+def certain(rule: str, ranges: Ranges) -> bool:
+    """Whether a rule always holds, where nothing it reads is missing."""
+    return _twice(rules.parse(rule), ranges, False) is None
+
+
 def implies(one: str, other: str, ranges: Ranges) -> bool:
     """Whether the second rule certainly holds wherever the first does; not if it reads what may be missing there."""
     if not set(rules.names(other)) <= set(rules.names(one)):

@@ -67,7 +67,7 @@ def never_or_always(card: Scorecard) -> Iterator[Remark]:
                 yield Remark(place, "contradicts itself, so it can never hold", "mend the comparison")
             elif ranges.narrowed(rule.when, told) is None:
                 yield Remark(place, f"can never hold: {_spoken(told)}", "compare with a value that occurs")
-            elif ranges.narrowed(f"not ({rule.when})", told) is None:
+            elif ranges.certain(rule.when, told):
                 yield Remark(place, f"always holds: {_spoken(told)}", "compare with a value that tells customers apart")
 
 

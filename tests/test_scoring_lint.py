@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import config
 from scoring import Scorecard, Segment
 from scoring.lint import lint
-from scoring.ranges import ANY, Range, between, extremes, implies, narrowed, of_measure
+from scoring.ranges import ANY, Range, between, certain, extremes, implies, narrowed, of_measure
 from scoring.reach import segments
 from scoring.remarks import weights
 from tests.oracle import Oracle
@@ -105,6 +105,8 @@ WARNINGS: list[tuple[str, str, Scorecard, Scorecard]] = [
      changed("features", take="active_days")),
     ("measures.features", "plain total of email.opened", changed("features", events="email.opened", take="sum"),
      changed("features", events="ticket.escalated", take="sum")),
+    ("dimensions.all.measures.tickets", "is 75% of the score", weighed(users=1, features=1, tickets=6),
+     weighed(users=0.1, features=0.2, tickets=0.3)),
     ("dimensions.all.measures.users", "51% of the score", made(weigh=WEIGHTS | {"users": 73}),
      made(weigh=WEIGHTS | {"users": 70})),
     ("dimensions.all.measures.nps", "0.9% of the score", made(weigh=WEIGHTS | {"nps": 0.8}),
@@ -306,6 +308,16 @@ def test_what_is_called_impossible_never_holds(rule: str) -> None:
         words = found.get("label", ANY).words
         assert low <= (value, 0) <= high
         assert words is None or label in words
+
+
+@given(RULES)
+def test_what_is_called_certain_always_holds(rule: str) -> None:
+    if certain(rule, {}):
+        assert met(rule) == FACTS
+
+
+def test_a_rule_as_long_as_a_rule_may_be_is_looked_at() -> None:
+    assert ("caps.low.when", "always holds: tickets is never below 0") in said(ruled("tickets >= 0".ljust(500)))
 
 
 @given(RULES, RULES)
