@@ -2,7 +2,7 @@
 
 from scoring.change import Cause, Kind, View, causes, kinds, largest_first, reads, worth
 from scoring.compile import PARTS_BY, SCORES_BY, Compiled, compile
-from scoring.explain import TREND_DAYS, Part, Reason, decision, label, movement, reason, stands
+from scoring.explain import TREND_DAYS, Part, Reason, decision, joined, label, movement, reason, stands
 from scoring.moves import Side, measure_moved, tenths, tier_moved
 from scoring.plan import Asked
 from scoring.printer import Step
@@ -36,6 +36,7 @@ __all__ = [
     "causes",
     "compile",
     "decision",
+    "joined",
     "kinds",
     "label",
     "largest_first",

@@ -42,23 +42,24 @@ def reason(
     parts: Sequence[Part],
     before: Mapping[str, Part] | None,
     standing: Standing | None = None,
+    said: Sequence[str] = (),
 ) -> Reason:
     """The reason of one account's score; `before` holds the parts of the day `TREND_DAYS` days earlier by measure.
 
-    `standing`: what else its tier goes by. A cap that limits it comes first; watch flags, and why the tier is another
-    than that of the score, come after the measures.
+    `said`: what people say of the account; it comes first. `standing`: what else its tier goes by. A cap that limits
+    it comes next; watch flags, and why the tier is another than that of the score, come after the measures.
     """
     causes, action = decision(scorecard, parts, standing)
     ranked = _ranked(parts)
     if causes == UNSCORED:
-        return Reason(_unscored(scorecard, parts, [part for _, part in ranked]), causes, action)
+        return Reason(joined([*said, _unscored(scorecard, parts, [part for _, part in ranked])]), causes, action)
     then = before or {}
     phrases = [*_dated(_phrase(scorecard, part, then.get(part.measure)) for part, _ in _named(ranked))]
     if standing is not None:
         capped = [_cap(scorecard, name, standing) for name in standing.limiting(scorecard)]
         watch = [f"watch: {scorecard.watch[name].reason}" for name in standing.watch]
         phrases = [*capped, *phrases, *watch, *([] if capped else held_back(scorecard, standing))]
-    return Reason(_joined([*phrases, *_behind(scorecard, parts)]), causes, action)
+    return Reason(joined([*said, *phrases, *_behind(scorecard, parts)]), causes, action)
 
 
 def _cap(scorecard: Scorecard, name: str, standing: Standing) -> str:
@@ -113,7 +114,7 @@ def movement(scorecard: Scorecard, parts: Sequence[Part], before: Mapping[str, P
     told = [(_gain(part, before[part.measure]) * (1 if up else -1), part) for part in both]
     most = sorted((item for item in told if item[0] >= 1), key=lambda item: (-item[0], item[1].measure))[:NAMED]
     phrases = ((*_phrase(scorecard, part, before[part.measure]), before[part.measure]) for _, part in most)
-    return _joined([*_dated((words, moved + _was(scorecard, then)) for words, moved, then in phrases)])
+    return joined([*_dated((words, moved + _was(scorecard, then)) for words, moved, then in phrases)])
 
 
 def _dated(phrases: Iterable[tuple[str, str]]) -> Iterator[str]:
@@ -180,7 +181,7 @@ def _coverage(scorecard: Scorecard, counted: Sequence[Part]) -> float:
 def _unscored(scorecard: Scorecard, parts: Sequence[Part], counted: Sequence[Part]) -> str:
     share = round(100 * _coverage(scorecard, counted))
     lacking = [label(scorecard, part.measure) for part in parts if part.points is None]
-    return _joined(
+    return joined(
         [f"Not enough data to score: {share}% of the scorecard", *(f"no data for {name}" for name in lacking)]
     )
 
@@ -195,7 +196,7 @@ def _behind(scorecard: Scorecard, parts: Sequence[Part]) -> list[str]:
     return said
 
 
-def _joined(phrases: Sequence[str]) -> str:
+def joined(phrases: Sequence[str]) -> str:
     """As many whole phrases as fit, beginning with a letter."""
     text = ""
     for phrase in phrases:

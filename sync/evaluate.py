@@ -21,6 +21,7 @@ from zoneinfo import ZoneInfo
 from connectors.errors import SettingsWrong
 from scoring import TREND_DAYS, Part, Scorecard, movement
 from sync.history import LONGEST_GAP
+from sync.judgements import NOTHING, Said, said_on
 from sync.progress import Progress
 from sync.report import Moved
 from sync.rows import Decision, Total
@@ -56,7 +57,8 @@ where points is not null{among} order by account
 class Evaluation:
     """Every account's decision, how many accounts are in which tier, and which came into another one.
 
-    `segments`: how many were scored by which version of a scorecard.
+    `segments`: how many were scored by which version of a scorecard. `said`: what people say of accounts today.
+    `silenced`: how many came into another tier while a note keeps them silent.
 
     `records`: by destination that is not the home, which record is which account's.
     """
@@ -66,10 +68,12 @@ class Evaluation:
     now: datetime
     replayed: bool
     records: Mapping[str, Mapping[str, str]]
+    said: Mapping[str, Said]
     decisions: dict[str, Decision] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
     segments: dict[str, int] = field(default_factory=dict)
     moved: list[Moved] = field(default_factory=list)
+    silenced: int = 0
 
     @property
     def today(self) -> date:
@@ -79,7 +83,8 @@ class Evaluation:
         """What is to be told of these accounts, in order."""
         for row, before in self.rows(accounts):
             card = self.worker.settings.cards[row.version]
-            yield verdict(row, self.decisions[row.account], scorecard=card, before=before, now=self.now)
+            decided, said = self.decisions[row.account], self.said.get(row.account, NOTHING)
+            yield verdict(row, decided, scorecard=card, before=before, now=self.now, said=said)
 
     def rows(self, accounts: Collection[str]) -> Iterator[tuple[Scored, Before | None]]:
         """The scores of these accounts today, each with the one its change is told against."""
@@ -119,7 +124,10 @@ def evaluated(
         elif replay:
             put_aside(on(baseline, final=False), EARLIER)
         before = worker.history.states_before(today)
-        found = Evaluation(worker, on(today, before, final=False), now, replay and not keep, records)
+        rows = worker.state.judgements(kinds=["override", "note"], lasting=today)
+        found = Evaluation(
+            worker, on(today, before, final=False), now, replay and not keep, records, said_on(rows, today)
+        )
         changed = _decide(found, worker.state.decisions(), progress)
         found.moved = _moved(found, changed)
         if keep:
@@ -160,18 +168,20 @@ def _decide(found: Evaluation, last: Mapping[str, Decision], progress: Progress)
     changed: list[Answer] = []
     for row in _streamed(found.connection.execute(_ANSWERS)):
         answer = Answer(*row)
+        if said := found.said.get(answer.account):
+            answer = answer._replace(said=said, digest=f"{answer.digest} {said.ids}")
         before = last.get(answer.account)
         if before is not None and (before.version, before.digest) == (answer.version, answer.digest):
             found.decisions[answer.account] = before
         else:
             changed.append(answer)
-        found.counts[answer.tier] = found.counts.get(answer.tier, 0) + 1
+        found.counts[answer.told] = found.counts.get(answer.told, 0) + 1
         found.segments[answer.version] = found.segments.get(answer.version, 0) + 1
         progress.advance("scoring")
     totals = [said for chunk in _chunks(changed) for said in _totals(found, chunk, last)]
-    for said in totals:
-        found.decisions[said.account] = Decision(*(getattr(said, name) for name in Decision._fields))
-    return [(said, last.get(said.account)) for said in totals]
+    for one in totals:
+        found.decisions[one.account] = Decision(*(getattr(one, name) for name in Decision._fields))
+    return [(one, last.get(one.account)) for one in totals]
 
 
 def _totals(found: Evaluation, answers: Sequence[Answer], last: Mapping[str, Decision]) -> Iterator[Total]:
@@ -192,15 +202,19 @@ def _totals(found: Evaluation, answers: Sequence[Answer], last: Mapping[str, Dec
 
 def _moved(found: Evaluation, changed: Iterable[tuple[Total, Decision | None]]) -> list[Moved]:
     """The accounts that came into another tier, in order, and why."""
-    was = ((said, _tier_before(last, said.tier)) for said, last in changed)
-    others = {said.account: tier for said, tier in was if tier is not None and tier != said.tier}
-    names = found.worker.state.names(others)
+    was = ((total, _tier_before(last, total.tier)) for total, last in changed)
+    others = {total.account: tier for total, tier in was if tier is not None and tier != total.tier}
+    silent = {account for account in others if account in found.said and found.said[account].silent}
+    found.silenced = len(silent)
+    told = {account: tier for account, tier in others.items() if account not in silent}
+    names = found.worker.state.names(told)
     moved = []
-    for row, before in found.rows(others):
-        card = found.worker.settings.cards[row.version]
-        said = verdict(row, found.decisions[row.account], scorecard=card, before=before, now=found.now)
-        why = _why(card, row, before, others[row.account]) or said.reason
-        moved.append(Moved(row.account, names[row.account], others[row.account], row.tier, row.score, why))
+    for row, before in found.rows(told):
+        card, said = found.worker.settings.cards[row.version], found.said.get(row.account, NOTHING)
+        decided, tier = found.decisions[row.account], told[row.account]
+        words = verdict(row, decided, scorecard=card, before=before, now=found.now, said=said).reason
+        why = words if said.ids else _why(card, row, before, tier) or words
+        moved.append(Moved(row.account, names[row.account], tier, decided.tier, row.score, why))
     return moved
 
 
@@ -233,7 +247,7 @@ def _tier_before(last: Decision | None, tier: str) -> str | None:
     """The tier an account comes from; days without a score in between are no move."""
     if last is None or tier == "unscored":
         return last.tier if last else None
-    return last.scored_tier or last.tier
+    return last.told_tier or last.tier
 
 
 def _why(card: Scorecard, row: Scored, before: Before | None, was: str) -> str:

@@ -13,10 +13,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from datetime import date, timedelta
+from textwrap import shorten
 from typing import Any, NamedTuple
 
 from sync.rows import Judgement, JudgementKind
 
+SHORT = 90  # characters of a reason beside the causes of a score
 SOON = timedelta(days=7)  # an override that ends by then is worth another look
 
 
@@ -45,6 +47,45 @@ class Note(NamedTuple):
     day: date
     until: date
     silence: bool
+
+
+class Said(NamedTuple):
+    """What people say of an account on a day: the newest override and the newest note that count."""
+
+    override: Override | None = None
+    note: Note | None = None
+
+    @property
+    def ids(self) -> list[int]:
+        return [one.id for one in self if one]
+
+    @property
+    def silent(self) -> bool:
+        return self.note is not None and self.note.silence
+
+    def words(self, tier: str) -> list[str]:
+        """A phrase for each, short enough to leave room for others; `tier`: the one without the override."""
+        told = []
+        if self.override:
+            o = self.override
+            without = "it is unscored" if tier == "unscored" else f"the score says {tier}"
+            told.append(f"Set to {o.tier} by {o.author} until {o.until} ({without}): {_short(o.reason)}")
+        if self.note:
+            told.append(f"Note by {self.note.author} until {self.note.until}: {_short(self.note.reason)}")
+        return told
+
+
+NOTHING = Said()
+
+
+def _short(text: str) -> str:
+    return shorten(text, SHORT, placeholder=" ...")
+
+
+def said_on(rows: Sequence[Judgement], day: date) -> dict[str, Said]:
+    """By account, what is said of it on this day; only accounts of which something is."""
+    overrides, notes = in_force(rows, day), notes_on(rows, day)
+    return {account: Said(overrides.get(account), notes.get(account)) for account in {*overrides, *notes}}
 
 
 def counts(row: Judgement, day: date) -> bool:

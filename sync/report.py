@@ -45,7 +45,8 @@ class Expired:
 class Report:
     """One pass. Only what was done is filled in; counts are of rows, calls are API calls by vendor.
 
-    `segments`: how many accounts were scored by which scorecard.
+    `segments`: how many accounts were scored by which scorecard. `silenced`: how many came into another tier while a
+    note keeps them silent.
     """
 
     accounts: dict[str, int] = field(default_factory=dict)
@@ -53,6 +54,7 @@ class Report:
     scored: dict[str, int] = field(default_factory=dict)
     segments: dict[str, int] = field(default_factory=dict)
     moved: list[Moved] = field(default_factory=list)
+    silenced: int = 0
     expired: list[Expired] = field(default_factory=list)
     delivered: dict[str, dict[str, Any]] = field(default_factory=dict)
     differences: list[dict[str, Any]] = field(default_factory=list)

@@ -55,9 +55,10 @@ class Run:
 class Total:
     """Today's answer for an account. `causes`: ordered measures and directions, like "weekly_active-".
 
-    `scored_at`: when this answer was first come to. `scored_tier` is that of the last day it was scored; an unscored
-    account keeps it on its record. `deciding`: a text that tells two answers apart where it is worth a write.
-    `digest`: of all numbers the answer was worked out from; the same digest and version, the same answer.
+    `scored_at`: when this answer was first come to. `tier` is the one a person set where somebody did; `scored_tier` is
+    that of the last day it was scored, which an unscored account keeps on its record. `deciding`: a text that tells two
+    answers apart where it is worth a write. `digest`: of all that the answer was worked out from; the same digest and
+    version, the same answer.
     """
 
     account: str
@@ -90,6 +91,11 @@ class Decision(NamedTuple):
     def told_score(self) -> float | None:
         """The score that a record should hold; an unscored account's is left as it is."""
         return None if self.tier == "unscored" else self.score
+
+    @property
+    def told_tier(self) -> str | None:
+        """The tier that a record should hold; days without a score in between are no move."""
+        return self.scored_tier if self.tier == "unscored" else self.tier
 
 
 @dataclass(frozen=True, slots=True)

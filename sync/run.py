@@ -304,6 +304,7 @@ def _score(this: Pass, open_: ExitStack) -> None:
         log.warning("the engine failed; scoring once more with one thread", error=str(error).partition("\n")[0])
     found = this.found or open_.enter_context(once(threads=1))
     this.report.scored, this.report.moved, this.found = found.counts, found.moved, found
+    this.report.silenced = found.silenced
     cards = this.worker.settings.cards
     this.report.segments = {cards[version].name: count for version, count in sorted(found.segments.items())}
 

@@ -71,6 +71,8 @@ def show_report(report: Report, *, dry_run: bool = False) -> None:
     if report.moved:
         say(f"{len(report.moved):,} accounts came into another tier:")
         show_moves(report.moved)
+    if report.silenced:
+        say(f"{report.silenced:,} more came into another tier, of which a note says to tell nothing")
     for one in report.expired:
         say(f"{one.name} ({one.account}): {one.author}'s override, {one.tier}, ended on {one.until}")
     for name, part in report.delivered.items():

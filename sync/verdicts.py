@@ -8,7 +8,8 @@ from datetime import date, datetime
 from typing import NamedTuple
 
 from connectors.base import FieldValue
-from scoring import Part, Scorecard, Standing, decision, reason
+from scoring import Part, Scorecard, Standing, decision, joined, reason
+from sync.judgements import NOTHING, Said
 from sync.rows import Decision, Total
 from sync.scores import Scored
 
@@ -36,6 +37,12 @@ class Answer(NamedTuple):
     flags: str
     version: str
     digest: str
+    said: Said = NOTHING
+
+    @property
+    def told(self) -> str:
+        """The tier to tell: a person's word goes before the score."""
+        return self.said.override.tier if self.said.override else self.tier
 
     @property
     def standing(self) -> Standing:
@@ -62,12 +69,12 @@ def total(
     """What state keeps of an answer. An unscored account keeps score, tier and moment of its last scored day."""
     if answer.tier == "unscored" or answer.score is None:
         return _unscored(answer, scorecard, last)
-    since = last.tier_since if last and last.scored_tier == answer.tier and last.tier_since else today
+    since = last.tier_since if last and last.told_tier == answer.told and last.tier_since else today
     causes, action = decision(scorecard, parts, answer.standing)
     return Total(
         account=answer.account,
         score=answer.score,
-        tier=answer.tier,
+        tier=answer.told,
         tier_since=since,
         coverage=answer.coverage,
         scored_at=now,
@@ -75,33 +82,45 @@ def total(
         version=scorecard.version,
         next_action=action,
         scored_tier=answer.tier,
-        deciding=_text(tier=answer.tier, causes=causes, next_action=action),
+        deciding=_text(answer.said, tier=answer.told, causes=causes, next_action=action),
         digest=answer.digest,
     )
 
 
 def verdict(
-    scored: Scored, decided: Decision, *, scorecard: Scorecard, before: Before | None, now: datetime
+    scored: Scored,
+    decided: Decision,
+    *,
+    scorecard: Scorecard,
+    before: Before | None,
+    now: datetime,
+    said: Said,
 ) -> Verdict:
-    """Put a score into words and fields; of an unscored account only reason and coverage are told."""
+    """Put a score, and what people say of the account, into words and fields.
+
+    Of an unscored account reason and coverage are told, and the tier that somebody set, or the last it had.
+    """
+    words = said.words(scored.tier)
     if scored.tier == "unscored" or scored.score is None:
         share, floor = f"{scored.coverage:.0%}", f"{scorecard.coverage_floor:.0%}"
-        text = f"Not scored: {share} of the scorecard has data, {floor} is needed"
+        text = joined([*words, f"Not scored: {share} of the scorecard has data, {floor} is needed"])
         told: dict[str, FieldValue] = {"reason": text, "coverage": scored.coverage * 100}
+        if decided.told_tier:
+            told["tier"] = decided.told_tier
         return Verdict(scored.account, told, decided.deciding, text)
-    said = reason(scorecard, scored.parts, before.parts if before else None, scored.standing)
+    why = reason(scorecard, scored.parts, before.parts if before else None, scored.standing, words)
     fields: dict[str, FieldValue] = {
         "score": scored.score,
-        "tier": scored.tier,
+        "tier": decided.tier,
         "change": _change(scored, before),
-        "reason": said.text,
-        "next_action": said.next_action,
+        "reason": why.text,
+        "next_action": why.next_action,
         "coverage": scored.coverage * 100,
         "tier_since": decided.tier_since,
         "scored_at": now,
         "version": f"{scorecard.name} {scorecard.version}",
     }
-    return Verdict(scored.account, fields, decided.deciding, said.text)
+    return Verdict(scored.account, fields, decided.deciding, why.text)
 
 
 def _change(scored: Scored, before: Before | None) -> float | None:
@@ -118,7 +137,7 @@ def _unscored(answer: Answer, scorecard: Scorecard, last: Decision | None) -> To
     return Total(
         account=answer.account,
         score=last.score if last else None,
-        tier="unscored",
+        tier=answer.told,
         tier_since=last.tier_since if last else None,
         coverage=answer.coverage,
         scored_at=last.scored_at if last else None,
@@ -126,10 +145,12 @@ def _unscored(answer: Answer, scorecard: Scorecard, last: Decision | None) -> To
         version=scorecard.version,
         next_action="",
         scored_tier=last.scored_tier if last else None,
-        deciding=_text(unscored=True),
+        deciding=_text(answer.said, unscored=True),
         digest=answer.digest,
     )
 
 
-def _text(**deciding: object) -> str:
+def _text(said: Said, **deciding: object) -> str:
+    if said.ids:
+        deciding["said"] = said.ids
     return json.dumps(deciding, sort_keys=True, ensure_ascii=False)

@@ -16,7 +16,7 @@ from connectors.clock import SteppedClock
 from scoring import Scorecard, Segment, decision, reason
 from sync.evaluate import evaluated
 from sync.progress import Quiet
-from sync.rows import Decision
+from sync.rows import Decision, Judgement, JudgementKind
 from sync.run import run_once
 from sync.worker import Worker
 from tests.fakes import FakeCrm, FakeSource, a_worker
@@ -105,3 +105,77 @@ def _decisions(worker: Worker) -> dict[str, Decision]:
 
 def _judged(decisions: dict[str, Decision]) -> dict[str, tuple[object, ...]]:
     return {name: (row.version, row.digest, row.score, row.tier, row.deciding) for name, row in decisions.items()}
+
+
+def _says(worker: Worker, kind: JudgementKind, account: str, *, tier: str | None = None, silence: bool = False) -> None:
+    """What `bellwether judge` keeps."""
+    today, why = worker.clock.now().date(), "their sponsor told me so"
+    until = today + timedelta(days=1)
+    said = Judgement(0, kind, account, "Anna Berg", why, today, until, tier, None, None, silence, worker.clock.now())
+    assert worker.state.add_judgement(said)
+
+
+def test_a_persons_tier_stands_beside_the_models_score_until_its_last_day(tmp_path: Path) -> None:
+    with _company(tmp_path) as (worker, crm, _source):
+        run_once(worker)
+        score = crm.present["a5"]["score"]
+        assert crm.present["a5"]["tier"] == "green"
+        _says(worker, "override", "a5", tier="red")
+        moved = run_once(worker).moved
+        assert [(move.account, move.before, move.after, move.score) for move in moved] == [
+            ("a5", "green", "red", score)
+        ]
+        assert (crm.present["a5"]["tier"], crm.present["a5"]["score"]) == ("red", score)
+        said = str(crm.present["a5"]["reason"])
+        assert said.startswith(
+            "Set to red by Anna Berg until 2026-11-03 (the score says green): their sponsor told me so"
+        )
+        assert moved[0].reason == said
+        assert "Days with a login" in said
+        crm.written.clear()
+        assert run_once(worker).delivered["crm"]["unchanged"] == len(NAMES)
+        assert crm.written == []
+
+        worker.clock.advance_to(START + timedelta(days=2))  # type: ignore[attr-defined]
+        assert [(move.account, move.after) for move in run_once(worker).moved] == [("a5", "green")]
+        assert crm.present["a5"]["tier"] == "green"
+        assert "Anna" not in str(crm.present["a5"]["reason"])
+
+
+def _saying(worker: Worker, **words: object) -> Worker:
+    """The worker with these words in its scorecard."""
+    content = worker.settings.scorecard.model_dump(by_alias=True, exclude_defaults=True) | words
+    return replace(worker, settings=replace(worker.settings, segments=(Segment(Scorecard.model_validate(content)),)))
+
+
+def test_a_note_labels_the_reason_or_keeps_a_move_silent_and_changes_no_number(tmp_path: Path) -> None:
+    with _company(tmp_path) as (first, crm, source):
+        worker = _saying(first, settle={"dwell": "1d"})
+        run_once(worker)
+        before = {name: dict(crm.present[name]) for name in ("a2", "a5")}
+        worker.clock.advance_to(START + timedelta(days=1))  # type: ignore[attr-defined]
+        _says(worker, "note", "a2")
+        _says(worker, "note", "a5", silence=True)
+        source.pages += [_told("a2", 20), _told("a5", 0, tickets=20)]
+        report = run_once(worker)
+        assert [move.account for move in report.moved] == ["a2"]
+        assert report.silenced == 1
+        for name in before:
+            assert str(crm.present[name]["reason"]).startswith("Note by Anna Berg until 2026-11-04: their sponsor")
+            assert crm.present[name]["tier"] != before[name]["tier"]
+        assert crm.present["a2"]["score"] == worker.state.totals()["a2"].score == 100.0
+
+
+def test_a_person_can_set_the_tier_of_an_account_without_a_score(tmp_path: Path) -> None:
+    with _company(tmp_path) as (first, crm, _source):
+        asked = {"events": "nowhere", "take": "last", "points": {0: 0, 9: 9}}
+        used = {"events": "login", "take": "count", "window": "9d", "points": {0: 0, 9: 9}}
+        dimensions = {"use": {"weight": 1, "measures": {"used": 1, "asked": 1}}}
+        worker = _saying(first, coverage_floor=1, dimensions=dimensions, measures={"used": used, "asked": asked})
+        run_once(worker)
+        assert "tier" not in crm.present["a5"]
+        _says(worker, "override", "a5", tier="red")
+        run_once(worker)
+        assert crm.present["a5"]["tier"] == "red"
+        assert "score" not in crm.present["a5"]
+        assert str(crm.present["a5"]["reason"]).startswith("Set to red by Anna Berg until 2026-11-03 (it is unscored)")
