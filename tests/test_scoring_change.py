@@ -8,7 +8,7 @@ from typing import Any
 
 import duckdb
 import pytest
-from hypothesis import assume, example, given
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from scoring import Part, Scorecard
@@ -21,6 +21,7 @@ Points = Mapping[str, float | None]
 NAMES = ("a", "b", "c", "d", "e", "f")
 COUNTED = {"events": "login", "take": "count", "window": "7d", "points": {0: 0, 10: 100}}
 ULP = Fraction(1, 2**20)
+FEWER = settings(max_examples=35)
 
 
 def weighing(dimensions: Mapping[str, Mapping[str, float]], outer: Mapping[str, float] | None = None) -> Scorecard:
@@ -128,6 +129,7 @@ def test_causes_sum_to_the_change_and_are_the_midpoint_of_its_definition(
     assert list(found) == sorted(found, key=lambda cause: -abs(cause.change))
 
 
+@FEWER
 @given(scorecards(), scorecards(), days(), days())
 def test_there_and_back_again_is_the_same_with_the_other_sign(
     old: Scorecard, new: Scorecard, before: Points, after: Points
@@ -139,6 +141,7 @@ def test_there_and_back_again_is_the_same_with_the_other_sign(
     assert sum(cause.change for cause in there) == change
 
 
+@FEWER
 @given(scorecards(), days(), days(), st.randoms())
 def test_no_order_matters(scorecard: Scorecard, before: Points, after: Points, chance: Any) -> None:
     def shuffled(things: Mapping[str, Any]) -> dict[str, Any]:
@@ -152,6 +155,7 @@ def test_no_order_matters(scorecard: Scorecard, before: Points, after: Points, c
     assert causes(change, [view(other, shuffled(before), shuffled(after))]) == one
 
 
+@FEWER
 @given(scorecards(), days())
 def test_nothing_moved_has_no_cause(scorecard: Scorecard, points: Points) -> None:
     points = of(scorecard, points)
@@ -160,6 +164,7 @@ def test_nothing_moved_has_no_cause(scorecard: Scorecard, points: Points) -> Non
         causes(1.0, [view(scorecard, points, points)])
 
 
+@FEWER
 @given(scorecards(), scorecards(), days())
 def test_another_scorecard_over_the_same_facts_is_one_cause(old: Scorecard, new: Scorecard, points: Points) -> None:
     views = [view(one, of(one, points), of(one, points)) for one in (old, new)]
@@ -167,6 +172,7 @@ def test_another_scorecard_over_the_same_facts_is_one_cause(old: Scorecard, new:
     assert causes(change, views) == ((Cause("scorecard", "", change),) if change else ())
 
 
+@FEWER
 @given(scorecards(), days(), st.data())
 def test_one_measure_gone_missing_is_one_cause_with_all_weight_it_moved(
     scorecard: Scorecard, points: Points, data: st.DataObject
@@ -180,6 +186,7 @@ def test_one_measure_gone_missing_is_one_cause_with_all_weight_it_moved(
     assert causes(change, [view(scorecard, before, after)]) == ((Cause("missing", gone, change),) if change else ())
 
 
+@FEWER
 @given(days(), days(), st.lists(weights, min_size=6, max_size=6))
 def test_of_several_each_answers_for_its_share_at_the_distance_from_those_that_stayed(
     before: Points, after: Points, given_weights: list[float]
@@ -201,6 +208,7 @@ def test_of_several_each_answers_for_its_share_at_the_distance_from_those_that_s
         assert abs(amounts.get(name, Fraction()) - expected) <= 8 * ULP
 
 
+@FEWER
 @given(scorecards(), scorecards(), days(), days())
 def test_two_scorecards_are_the_mean_over_both_orders(
     old: Scorecard, new: Scorecard, before: Points, after: Points
@@ -305,9 +313,8 @@ def test_a_fact_is_new_to_what_reads_it_by_itself_or_through_another(fact: tuple
     tests = reads(READING, SOURCES)
     columns = ", ".join(f"({test}) as {name}" for name, test in tests.items())
     with duckdb.connect() as connection:
-        asked = connection.execute(
-            f"select {columns} from (select ? as source, ? as name, ? as value, ? as label) f", fact
-        )
+        row = "select ? as source, ? as name, ?::double as value, ?::varchar as label, ?::integer as age"
+        asked = connection.execute(f"select {columns} from ({row}) f", fact)
         names = [column[0] for column in asked.description or ()]
         assert {name for name, yes in zip(names, asked.fetchone() or (), strict=True) if yes} == read_by
 

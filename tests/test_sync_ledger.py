@@ -9,7 +9,7 @@ import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -99,155 +99,134 @@ def test_the_example_prints_what_the_page_says_and_its_causes_add_up(
 # a worker that lives some days
 
 
-def _facts(name: str, *days: int, account: str = "a1", value: float = 1.0) -> list[Event]:
+def _facts(name: str, *days: int, account: str = "a1") -> list[Event]:
     """A fact of this name on each of these days before the start."""
     moments = [(day, START - timedelta(days=day)) for day in days]
-    return [Event("product", f"{account}/{name}/{day}", account, "u", name, at, value, None) for day, at in moments]
+    return [Event("product", f"{account}/{name}/{day}", account, "u", name, at, 1.0, None) for day, at in moments]
 
 
 def _saying(worker: Worker, words: Mapping[str, Any]) -> Worker:
     """The worker with these words in its scorecard."""
-    content = _content(worker.settings.scorecard) | words
-    return replace(worker, settings=replace(worker.settings, segments=(Segment(Scorecard.model_validate(content)),)))
-
-
-def _content(card: Scorecard) -> dict[str, Any]:
-    return card.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    content = worker.settings.scorecard.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    segment = Segment(Scorecard.model_validate(content | words))
+    return replace(worker, settings=replace(worker.settings, segments=(segment,)))
 
 
 @contextmanager
-def _company(folder: Path, *events: Event, **words: Any) -> Iterator[tuple[Worker, SteppedClock, FakeSource]]:
-    """One day after the start, with yesterday in the history; `words` go into the scorecard."""
+def _company(folder: Path, **words: Any) -> Iterator[tuple[Worker, FakeSource]]:
+    """The day after the start; customers logged in on each of ten days up to it. `words` go into the scorecard."""
     crm = FakeCrm("crm", [Account(name, name.upper(), since=SINCE) for name in ("a1", "b2")])
-    clock = SteppedClock(START)
-    source = FakeSource("product", [_page(START, *events)], names=("login", "ticket.created"))
-    with a_worker(folder, home=crm, sources=[source], clock=clock) as plain:
+    source = FakeSource("product", [], names=("login", "ticket.created"))
+    with a_worker(folder, home=crm, sources=[source], clock=SteppedClock(START)) as plain:
         worker = _saying(plain, words)
-        _live(worker, clock, source, 1)
-        yield worker, clock, source
+        _live(worker, source, 1, *_facts("login", *range(10)), *_facts("login", *range(4), account="b2"))
+        yield worker, source
 
 
-def _page(now: datetime, *events: Event) -> Page:
-    midnight = now.replace(hour=0, minute=0)
-    return Page(events=list(events), through=midnight, since=SINCE)
-
-
-def _live(worker: Worker, clock: SteppedClock, source: FakeSource, days: int, *events: Event) -> None:
+def _live(worker: Worker, source: FakeSource, days: int, *events: Event) -> None:
     """So many days later one pass takes these facts in; the days between go into the history."""
-    clock.advance_to(clock.now() + timedelta(days=days))
-    source.pages.append(_page(clock.now(), *events))
+    assert isinstance(worker.clock, SteppedClock)
+    worker.clock.advance_to(worker.clock.now() + timedelta(days=days))
+    midnight = worker.clock.now().replace(hour=0, minute=0)
+    source.pages.append(Page(events=list(events), through=midnight, since=SINCE))
     assert not run_once(worker).problems
 
 
-def _ledger(worker: Worker, back: int, *, until: int = 0, account: str = "a1") -> Ledger:
-    """Between two days, so many before today."""
-    row = next(row for row in worker.state.accounts() if row.id == account)
-    today = worker.clock.now().date()
-    found = ledger(worker, row, (today - timedelta(days=back), today - timedelta(days=until)))
+@pytest.fixture(scope="module")
+def lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
+    """On 6 November the days from the 2nd are in the history. Nobody logged in since, so that use fades by a tenth of
+    itself a day, and on the 4th a cap began; of two tickets of the 3rd nobody heard before today.
+    """
+    cap = {"when": "active <= 0.8", "tier": "red", "reason": "use fades"}
+    with _company(tmp_path_factory.mktemp("lived"), caps={"fading": cap}) as (worker, source):
+        _live(worker, source, 2)
+        late = [*_facts("ticket.created", -1), *_facts("ticket.created", -1, account="b2")]
+        _live(worker, source, 1, *late)
+        grown = Event("crm", "a1/seats/now", "a1", None, "seats", worker.clock.now(), 700.0, None)
+        worker.log.append("crm", Page(events=[grown]))
+        yield worker
+
+
+def _ledger(worker: Worker, first: int, last: int) -> Ledger:
+    """Of two days of November."""
+    row = next(row for row in worker.state.accounts() if row.id == "a1")
+    found = ledger(worker, row, (date(2026, 11, first), date(2026, 11, last)))
     if found.change is not None:
         assert sum(line.change or 0.0 for line in found.lines) == found.change
     return found
 
 
-def _said(found: Ledger) -> dict[tuple[str, str], float | None]:
-    return {(line.kind, line.measure): line.change for line in found.lines}
+def _said(found: Ledger) -> dict[str, float | None]:
+    return {f"{line.kind} {line.measure}".rstrip(): line.change for line in found.lines}
 
 
-def test_what_was_told_stays_told_and_what_came_in_late_is_a_cause_of_its_own(tmp_path: Path) -> None:
-    with _company(tmp_path, *_facts("login", *range(10))) as (worker, clock, source):
-        _live(worker, clock, source, 2)
-        _live(worker, clock, source, 1, *_facts("ticket.created", -1))  # dated the day before yesterday
-        found = _ledger(worker, 4, until=2)
-        assert (found.before.kept, found.after.kept, found.notes) == (True, True, ())
-        assert (found.before.score, found.after.score) == (100.0, 88.0)
-        assert _said(found) == {("ageing", "active"): -12.0, ("new data", "tickets"): -8.0, ("corrected", ""): 8.0}
-        assert [line.words for line in found.lines if line.kind == "corrected"] == [
-            "Tickets in 30 days 1 on 2026-11-04, told as 0"
-        ]
-        today = _ledger(worker, 4)
-        assert ("corrected", "") not in _said(today)
-        assert today.notes == ("2026-11-06 is not over, so its score is provisional",)
+def test_what_was_told_stays_told_and_what_came_in_late_is_a_cause_of_its_own(lived: Worker) -> None:
+    found = _ledger(lived, 2, 4)
+    assert (found.before.kept, found.after.kept, found.notes) == (True, True, ())
+    assert (found.before.score, found.after.score) == (100.0, 88.0)
+    assert _said(found) == {"ageing active": -12.0, "new data tickets": -8.0, "corrected": 8.0}
+    lines = {line.kind: line for line in found.lines}
+    assert lines["corrected"].words == "Tickets in 30 days 1 on 2026-11-04, told as 0"
+    assert lines["new data"].words == "Tickets in 30 days 1, was 0 (new: 1 ticket.created)"  # the other is another's
+    assert lines["ageing"].words == "Days with a login 80%, was 100%"
+    today = _ledger(lived, 2, 6)
+    assert _said(today) == {"ageing active": -18.0, "new data tickets": -8.0}
+    assert today.notes == ("2026-11-06 is not over, so its score is provisional",)
 
 
-def test_a_line_counts_the_new_facts_of_its_own_account_that_still_count(tmp_path: Path) -> None:
-    with _company(tmp_path, *_facts("login", 0, 1)) as (worker, clock, source):
-        news = [*_facts("login", -1), *_facts("login", -1, account="b2"), *_facts("ticket.created", -1, account="b2")]
-        clock.advance_to(clock.now() + timedelta(days=12))
-        source.pages.append(_page(clock.now(), *news))
-        run_once(worker, only="pull")
-        (line,) = _ledger(worker, 13, until=12).lines
-        assert (line.kind, line.change, line.new) == ("new data", 6.0, {"login": 1})
-        assert line.words == "Days with a login 30%, was 20% (new: 1 login)"
-        (line,) = _ledger(worker, 13, until=1).lines  # by now the new login is too old as well
-        assert (line.kind, line.change, line.new) == ("ageing", -12.0, {})
+def test_what_moved_the_tier_and_not_the_score_is_listed(lived: Worker) -> None:
+    for last in (4, 6):
+        found = _ledger(lived, 2, last)
+        assert found.tier == (("cap begun", "at most red: use fades (since 2026-11-04)"),)
+        days = [ledger_document(found)[side] for side in ("before", "after")]
+        assert [(day["tier"], day["raw_tier"]) for day in days] == [("green", "green"), ("red", "green")]
+    assert _ledger(lived, 4, 5).tier == ()
 
 
-def test_another_scorecard_is_never_mixed_into_behaviour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The weights change from 60 and 40 to 20 and 80 after the first day in the history; use fades meanwhile."""
-    with _company(tmp_path, *_facts("login", *range(10)), *_facts("ticket.created", 1)) as (first, clock, source):
-        old = first.settings.scorecard
-        first.state.save_scorecard(old.version, old.name, _content(old), clock.now())
-        worker = _saying(first, SUPPORT)
-        _live(worker, clock, source, 2)
-        found = _ledger(worker, 3, until=1)
-        assert (found.before.score, found.after.score) == (92.0, 80.0)
-        assert _said(found) == {("ageing", "active"): -8.0, ("scorecard", ""): -4.0}
-        assert found.lines[1].words == f"test card {old.version} became test card {worker.settings.scorecard.version}"
+def test_another_scorecard_is_never_mixed_into_behaviour(lived: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From 60 for use and 40 for tickets to 20 and 80; what was told of the 4th did not know of the ticket."""
+    worker, old = _saying(lived, SUPPORT), lived.settings.scorecard.version
+    found = _ledger(worker, 4, 6)
+    assert (found.before.score, found.after.score) == (88.0, 78.0)
+    assert _said(found) == {"corrected": -8.0, "ageing active": -4.0, "scorecard": 2.0}
+    assert found.lines[2].words == f"test card {old} became test card {worker.settings.scorecard.version}"
 
-        monkeypatch.setattr(worker.state, "scorecard", lambda _version: None)
-        found = _ledger(worker, 3, until=1)  # what use did is then told by the weights that are left
-        assert _said(found) == {("scorecard", ""): -8.0, ("ageing", "active"): -4.0}
-        assert found.notes[0].startswith(f"{old.version} is no longer kept")
+    monkeypatch.setattr(worker.state, "scorecard", lambda _version: None)
+    found = _ledger(worker, 4, 6)  # what use did is then told by the weights that are left
+    assert _said(found) == {"scorecard": -8.0, "ageing active": -2.0}
+    assert found.notes[1].startswith(f"{old} is no longer kept")
 
 
-def test_an_account_that_comes_to_another_scorecard_is_told_so(tmp_path: Path) -> None:
-    with _company(tmp_path, *_facts("login", *range(10)), *_facts("ticket.created", 1)) as (worker, clock, _source):
-        large = _saying(worker, {**SUPPORT, "name": "large"}).settings.scorecard
-        segments = (Segment(large, "seats >= 500"), *worker.settings.segments)
-        grown = Event("crm", "a1/seats/now", "a1", None, "seats", clock.now(), 700.0, None)
-        worker.log.append("crm", Page(events=[grown]))
-        (line,) = _ledger(replace(worker, settings=replace(worker.settings, segments=segments)), 1).lines
-        assert (line.kind, line.change) == ("scorecard", -8.0)
-        assert line.words == f"test card {worker.settings.scorecard.version} became large {large.version}"
+def test_an_account_that_comes_to_another_scorecard_is_told_so(lived: Worker) -> None:
+    large = _saying(lived, {**SUPPORT, "name": "large"}).settings.scorecard
+    segments = (Segment(large, "seats >= 500"), *lived.settings.segments)
+    found = _ledger(replace(lived, settings=replace(lived.settings, segments=segments)), 5, 6)
+    words = [line.words for line in found.lines if line.kind == "scorecard"]
+    assert words == [f"test card {lived.settings.scorecard.version} became large {large.version}"]
 
 
 def test_an_unscored_day_has_no_change_to_split_but_what_moved_is_said(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    lived: Worker, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with _company(tmp_path, *_facts("login", *range(10))) as (worker, clock, _source):
-        clock.advance_to(clock.now() + timedelta(days=10))
-        found = _ledger(worker, 11)
-        assert found.change is None
-        assert _said(found) == {("missing", "active"): None, ("missing", "tickets"): None}
-        assert ledger_document(found)["causes"][0]["before"]["value"] == 1.0
-        show_ledger(found)
-        said = capsys.readouterr().out
-        assert "Days with a login too old to count, was 100% at 60% of the score" in said
-        assert "2026-11-13 is unscored, so there is no change to split" in said
+    found = _ledger(replace(lived, clock=SteppedClock(START + timedelta(days=14))), 2, 16)
+    assert found.change is None
+    assert _said(found) == {"missing active": None, "missing tickets": None}
+    assert ledger_document(found)["causes"][0]["before"]["value"] == 1.0
+    show_ledger(found)
+    said = capsys.readouterr().out
+    assert "Days with a login too old to count, was 100% at 60% of the score" in said
+    assert "2026-11-16 is unscored, so there is no change to split" in said
 
 
-def test_an_account_by_itself_scores_as_it_does_among_all(tmp_path: Path) -> None:
-    events = [*_facts("login", 0, 3, 5), *_facts("login", 0, 1, account="b2"), *_facts("ticket.created", 2)]
-    with _company(tmp_path, *events) as (worker, clock, _source):
-        accounts = worker.state.accounts()
-        basis = worker.basis(accounts, worker.links(accounts))
-        with scored(worker.log, basis, spill=worker.spill) as on:
-            among_all = list(fetch(on(clock.now().date())))
-        for row, expected in zip(accounts, among_all, strict=True):
-            with scored(worker.log, alone(basis, row), spill=worker.spill, few=True) as on:
-                assert list(fetch(on(clock.now().date()))) == [expected]
-
-
-def test_what_moved_the_tier_and_not_the_score_is_listed(tmp_path: Path) -> None:
-    cap = {"when": "active <= 0.8", "tier": "red", "reason": "use fades"}
-    with _company(tmp_path, *_facts("login", *range(10)), caps={"fading": cap}) as (worker, clock, source):
-        _live(worker, clock, source, 3)
-        kept, today = _ledger(worker, 4, until=1), _ledger(worker, 4)
-        for found in (kept, today):
-            assert (found.before.tier, found.after.tier, found.after.raw_tier) == ("green", "red", "green")
-            assert found.tier == (("cap begun", "at most red: use fades (since 2026-11-04)"),)
-        assert ledger_document(today)["tier"][0]["what"] == "cap begun"
-        assert _ledger(worker, 2, until=1).tier == ()
+def test_an_account_by_itself_scores_as_it_does_among_all(lived: Worker) -> None:
+    day, accounts = date(2026, 11, 4), lived.state.accounts()
+    basis = lived.basis(accounts, lived.links(accounts))
+    with scored(lived.log, basis, spill=lived.spill) as on:
+        among_all = list(fetch(on(day)))
+    assert len({row.score for row in among_all}) == 2
+    for row, expected in zip(accounts, among_all, strict=True):
+        with scored(lived.log, alone(basis, row), spill=lived.spill, few=True) as on:
+            assert list(fetch(on(day))) == [expected]
 
 
 def _word(now: datetime, **given: Any) -> Judgement:
@@ -259,19 +238,16 @@ def _word(now: datetime, **given: Any) -> Judgement:
 def test_what_people_say_is_told_apart_from_what_customers_do(tmp_path: Path) -> None:
     pulse = {"events": "csm.pulse", "take": "last", "max_age": "2d", "points": {1: 0, 10: 50}, "label": "Pulse"}
     active = {"events": "login", "take": "active_days", "window": "10d", "points": {0: 0, 10: 100}}
-    card: dict[str, Any] = {
-        "dimensions": {"all": {"weight": 1, "measures": {"active": 60, "pulse": 40}}},
-        "measures": {"active": active, "pulse": pulse},
-    }
-    with _company(tmp_path, *_facts("login", *range(10)), **card) as (worker, clock, source):
-        now, ends = clock.now(), clock.now().date() + timedelta(days=1)
+    dimensions = {"all": {"weight": 1, "measures": {"active": 60, "pulse": 40}}}
+    with _company(tmp_path, dimensions=dimensions, measures={"active": active, "pulse": pulse}) as (worker, source):
+        now, ends = worker.clock.now(), worker.clock.now().date() + timedelta(days=1)
         worker.state.add_judgement(_word(now, kind="pulse", name="csm.pulse", value=10.0))
         worker.state.add_judgement(_word(now, kind="override", tier="red", until=ends))
-        _live(worker, clock, source, 1)
-        given = _ledger(worker, 2)
-        assert ("judgement", "pulse") in _said(given)
+        _live(worker, source, 1)
+        given = _ledger(worker, 2, 4)
+        assert _said(given)["judgement pulse"] == 0.4 * (50 - 95)  # its points, and the mean of those of use
         assert given.tier == (("override", f"red from {now.date()} until {ends}, by Ann: met them"),)
-        clock.advance_to(clock.now() + timedelta(days=2))
-        ended = _ledger(worker, 2)
-        assert ("judgement", "pulse") in _said(ended)  # it is too old now, and nobody renewed it
+        later = replace(worker, clock=SteppedClock(worker.clock.now() + timedelta(days=2)))
+        ended = _ledger(later, 4, 6)
+        assert list(_said(ended)) == ["judgement pulse"]  # it is too old now, and nobody renewed it
         assert [what for what, _ in ended.tier] == ["override over"]
