@@ -298,9 +298,9 @@ def _learned(before: Told, after: Told, seen: Sequence[Seen]) -> str:
 
 
 def _notes(before: Told, after: Told, lost: Sequence[str], today: date) -> Iterator[str]:
-    for told in (before, after):
-        if told.score is None:
-            yield f"{told.day} is unscored, so there is no change to split; this is what moved"
+    unscored = [str(told.day) for told in (before, after) if told.score is None]
+    if unscored:
+        yield f"unscored, so there is no change to split, only what moved: {' and '.join(unscored)}"
     worked_out = [str(told.day) for told in (before, after) if not told.kept and told.day != today]
     if worked_out:
         yield f"not in the history, so worked out from what is known now: {' and '.join(worked_out)}"

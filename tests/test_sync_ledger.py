@@ -215,7 +215,7 @@ def test_an_unscored_day_has_no_change_to_split_but_what_moved_is_said(
     show_ledger(found)
     said = capsys.readouterr().out
     assert "Days with a login too old to count, was 100% at 60% of the score" in said
-    assert "2026-11-16 is unscored, so there is no change to split" in said
+    assert "unscored, so there is no change to split, only what moved: 2026-11-16" in said
 
 
 def test_an_account_by_itself_scores_as_it_does_among_all(lived: Worker) -> None:
