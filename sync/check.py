@@ -93,7 +93,7 @@ def _scorecard(worker: Worker) -> Iterator[Finding]:
     """What the linter says of the scorecards, each warning where it stands; they fail no check."""
     names = worker.basis((), worker.links(())).names
     known = all(names[source] for source in worker.sources)
-    yield from _said(config.load(worker.settings.path), segments(worker.settings.segments))
+    yield from _said(config.load(worker.settings.path, environment={}), segments(worker.settings.segments))
     files = zip(worker.settings.segments, worker.settings.card_files, strict=True)
     for card, file in {segment.card.version: (segment.card, file) for segment, file in files}.values():
         yield from _linted(worker, card, file, names if known else None)
