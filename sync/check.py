@@ -9,7 +9,7 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import config
-from config.loader import Document
+from config.loader import ConfigError, Document
 from connectors.base import Finding
 from connectors.errors import ConnectorError
 from scoring import Measure, Scorecard
@@ -44,7 +44,7 @@ def findings(worker: Worker) -> Iterator[Finding]:
     for name, source in worker.sources.items():
         yield from _careful(name, source.check)
     yield from _mapped(worker)
-    yield from _scorecard(worker)
+    yield from _careful("scorecard", lambda: _scorecard(worker))
 
 
 def first_needs(settings: Settings) -> Iterator[Finding]:
@@ -71,7 +71,7 @@ def _mapped(worker: Worker) -> Iterator[Finding]:
 def _careful(place: str, look: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
     try:
         yield from look()
-    except ConnectorError as error:
+    except (ConnectorError, ConfigError) as error:
         yield Finding(place, False, str(error).removeprefix(f"{place}: "))
 
 

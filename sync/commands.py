@@ -73,7 +73,7 @@ def _mark(finding: Finding) -> tuple[str, str]:
 
 def provision(path: Path, *, apply: bool, as_json: bool) -> int:
     """Print the plan of every destination; with `apply`, carry it out."""
-    with _rehearsing(load(path)) as worker:
+    with _rehearsing(load(path, regardless=True)) as worker:
         plan = [(name, change) for name, part in worker.destinations.items() for change in part.plan()]
         for name, change in plan:
             if apply:

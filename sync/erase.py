@@ -24,7 +24,7 @@ from sync.worker import Worker, begun_or_refused, opened
 def run(path: Path, account: str, *, yes: bool, clear_crm: bool, as_json: bool) -> int:
     """Erase a customer; 1 when a record could not be emptied (then nothing is erased) or something was found after."""
     log_in_words()
-    settings = begun_or_refused(load(path))
+    settings = begun_or_refused(load(path, regardless=True))
     with opened(settings) as worker:
         row = _found(worker, account)
         if not as_json:
@@ -44,7 +44,7 @@ def run(path: Path, account: str, *, yes: bool, clear_crm: bool, as_json: bool) 
 def let_in(path: Path, account: str) -> int:
     """Let an erased customer come in again with what is read from now on."""
     log_in_words()
-    with opened(begun_or_refused(load(path))) as worker, leased(worker.state):
+    with opened(begun_or_refused(load(path, regardless=True))) as worker, leased(worker.state):
         if not readmit(worker, account):
             raise UsageError(f"no account of the id {clean(account)[:60]!r} was erased; a name is not enough here")
     say(f"{account} may come in again; `bellwether run` now reads every source from the start, and then scores it")

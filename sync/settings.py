@@ -177,7 +177,9 @@ class Card(_Model):
 
 
 def _cards(given: Any) -> Any:
-    return [{"use": given}] if isinstance(given, str) else given
+    """A name alone is a scorecard for everybody, or in a list one without a rule."""
+    cards = [given] if isinstance(given, str) else given
+    return [{"use": card} if isinstance(card, str) else card for card in cards] if isinstance(cards, list) else cards
 
 
 class _File(_Model):

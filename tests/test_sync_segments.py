@@ -78,6 +78,18 @@ def test_each_account_is_scored_by_one_scorecard_as_of_the_day(tmp_path: Path) -
         assert kept["small"][2] == worker.settings.scorecard.version != kept["big"][2]
 
 
+def test_a_name_alone_stands_for_a_scorecard_in_the_list_too(tmp_path: Path) -> None:
+    path = tmp_path / "bellwether.yaml"
+    path.write_text(
+        "home: crm\nscorecard: [{use: smb, when: seats < 50}, saas]\n"
+        "destinations: {crm: {kind: hubspot, access_token: x}}\naccounts: {where: all, attributes: {seats: Seats}}\n"
+    )
+    assert [(segment.card.name, segment.when) for segment in load(path).segments] == [
+        ("smb", "seats < 50"),
+        ("saas", ""),
+    ]
+
+
 @pytest.mark.parametrize(
     ("scorecard", "line"),
     [
