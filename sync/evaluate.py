@@ -20,7 +20,7 @@ from zoneinfo import ZoneInfo
 
 from connectors.errors import SettingsWrong
 from scoring import TREND_DAYS, Part, Scorecard, movement
-from sync.history import LONGEST_GAP
+from sync.fold import NOBODY
 from sync.judgements import NOTHING, Said, said_on
 from sync.progress import Progress
 from sync.report import Moved
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 TREND = timedelta(days=TREND_DAYS)
+DAY = timedelta(days=1)
 HEALTHIER = ("red", "yellow", "green")
 EARLIER = "earlier_"
 CHUNK = 10_000  # accounts whose parts are in memory at a time
@@ -114,20 +115,18 @@ def evaluated(
     final = unrecorded(worker, today) if keep else ()
     baseline, basis, records = today - TREND, *_ground(worker)
     progress.start("scoring", len(basis.accounts))
-    replay = baseline not in worker.history.days(since=baseline)
     with scored(worker.log, basis, spill=worker.spill, also=[worker.history.path], threads=threads) as on:
         del basis  # as large as all customers and links, and in the engine's tables by now
         for day in final:
-            worker.history.record(on(day, worker.history.states_before(day)), [day], final=True)
+            worker.history.record(on(day, worker.history.states_after(day - DAY)), [day], final=True)
+        replay = baseline not in worker.history.days(since=baseline)
         if replay and keep:
             worker.history.record(on(baseline, final=False), [baseline], final=False)
         elif replay:
             put_aside(on(baseline, final=False), EARLIER)
-        before = worker.history.states_before(today)
         rows = worker.state.judgements(kinds=["override", "note"], lasting=today)
-        found = Evaluation(
-            worker, on(today, before, final=False), now, replay and not keep, records, said_on(rows, today)
-        )
+        told = _as_of(worker, on, today, newest=newest_final(worker, today))
+        found = Evaluation(worker, told, now, replay and not keep, records, said_on(rows, today))
         changed = _decide(found, worker.state.decisions(), progress)
         found.moved = _moved(found, changed)
         if keep:
@@ -142,14 +141,18 @@ def as_of(worker: Worker, on: On, day: date) -> duckdb.DuckDBPyConnection:
     Days that were not kept between the last one and this are worked out on the way; where none was kept, the tiers
     begin with this day.
     """
-    kept = worker.history.last_before(day)
-    before, at = worker.history.states_before(day), kept + timedelta(1) if kept else day
     today = worker.clock.now().astimezone(worker.settings.timezone).date()
-    newest = newest_final(worker, today)
-    while at < min(day, newest + timedelta(1)):
+    return _as_of(worker, on, day, newest=newest_final(worker, today))
+
+
+def _as_of(worker: Worker, on: On, day: date, *, newest: date) -> duckdb.DuckDBPyConnection:
+    """`newest`: the last day that is final."""
+    kept = worker.history.last_before(day)
+    before, at = (worker.history.states_after(kept), kept + DAY) if kept else (NOBODY, day)
+    while at < min(day, newest + DAY):
         states = "select account, fold from scores where fold is not null"
         on(at, before).execute(f"create or replace table states as {states}")
-        before, at = "select * from states", at + timedelta(1)
+        before, at = "select * from states", at + DAY
     return on(day, before, final=day <= newest)
 
 
@@ -221,8 +224,8 @@ def _moved(found: Evaluation, changed: Iterable[tuple[Total, Decision | None]]) 
 def unrecorded(worker: Worker, today: date) -> tuple[date, ...]:
     """Days that are final and not yet in the history; before the first, only the newest."""
     newest = newest_final(worker, today)
-    recorded = worker.history.days(final_only=True, since=today - timedelta(days=LONGEST_GAP - 1))
-    first = max(recorded) + timedelta(days=1) if recorded else newest
+    last = worker.history.last_before(newest + DAY)
+    first = last + DAY if last else newest
     return tuple(first + timedelta(days=n) for n in range((newest - first).days + 1))
 
 

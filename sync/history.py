@@ -133,14 +133,13 @@ class History:
         since = day - timedelta(days=LONGEST_GAP)
         return max((kept for kept in self.days(final_only=True, since=since) if kept < day), default=None)
 
-    def states_before(self, day: date) -> str:
-        """SQL that gives the state of each account's tier (account, fold) after the last final day before this one."""
-        last = self.last_before(day)
-        if last is None:
+    def states_after(self, day: date) -> str:
+        """SQL that gives the state of each account's tier (account, fold) after a day; nobody's, were it not final."""
+        files = [f for f in delta.data_files(delta.open_table(self._scores)) if f.partition["month"] == _month(day)]
+        if not files:
             return NOBODY
-        files = [f for f in delta.data_files(delta.open_table(self._scores)) if f.partition["month"] == _month(last)]
         rows = _rows(self._scores, files, _SCORES | _SAID)
-        return f"select account, fold from {rows} where as_of = date '{last}' and final and fold is not null"
+        return f"select account, fold from {rows} where as_of = date '{day}' and final and fold is not null"
 
     def days_of(self, account: str) -> int:
         """On how many days this account was kept."""

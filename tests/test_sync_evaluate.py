@@ -179,3 +179,22 @@ def test_a_person_can_set_the_tier_of_an_account_without_a_score(tmp_path: Path)
         assert crm.present["a5"]["tier"] == "red"
         assert "score" not in crm.present["a5"]
         assert str(crm.present["a5"]["reason"]).startswith("Set to red by Anna Berg until 2026-11-03 (it is unscored)")
+
+
+def test_after_days_off_a_rehearsal_and_the_pass_tell_the_tier_that_those_days_come_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    off = 10
+    monkeypatch.setattr("sync.history.LONGEST_GAP", off + 1)
+    crm, clock = FakeCrm("crm", [Account("a", "A", since=START - timedelta(days=300))]), SteppedClock(START)
+    source = FakeSource("product", [_told("a", 10)], names=("login", "ticket.created"))
+    with a_worker(tmp_path, home=crm, sources=[source], clock=clock) as worker:
+        run_once(worker)
+        assert crm.present["a"]["tier"] == "green"
+        clock.advance_to(START + timedelta(days=off))  # nobody logs in any more
+        source.pages.append(Page(events=(), through=START + timedelta(days=off)))
+        run_once(worker, only="pull")
+        assert _decisions(worker)["a"].tier == "yellow"
+        run_once(worker)
+        assert crm.present["a"]["tier"] == "yellow"
+        assert len(worker.history.days(final_only=True)) == 1 + off

@@ -140,19 +140,18 @@ def test_any_delta_reader_can_read_the_table(kept: History, connection: duckdb.D
     assert table.count() == 3
 
 
-def test_the_states_before_a_day_are_those_of_the_last_final_day(
+def test_the_states_after_a_day_are_those_that_it_was_kept_with_once_it_was_final(
     kept: History, connection: duckdb.DuckDBPyConnection
 ) -> None:
     for n, (fold, final) in enumerate([("green v1", True), ("red v1", True), ("yellow v1", False)]):
         _scored(connection, [FIRST + timedelta(n)], score=50, fold=fold)
         kept.record(connection, [FIRST + timedelta(n)], final=final)
 
-    def before(day: date) -> set[str]:
-        return {fold for _, fold in connection.execute(kept.states_before(day)).fetchall()}
+    def after(n: int) -> set[str]:
+        return {fold for _, fold in connection.execute(kept.states_after(FIRST + timedelta(n))).fetchall()}
 
-    assert before(FIRST) == set()
-    assert before(FIRST + timedelta(1)) == {"green v1"}
-    assert before(FIRST + timedelta(9)) == {"red v1"}
+    assert [after(n) for n in (-1, 0, 1, 2, 40)] == [set(), {"green v1"}, {"red v1"}, set(), set()]
+    assert kept.last_before(FIRST + timedelta(9)) == FIRST + timedelta(1)
 
 
 def test_a_history_that_began_with_fewer_columns_is_read_and_goes_on(
@@ -164,9 +163,9 @@ def test_a_history_that_began_with_fewer_columns_is_read_and_goes_on(
         before.setattr(history, "_SCORES", fewer)
         kept.record(connection, [FIRST], final=True)
     assert kept.scores_on(FIRST)["account-0"] == (50.0, "green", "v1")
-    assert connection.execute(kept.states_before(FIRST + timedelta(1))).fetchall() == []
+    assert connection.execute(kept.states_after(FIRST)).fetchall() == []
     next_day = FIRST + timedelta(1)
     _scored(connection, [next_day], score=60, fold="green v1")
     kept.record(connection, [next_day], final=True)
     assert kept.scores_on(FIRST)["account-0"] == (50.0, "green", "v1")
-    assert connection.execute(kept.states_before(FIRST + timedelta(5))).fetchall()[0][1] == "green v1"
+    assert connection.execute(kept.states_after(next_day)).fetchall()[0][1] == "green v1"
