@@ -261,6 +261,10 @@ class Destination(Directory, Protocol):
         """Write and yield exactly one outcome per write, in any order."""
         ...
 
+    def cost(self, records: int) -> int:
+        """Calls that reading and writing so many records at once takes, when none is refused."""
+        ...
+
     @property
     def calls(self) -> Mapping[str, int]:
         """API calls made so far by what they were for (`read`, `write`, `sign_in`, ...)."""

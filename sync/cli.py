@@ -249,14 +249,28 @@ def judge_withdraw(
 def scores(
     config: Config = DEFAULT,
     as_of: Annotated[str | None, typer.Option("--as-of", help="A day, YYYY-MM-DD; today by default.")] = None,
-    account: Annotated[str | None, typer.Option("--account", help="Only this account's id.")] = None,
+    account: Annotated[str | None, typer.Option("--account", help="Only this account, by its id or name.")] = None,
     sql: Annotated[bool, typer.Option("--sql", help="Print the SQL that works the scores out.")] = False,
+    told: Annotated[
+        bool, typer.Option("--told", help="With --as-of: what was told that day, from the history.")
+    ] = False,
+    first: Annotated[str | None, typer.Option("--from", help="Replay the days from this one on.")] = None,
+    last: Annotated[
+        str | None, typer.Option("--to", help="With --from: up to this day; the newest final one by default.")
+    ] = None,
+    scorecard: Annotated[
+        str | None, typer.Option("--scorecard", help="With --from: by this file, preset or version that was used.")
+    ] = None,
+    parts: Annotated[bool, typer.Option("--parts", help="With --from: also what each score is made of.")] = False,
+    csv: Annotated[Path | None, typer.Option("--csv", help="With --from: every day's rows into this file.")] = None,
     json: Json = False,
 ) -> None:
-    """Work out scores from what is in the log, and print them. Writes nothing anywhere."""
-    from sync.commands import scores as body
+    """Work out scores from what is in the log, of a day or of a range of days, and print them. Writes nothing."""
+    from sync.replay import Day, Range
+    from sync.replay import scores as body
 
-    body(config, on_day=as_of, account=account, sql=sql, as_json=json)
+    days = Range(first, last, scorecard, parts, csv)
+    body(config, Day(as_of, sql, told), days, account=account, as_json=json)
 
 
 @scorecard.command()

@@ -56,17 +56,22 @@ class Decided(Protocol):
     def told_score(self) -> float | None: ...
 
 
-class Stand(Protocol):
+class Held(Protocol):
+    """What of a record is compared: the deciding text, and the score that is on it."""
+
+    @property
+    def deciding(self) -> str: ...
+    @property
+    def score(self) -> float | None: ...
+
+
+class Stand(Held, Protocol):
     """What of a delivery tells whether its record is worth a call."""
 
     @property
     def account(self) -> str: ...
     @property
     def status(self) -> DeliveryStatus: ...
-    @property
-    def deciding(self) -> str: ...
-    @property
-    def score(self) -> float | None: ...
     @property
     def next_try_at(self) -> datetime | None: ...
     @property
@@ -224,12 +229,17 @@ def _worth(round_: Round, answer: Decided, before: Stand) -> bool:
 
 def _changed(round_: Round, answer: Decided, before: Stand) -> bool:
     """Whether a deciding field is another than what the record holds or, if it was refused, than what it should."""
-    if before.deciding != answer.deciding:
+    score = round_.destination.canonical("score", answer.told_score)
+    return differs(before, answer.deciding, score, dead_band=round_.rules.dead_band)
+
+
+def differs(before: Held, deciding: str, score: FieldValue, *, dead_band: float) -> bool:
+    """Whether this is another answer than a record holds. `score`: as the record would hold it; None: left alone."""
+    if before.deciding != deciding:
         return True
-    old, new = before.score, round_.destination.canonical("score", answer.told_score)
-    if not isinstance(new, int | float) or old == new:
+    if not isinstance(score, int | float) or before.score == score:
         return False
-    return old is None or abs(new - old) >= round_.rules.dead_band
+    return before.score is None or abs(score - before.score) >= dead_band
 
 
 def _score(told: Mapping[str, Any]) -> float | None:
@@ -243,10 +253,10 @@ def _resting(round_: Round, before: Stand) -> bool:
     return not round_.eager and before.next_try_at is not None and before.next_try_at > round_.now
 
 
-def _next_refresh(round_: Round, record: str) -> date:
+def next_refresh(record: str, today: date, every: timedelta) -> date:
     """Each record has its own day in the round, so that refreshing is spread evenly."""
-    days = max(1, round_.rules.refresh.days)
-    return round_.today + timedelta(days=days - (round_.today.toordinal() + zlib.crc32(record.encode())) % days)
+    days = max(1, every.days)
+    return today + timedelta(days=days - (today.toordinal() + zlib.crc32(record.encode())) % days)
 
 
 def _differences(
@@ -285,7 +295,7 @@ def _confirmed(round_: Round, item: Planned, values: Mapping[str, FieldValue] | 
         deciding=item.deciding,
         status="closed" if item.leaving else "confirmed",
         confirmed_at=round_.now,
-        refresh_on=_next_refresh(round_, item.write.id),
+        refresh_on=next_refresh(item.write.id, round_.today, round_.rules.refresh),
         score=_score(confirmed),
     )
 

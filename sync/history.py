@@ -21,6 +21,7 @@ from scoring import Part, Standing
 from sync import delta
 from sync.delta import DataFile
 from sync.fold import NOBODY
+from sync.scores import Scored
 
 BEGINNING = date(1970, 1, 1)
 MEMORY = "300MB"  # for reading
@@ -127,6 +128,18 @@ class History:
         )
         rows = self._ask(self._parts, query, [day, *values], first=_month(day), last=_month(day))
         return {account: tuple(Part(*row[1:]) for row in of) for account, of in groupby(rows, itemgetter(0))}
+
+    def told_on(self, day: date, accounts: Sequence[str] | None = None) -> list[tuple[Scored, str]]:
+        """What was told on a day, in full, each with the name of its scorecard; of all accounts, or of these."""
+        among, values = _among(accounts)
+        columns = (
+            "account, as_of, score, tier, coverage, low, high, held, coalesce(raw_tier, tier), fold,"
+            " coalesce(flags, ''), version, scorecard"
+        )
+        query = f"select {columns} from {{rows}} where as_of = ?{among} order by account"
+        rows = self._ask(self._scores, query, [day, *values], first=_month(day), last=_month(day))
+        parts = self.parts_on(day, accounts)
+        return [(Scored._make((*row[:-1], parts.get(row[0], ()))), row[-1]) for row in rows]
 
     def last_before(self, day: date) -> date | None:
         """The last final day that was kept before this one, of the days that one pass fills in."""

@@ -37,7 +37,7 @@ def keep(worker: Worker, now: datetime) -> None:
 
 def show(path: Path, wanted: str | None, *, as_yaml: bool, as_json: bool) -> None:
     """Print scorecards: those of the settings, or one file, preset or version that was used."""
-    shown = [Segment(_named(path, wanted))] if wanted else list(load(path).segments)
+    shown = [Segment(named(path, wanted))] if wanted else list(load(path).segments)
     if as_json:
         put_json([_document(segment) for segment in shown])
     elif as_yaml:
@@ -83,9 +83,9 @@ def _pairs(path: Path, old: str | None, new: str | None) -> list[tuple[Scorecard
         cards = load(path).cards.values()
         rows = _rows(path)
         return [(_last_used(rows, card, alone=len(cards) == 1), card) for card in cards]
-    before = _named(path, old)
+    before = named(path, old)
     if new is not None:
-        return [(before, _named(path, new))]
+        return [(before, named(path, new))]
     settings = load(path)
     return [(before, next((card for card in settings.cards.values() if card.name == before.name), settings.scorecard))]
 
@@ -136,7 +136,7 @@ def _written(value: Any) -> Any:
     return int(value) if whole else value
 
 
-def _named(path: Path, wanted: str) -> Scorecard:
+def named(path: Path, wanted: str) -> Scorecard:
     """A preset, a file by its path from here, or a version that was used. Raises `UsageError` and `SettingsError`."""
     found = load_scorecard(wanted, Path())
     if found is None and VERSION.fullmatch(wanted):

@@ -85,6 +85,9 @@ class FakeCrm:
             self.written.append(write)
             yield Outcome(write.id, True, confirmed=values)
 
+    def cost(self, records: int) -> int:
+        return 2 if records else 0
+
     def close(self) -> None:
         pass
 

@@ -90,6 +90,7 @@ def test_a_hundred_companies_a_call_each_with_its_own_trace(crm, served):
         len({i["objectWriteTraceId"] for i in one.json["inputs"]}) == len(one.json["inputs"]) for one in served.asked
     )
     assert len({outcome.id for outcome in outcomes if outcome.ok}) == 201
+    assert crm.cost(201) == 2 * len(served.asked)  # they are read back before they are written
 
 
 def test_results_are_joined_by_id_in_any_order(portal, crm):

@@ -118,6 +118,7 @@ def test_two_hundred_records_a_call(crm, served):
     outcomes = list(crm.write([Write(sf_id(n), {"score": 1.0}) for n in range(401)]))
     assert [len(one.json["records"]) for one in patches(served)] == [200, 200, 1]
     assert len({outcome.id for outcome in outcomes}) == 401
+    assert crm.cost(401) == 1 + len(patches(served))  # one call reads them back
 
 
 def test_a_200_that_holds_failures_is_read_by_position(org, crm):
@@ -313,6 +314,9 @@ def test_many_go_as_one_bulk_job_and_every_row_is_accounted_for(org, bulk, serve
     assert outcomes[sf_id(3)].remedy == "gone"
     assert job.patched == ["UploadComplete"]
     assert patches(served)[0].path.endswith("7500000000000001AA")
+    calls = [(one.method, one.path) for one in served.asked if "/jobs/ingest" in one.path]
+    looks = [path for method, path in calls if method == "GET" and path.endswith("AA")]
+    assert bulk.cost(4) == 1 + len(calls) - len(looks)
 
 
 def test_a_blank_clears_and_a_field_not_set_is_left_alone(org, bulk):

@@ -58,6 +58,9 @@ class HubSpot:
     def write(self, writes: Sequence[Write]) -> Iterator[Outcome]:
         return self._writer.write(writes)
 
+    def cost(self, records: int) -> int:
+        return self._writer.cost(records)
+
     @property
     def calls(self) -> Mapping[str, int]:
         return dict(self._client.calls)

@@ -58,6 +58,10 @@ class Writer:
                 yield Outcome(row.id, True, {})
         yield from abreast(batches(rows, BATCH), self._batch, width=IN_FLIGHT)
 
+    def cost(self, records: int) -> int:
+        """Calls that reading and writing so many companies takes."""
+        return 2 * -(-records // BATCH)
+
     def _batch(self, rows: Sequence[Row]) -> Iterator[Outcome]:
         for batch, answer in halved(rows, self._update):
             if isinstance(answer, RowWrong):

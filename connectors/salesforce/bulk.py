@@ -20,6 +20,7 @@ from connectors.salesforce.remedies import bulk_verdict
 LARGEST = 95_000_000  # bytes a job, where 150 MB of base64 are allowed: about 112 million of ours
 CHUNK = 10_000  # rows that Salesforce works through at a time
 FIRST_WAIT, LONGEST_WAIT = 2.0, 300.0  # seconds between two looks at a job: the first for each chunk, then growing
+CALLS = 6  # opened, filled, closed, and three lists of results; looks at it come on top
 PATIENCE = 3600.0  # seconds until a job is given up
 UPLOADS = 3  # jobs opened before an upload is given up
 ENDED = ("JobComplete", "Failed", "Aborted")

@@ -51,6 +51,11 @@ class Writer:
                 yield outcome
         yield from self._in_batches([write for write in writes if write.id in locked], LOCKED_BATCH)
 
+    def cost(self, records: int) -> int:
+        """Calls that reading and writing so many accounts takes."""
+        read, written = -(-records // READ_BATCH), -(-records // BATCH)
+        return read + (bulk.CALLS if records > self._bulk_above else written)
+
     def _row(self, write: Write) -> Row | Outcome:
         """The write in canonical values, or the outcome of one that takes no call."""
         try:

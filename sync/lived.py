@@ -1,0 +1,132 @@
+"""What a range of days came to: the tiers told, how restless they were, and what they would have cost in writes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from itertools import pairwise
+from typing import TYPE_CHECKING, NamedTuple
+
+from scoring import Scorecard, Standing
+from sync.dispatch import chosen_accounts
+from sync.links import Links
+from sync.rows import AccountRow
+from sync.worker import Worker
+from sync.writes import Cost, Written, by_account, count
+
+if TYPE_CHECKING:
+    import duckdb
+
+CHUNK = 1_000  # accounts whose days are in memory at a time
+
+_LIVES = """
+select account, min(as_of), list(score order by as_of),
+       list(concat_ws('|', tier, raw_tier, coalesce(split_part(fold, ' ', 1), ''), version, flags) order by as_of)
+from {scores} group by account
+"""
+
+
+class Span(NamedTuple):
+    """Days, both ends included. Those after `final` are not over yet, or not read through."""
+
+    first: date
+    last: date
+    final: date
+
+    @property
+    def days(self) -> list[date]:
+        return [self.first + timedelta(n) for n in range((self.last - self.first).days + 1)]
+
+
+class Told(NamedTuple):
+    """What an account is told on a day."""
+
+    tier: str
+    score: float | None
+
+
+@dataclass
+class Lived:
+    """What the days came to, by scorecards of these (name, version). `kept`: from the history, of the last day only.
+
+    `last`: by account, of the last day. `changes`: how often the told tier changed; days without a score are no change.
+    `writes`: by destination. What people say of accounts is left out: it is not the scorecard's doing.
+    """
+
+    cards: Sequence[tuple[str, str]]
+    kept: bool = False
+    last: dict[str, Told] = field(default_factory=dict)
+    changes: dict[str, int] = field(default_factory=dict)
+    writes: dict[str, list[Cost]] = field(default_factory=dict)
+
+
+class Saying(NamedTuple):
+    """A tier, and a text that tells two answers apart where that is worth a write. Causes are not worked out."""
+
+    tier: str
+    deciding: str
+
+
+class Tally:
+    """Counts what days come to, some accounts at a time."""
+
+    def __init__(self, worker: Worker, links: Links, span: Span) -> None:
+        self._worker, self._days = worker, span.days
+        self._lived = Lived([(card.name, version) for version, card in worker.settings.cards.items()])
+        self._sayings = _Sayings(worker.settings.cards)
+        self._written = {name: Written() for name in worker.destinations}
+        chosen = chosen_accounts(worker, [row.id for row in worker.state.accounts()])
+        home = worker.settings.home
+        self._records = {
+            name: by_account({one: one for one in chosen} if name == home else links.of(name), chosen)
+            for name in worker.destinations
+        }
+
+    def take(self, connection: duckdb.DuckDBPyConnection, scores: str) -> None:
+        """Count these accounts in; `scores` has all of their days."""
+        rows = connection.execute(_LIVES.format(scores=scores))
+        while some := rows.fetchmany(CHUNK):
+            for account, first, numbers, words in some:
+                self._count(account, first, numbers, [self._sayings[text] for text in words])
+
+    def lived(self) -> Lived:
+        """What all of them came to."""
+        found, destinations = self._lived, self._worker.destinations
+        found.writes = {name: written.costs(destinations[name]) for name, written in self._written.items()}
+        return found
+
+    def _count(self, account: str, first: date, scores: Sequence[float | None], told: Sequence[Saying]) -> None:
+        self._lived.last[account] = Told(told[-1].tier, scores[-1])
+        tiers = [said.tier for said in told if said.tier != "unscored"]
+        self._lived.changes[account] = sum(before != after for before, after in pairwise(tiers))
+        begun = (first - self._days[0]).days
+        days = list(zip(self._days[begun:], (said.deciding for said in told), scores, strict=True))
+        for name, written in self._written.items():
+            for record in self._records[name].get(account, ()):
+                count(written, record, days, rules=self._worker.settings.delivery, new=begun > 0)
+
+
+class _Sayings(dict[str, Saying]):
+    """Sayings by the words of `_LIVES`, of which there are few."""
+
+    def __init__(self, cards: Mapping[str, Scorecard]) -> None:
+        super().__init__()
+        self._cards = cards
+
+    def __missing__(self, words: str) -> Saying:
+        tier, raw_tier, steady, version, flags = words.split("|")
+        standing = Standing(tier, raw_tier, f"{steady} {version}" if steady else None, flags)
+        more = [*standing.limiting(self._cards[version]), *standing.watch]
+        self[words] = said = Saying(tier, " ".join([tier, *more]))
+        return said
+
+
+def kept(worker: Worker, day: date, only: AccountRow | None = None) -> Lived | None:
+    """What was told on a day, where it was kept as final."""
+    if day not in worker.history.days(final_only=True, since=day):
+        return None
+    told = worker.history.scores_on(day, [only.id] if only else None)
+    names = {row.version: row.name for row in worker.state.scorecards()}
+    cards = [(names.get(version, ""), version) for version in sorted({version for _, _, version in told.values()})]
+    return Lived(cards, kept=True, last={account: Told(tier, score) for account, (score, tier, _) in told.items()})
