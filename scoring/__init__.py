@@ -4,7 +4,7 @@ from scoring.change import Cause, Kind, View, causes, kinds, largest_first, read
 from scoring.compile import PARTS_BY, SCORES_BY, Compiled, compile
 from scoring.explain import TREND_DAYS, Part, Reason, decision, joined, label, movement, reason, stands
 from scoring.moves import Side, measure_moved, tenths, tier_moved
-from scoring.plan import Asked
+from scoring.plan import Asked, Range
 from scoring.printer import Step
 from scoring.scorecard import Cap, Dimension, Measure, Rule, Scorecard, Settle, Tiers
 from scoring.segments import Segment, assignment
@@ -22,6 +22,7 @@ __all__ = [
     "Kind",
     "Measure",
     "Part",
+    "Range",
     "Reason",
     "Rule",
     "Scorecard",

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from scoring import measures, points, rules, shares
-from scoring.plan import Asked, Plan, plan
+from scoring.plan import Asked, Plan, Range, plan
 from scoring.printer import Stage, Step, filled, select, with_steps
 from scoring.scorecard import Scorecard
 
@@ -49,11 +49,11 @@ class Compiled:
         )
 
 
-def compile(scorecard: Scorecard, sources: Mapping[str, Sequence[str]], asked: Asked | None = None) -> Compiled:
+def compile(scorecard: Scorecard, sources: Mapping[str, Sequence[str]], asked: Asked | Range | None = None) -> Compiled:
     """`sources`: the event names, or patterns, that each source can yield.
 
-    `asked`: the day, when `days` is known to hold that one alone; then nothing older than needed is read. What comes
-    out is the same.
+    `asked`: the day, when `days` is known to hold that one alone; then nothing older than needed is read. Or the range,
+    when `days` holds every day of it; then each fact is read once for all of them. What comes out is the same.
     """
     wanted = plan(scorecard, sources, asked)
     facts = measures.told(wanted)

@@ -20,6 +20,18 @@ class Asked(NamedTuple):
     clocks: Mapping[str, date]
 
 
+class Range(NamedTuple):
+    """Every day from first to last, both scored, and the day each source that was read has been read through."""
+
+    first: date
+    last: date
+    through: Mapping[str, date]
+
+    def begins(self, sources: Sequence[str]) -> date:
+        """The first day that a clock of these sources stands on."""
+        return min([self.first, *(self.through[source] for source in sources if source in self.through)])
+
+
 @dataclass(frozen=True)
 class Node:
     """A measure at one time: `shift` days before the clock day, over `window` days (None: all that was read).
@@ -133,13 +145,13 @@ class Plan:
     scored: tuple[Scored, ...]
     read: Mapping[str, Node]
     nodes: tuple[Node, ...]
-    asked: Asked | None
+    asked: Asked | Range | None
 
     def level(self, level: int) -> tuple[Node, ...]:
         return tuple(node for node in self.nodes if node.level == level)
 
 
-def plan(card: Scorecard, sources: Mapping[str, Sequence[str]], asked: Asked | None) -> Plan:
+def plan(card: Scorecard, sources: Mapping[str, Sequence[str]], asked: Asked | Range | None) -> Plan:
     """`sources`: what each source can yield, as event-name patterns."""
     builder = _Builder(card, sources)
     scored = tuple(

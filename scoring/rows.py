@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from scoring import patterns, rules
-from scoring.plan import Asked, Node
+from scoring.plan import Asked, Node, Range
 from scoring.printer import Stage, day, either, nested, quoted, select, wrapped
 
 
@@ -67,21 +67,21 @@ class Told:
     per number (and per label) by its stem, over what the stages give.
     """
 
-    asked: Asked | None
+    asked: Asked | Range | None
     stages: list[Stage] = field(default_factory=list)
     results: dict[str, str] = field(default_factory=dict)
     labels: dict[str, str] = field(default_factory=dict)
 
     def dated(self, *keys: str, of: str = "") -> str:
         """What rows are grouped and joined by: these keys, and the day unless it is the same for all."""
-        return ", ".join(keys if self.asked else [*keys, f"{of}as_of"])
+        return ", ".join(keys if isinstance(self.asked, Asked) else [*keys, f"{of}as_of"])
 
     def facts(self, columns: Sequence[str], nodes: Sequence[Node], sources: Sequence[str]) -> str:
         """The events these numbers need, with their age on their source's clock day; later ones are not seen.
 
         Days known beforehand are written out: no engine passes over files and blocks of the log by what it joins.
         """
-        clocks = {self.asked.clocks.get(source) for source in sources} if self.asked else {None}
+        clocks = {self.asked.clocks.get(source) for source in sources} if isinstance(self.asked, Asked) else {None}
         known = clocks.pop() if len(clocks) == 1 else None
         clock = day(known) if known else "c.clock"
         age = f"datediff('day', e.day, {clock})"

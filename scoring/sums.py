@@ -6,12 +6,15 @@ twice as much.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from scoring import rows
-from scoring.plan import Node
+from scoring import ranged, rows
+from scoring.plan import Node, Range
 from scoring.printer import Step, double, filled, grid, of_source, quoted, select
+from scoring.ranged import Sum
 from scoring.rows import Told
+
+Test = Callable[[Iterable[str] | None], str]
 
 TAKES = ("count", "sum", "mean", "min", "max", "days_since", "days_between")
 
@@ -19,60 +22,75 @@ TAKES = ("count", "sum", "mean", "min", "max", "days_since", "days_between")
 def add(out: Told, nodes: Sequence[Node], sources: Sequence[str]) -> None:
     for source in sources:
         mine = [node for node in nodes if source in node.own]
-        if mine:
-            out.stages.append(tuple(_summed(out, source, mine)))
+        moving = [node for node in mine if isinstance(out.asked, Range) and not node.measure.half_life]
+        if moving and isinstance(out.asked, Range):
+            sums = {node: _by_day(node) for node in moving}
+            out.stages.append(ranged.summed(out.asked, source, sums))
+        if others := [node for node in mine if node not in moving]:
+            out.stages.append(tuple(_summed(out, source, others)))
     for node in nodes:
         merged = {
-            part: _merge(how, [_column(source, f"{node.stem}__{part}", node) for source in node.own])
-            for part, _, how in _parts(node, nodes)
+            one.column: _merge(one.how, [_column(out, source, node, one.column) for source in node.own])
+            for one in _sums(node, lambda names: "")
         }
         out.results[node.stem] = _result(node, merged)
 
 
+def _stage(out: Told, node: Node) -> str:
+    """What fades is worked out day by day, beside what windows can move over."""
+    return "fading" if isinstance(out.asked, Range) and node.measure.half_life else "sums"
+
+
 def _summed(out: Told, source: str, nodes: Sequence[Node]) -> Iterator[Step]:
-    parts = [(f"{node.stem}__{part}", sql, how) for node in nodes for part, sql, how in _parts(node, nodes)]
+    def test(node: Node) -> Test:
+        return lambda names: rows.counts(node, nodes, names=names)
+
+    stage = _stage(out, nodes[0])
+    name, by_key = of_source(source, stage), of_source(source, f"{stage}_by_key")
+    parts = [one._replace(column=f"{node.stem}__{one.column}") for node in nodes for one in _sums(node, test(node))]
     columns = ["account_key", "name", "day", "value", *(["label"] if any(node.measure.where for node in nodes) else [])]
     keys, linked = out.dated("account_key"), out.dated("l.account", of="k.")
-    keyed = filled([keys, *(f"{sql} as {column}" for column, sql, _ in parts)])
-    yield Step(
-        of_source(source, "sums_by_key"),
-        select(keyed, f"from {out.facts(columns, nodes, (source,))}", f"group by {keys}"),
-    )
-    merged = filled([linked, *(f"{how}({column}) as {column}" for column, _, how in parts)])
-    read = f"from {of_source(source, 'sums_by_key')} k"
+    keyed = filled([keys, *(f"{one.sql} as {one.column}" for one in parts)])
+    yield Step(by_key, select(keyed, f"from {out.facts(columns, nodes, (source,))}", f"group by {keys}"))
+    merged = filled([linked, *(f"{one.how}({one.column}) as {one.column}" for one in parts)])
     links = f"join links l on l.source = {quoted(source)} and l.account_key = k.account_key"
-    yield Step(of_source(source, "sums"), select(merged, read, links, f"group by {linked}"))
+    yield Step(name, select(merged, f"from {by_key} k", links, f"group by {linked}"))
 
 
-def _parts(node: Node, nodes: Sequence[Node]) -> list[tuple[str, str, str]]:
-    """What to sum of the events: (column, expression over rows, how results of several keys are merged)."""
-    take, test = node.measure.take, rows.counts(node, nodes)
+def _by_day(node: Node) -> list[Sum]:
+    """What to sum of the events of a day, which windows then move over; an age is told from the day it began."""
+    found = _sums(node, lambda names: rows.meant(node, names=names))
+    if node.measure.take == "days_since":
+        found = [Sum("age", f"max(case when {rows.meant(node)} then day end)", "max")]
+    return [one._replace(column=f"{node.stem}__{one.column}") for one in found]
+
+
+def _sums(node: Node, test: Test) -> list[Sum]:
+    """What to sum of the events for a number; `test` tells which of them count, by other names than its own too."""
+    take, counts = node.measure.take, test(None)
     if take == "count":
-        how = f"sum(case when {test} then {_fading(node)} end)" if node.measure.half_life else f"count({_one(test)})"
-        return [("n", how, "sum")]
+        how = f"sum({_one(counts, _fading(node))})" if node.measure.half_life else f"count({_one(counts)})"
+        return [Sum("n", how, "sum")]
     if take in ("sum", "mean"):
-        return [("sum", f"sum(case when {test} then {_term(node)} end)", "sum"), *_mean_count(node, test)]
+        return [Sum("sum", f"sum({_one(counts, _term(node))})", "sum"), *_mean_count(node, counts)]
     if take == "days_since":
-        return [("age", f"min(case when {test} then age end)", "min")]
+        return [Sum("age", f"min({_one(counts, 'age')})", "min")]
     if take == "days_between":
-        first, then = (rows.counts(node, nodes, names=names) for names in (node.measure.from_, node.measure.to))
-        return [
-            ("from", f"min(case when {first} then day end)", "min"),
-            ("to", f"min(case when {then} then day end)", "min"),
-        ]
-    return [(str(take), f"{take}(case when {test} then value end)", str(take))]
+        first, then = test(node.measure.from_), test(node.measure.to)
+        return [Sum("from", f"min({_one(first, 'day')})", "min"), Sum("to", f"min({_one(then, 'day')})", "min")]
+    return [Sum(str(take), f"{take}({_one(counts, 'value')})", str(take))]
 
 
 def _one(test: str, then: str = "1") -> str:
     return f"case when {test} then {then} end"
 
 
-def _mean_count(node: Node, test: str) -> list[tuple[str, str, str]]:
+def _mean_count(node: Node, test: str) -> list[Sum]:
     if node.measure.take == "sum":
         return []
     if node.measure.half_life:
-        return [("n", f"sum(case when {test} and value is not null then {_fading(node)} end)", "sum")]
-    return [("n", f"count(case when {test} then value end)", "sum")]
+        return [Sum("n", f"sum({_one(f'{test} and value is not null', _fading(node))})", "sum")]
+    return [Sum("n", f"count({_one(test, 'value')})", "sum")]
 
 
 def _fading(node: Node) -> str:
@@ -88,9 +106,10 @@ def _power(node: Node) -> str:
     return f"power({double('0.5')}, {age} / {double(str(node.measure.half_life))})"
 
 
-def _column(source: str, column: str, node: Node) -> str:
+def _column(out: Told, source: str, node: Node, column: str) -> str:
     """A column of the sums of a source; with its table where several have one of that name."""
-    return f"{of_source(source, 'sums')}.{column}" if len(node.own) > 1 else column
+    table = f"{of_source(source, _stage(out, node))}." if len(node.own) > 1 else ""
+    return f"{table}{node.stem}__{column}"
 
 
 def _merge(how: str, columns: Sequence[str]) -> str:

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from scoring import patterns, rows
-from scoring.plan import Node
+from scoring import patterns, ranged, rows
+from scoring.plan import Node, Range
 from scoring.printer import Step, filled, listed, quoted, select, wrapped
 from scoring.rows import Told, linked
 
@@ -24,8 +24,18 @@ EPOCH = "date '1970-01-01'"
 
 
 def add(out: Told, nodes: Sequence[Node]) -> None:
-    for name in ("people", "names"):
-        _distinct(out, name, [node for node in nodes if DISTINCT.get(str(node.measure.take), ("",))[0] == name])
+    kinds = {
+        name: [node for node in nodes if DISTINCT.get(str(node.measure.take), ("",))[0] == name]
+        for name in ("people", "names")
+    }
+    kinds = {name: some for name, some in kinds.items() if some}
+    out.results.update({node.stem: f"coalesce({node.stem}__raw, 0)" for some in kinds.values() for node in some})
+    if kinds and isinstance(out.asked, Range):
+        keys = {name: {node: _keys(node) for node in some} for name, some in kinds.items()}
+        out.stages.append(ranged.covered(out.asked, keys))
+    else:
+        for name, some in kinds.items():
+            _distinct(out, name, some)
     for name in dict.fromkeys(RANKED.values()):
         _ranked(out, name, [node for node in nodes if RANKED.get(str(node.measure.take)) == name])
     _medians(out, [node for node in nodes if node.measure.take == "median"])
@@ -38,8 +48,6 @@ def _distinct(out: Told, name: str, nodes: Sequence[Node]) -> None:
     """Linked first: the same user, day or name under two keys of an account counts once. Users and days are read
     together, since reading who it was costs more than counting.
     """
-    if not nodes:
-        return
     things = _Things.of(nodes)
     facts = out.facts(["account_key", *things.read], nodes, things.sources)
     keys = out.dated("l.account", *(f"f.{key}" for key in things.keys), of="f.")
@@ -50,8 +58,6 @@ def _distinct(out: Told, name: str, nodes: Sequence[Node]) -> None:
     per = out.dated("account")
     counts = filled([per, *(f"{things.count(node)} as {node.stem}__raw" for node in nodes)])
     out.stages.append((each, Step(name, select(counts, f"from {name}__each group by {per}"))))
-    for node in nodes:
-        out.results[node.stem] = f"coalesce({node.stem}__raw, 0)"
 
 
 def _keys(node: Node) -> tuple[str, ...]:
@@ -112,22 +118,12 @@ def _ranked(out: Told, name: str, nodes: Sequence[Node]) -> None:
     """The last (or first) event of each number, by a total order: when it happened, then source and id."""
     if not nodes:
         return
-    sources = rows.sources(nodes)
-    columns = ["source", "account_key", "id", "name", "day", "occurred_at", "value", "label"]
-    facts, per = out.facts(columns, nodes, sources), out.dated("account")
-    each = ", name" if name == "switches" else ""
-    way = "" if name == "earliest" else " desc"
-    tests = " ".join(f"when {quoted(n.stem)} then {rows.counts(n, nodes, among=sources)}" for n in nodes)
-    partition = f"{out.dated('l.account', of='f.')}, m.measure{each.replace(' ', ' f.')}"
-    order = f"order by row(f.occurred_at, f.source, f.id){way}"
-    read = select(
-        f"{out.dated('l.account', of='f.')}, f.name, f.day, f.age, f.value, f.label, m.measure,\n"
-        f"  row_number() over (partition by {partition} {order}) as place",
-        f"from {facts}",
-        linked(sources),
-        wrapped(f"cross join (values {', '.join(f'({quoted(n.stem)})' for n in nodes)}) as m(measure)"),
-        wrapped(f"where case m.measure {tests} end"),
-    )
+    way, by_name = "asc" if name == "earliest" else "desc", name == "switches"
+    if isinstance(out.asked, Range):
+        read = ranged.placed(out.asked, nodes, way=way, by_name=by_name)
+    else:
+        read = _placed(out, nodes, way=way, by_name=by_name)
+    per = out.dated("account")
     picked = filled([per, *(column for node in nodes for column in _picked(node))])
     placed = select(picked, f"from {name}__rows where place = 1", f"group by {per}")
     out.stages.append((Step(f"{name}__rows", read), Step(name, placed)))
@@ -135,6 +131,22 @@ def _ranked(out: Told, name: str, nodes: Sequence[Node]) -> None:
         out.results[node.stem] = f"{node.stem}__raw"
         if node.measure.map:
             out.labels[node.stem] = f"{node.stem}__word"
+
+
+def _placed(out: Told, nodes: Sequence[Node], *, way: str, by_name: bool) -> str:
+    sources = rows.sources(nodes)
+    columns = ["source", "account_key", "id", "name", "day", "occurred_at", "value", "label"]
+    tests = " ".join(f"when {quoted(n.stem)} then {rows.counts(n, nodes, among=sources)}" for n in nodes)
+    account = out.dated("l.account", of="f.")
+    partition = f"partition by {account}, m.measure{', f.name' if by_name else ''}"
+    return select(
+        f"{account}, f.name, f.day, f.age, f.value, f.label, m.measure,\n"
+        f"  row_number() over ({partition} order by row(f.occurred_at, f.source, f.id) {way}) as place",
+        f"from {out.facts(columns, nodes, sources)}",
+        linked(sources),
+        wrapped(f"cross join (values {', '.join(f'({quoted(n.stem)})' for n in nodes)}) as m(measure)"),
+        wrapped(f"where case m.measure {tests} end"),
+    )
 
 
 def _picked(node: Node) -> Iterator[str]:
@@ -168,28 +180,30 @@ def _medians(out: Told, nodes: Sequence[Node]) -> None:
 
 
 def _open(out: Told, node: Node) -> None:
-    """Subjects opened and not closed since; what closes at the moment it opens is closed."""
-    opens, closes = rows.counts(node, [node], names=node.measure.opens), patterns.condition(node.measure.closes or ())
-    closes += f" and age >= {node.shift}" if node.shift else ""
-    columns = ["source", "account_key", "id", "name", "occurred_at", "value", "label"]
-    facts = out.facts(columns, [node], node.own)
-    subject = "split_part(id, '/', 1)"
-    partition = f"partition by {out.dated('source', subject)}"
-    columns = [
-        f"{out.dated('source', 'account_key')}, age, {subject} as subject, occurred_at",
-        f"case when {opens} then 1 end as opens",
-        f"max(case when {closes} then occurred_at end) over ({partition}) as closed_at",
-    ]
-    read = select(filled(columns), f"from {facts}")
     count = "count(distinct r.source || '/' || r.subject)"
     keys = out.dated("l.account", of="r.")
     value = f"max(r.age) - {node.shift}" if node.measure.as_ == "oldest_days" else count
+    among = isinstance(out.asked, Range)
     still = select(
         f"{keys}, {value} as {node.stem}__raw",
         f"from {node.stem}__opened r join links l on l.source = r.source and l.account_key = r.account_key",
-        "where r.opens = 1 and (r.closed_at is null or r.occurred_at > r.closed_at)",
+        *([] if among else ["where r.opens = 1 and (r.closed_at is null or r.occurred_at > r.closed_at)"]),
         f"group by {keys}",
     )
-    step = f"{node.stem}__open"
-    out.stages.append((Step(f"{node.stem}__opened", read), Step(step, still)))
+    read = ranged.opened(out.asked, node) if isinstance(out.asked, Range) else _opened(out, node)
+    out.stages.append((Step(f"{node.stem}__opened", read), Step(f"{node.stem}__open", still)))
     out.results[node.stem] = f"coalesce({node.stem}__raw, 0)"
+
+
+def _opened(out: Told, node: Node) -> str:
+    """Subjects opened, and when they were last closed; what closes at the moment it opens is closed."""
+    opens, closes = rows.counts(node, [node], names=node.measure.opens), patterns.condition(node.measure.closes or ())
+    closes += f" and age >= {node.shift}" if node.shift else ""
+    columns = ["source", "account_key", "id", "name", "occurred_at", "value", "label"]
+    subject = "split_part(id, '/', 1)"
+    told = [
+        f"{out.dated('source', 'account_key')}, age, {subject} as subject, occurred_at",
+        f"case when {opens} then 1 end as opens",
+        f"max(case when {closes} then occurred_at end) over (partition by {out.dated('source', subject)}) as closed_at",
+    ]
+    return select(filled(told), f"from {out.facts(columns, [node], node.own)}")

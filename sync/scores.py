@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 
 from arro3.core import Array, DataType, Table
 
-from scoring import Asked, Compiled, Part, Segment, Standing, assignment, compile
+from scoring import Asked, Compiled, Part, Range, Segment, Standing, assignment, compile
 from sync import delta
 from sync.fold import NOBODY, fold
 from sync.links import Link
@@ -33,6 +33,7 @@ EARLIEST = date(1970, 1, 1)
 OF_ACCOUNT = 12  # columns of `Scored` besides its parts
 CHUNK = 20_000  # rows on their way out of the engine
 GIVEN = 100_000  # rows on their way into it
+AT_ONCE, RANGE_MEMORY = 2_500, "1GB"  # accounts of a range in memory at a time, and the engine's limit for them
 _ARROW = {"integer": DataType.int32()}
 
 
@@ -132,21 +133,70 @@ def scored(
 
         def on(day: date, before: str = NOBODY, *, final: bool = True) -> duckdb.DuckDBPyConnection:
             connection.execute(f"create or replace table days as select date '{day.isoformat()}' as as_of")
-            connection.execute(f"create or replace view scope as {_SCOPE}")
-            if len(basis.segments) > 1:
-                by_rule = assignment(basis.segments, basis.home, basis.names[basis.home])
-                connection.execute(f"create or replace table segments as {by_rule}")
-            for place, segment in enumerate(basis.segments):
-                _score(connection, basis, place, compile(segment.card, basis.names, asked(basis, day)))
-                fold(connection, segment.card, before=before, final=final)
-                told = _TOLD.format(card=segment.card)
-                connection.execute(f"create or replace table scores_{place} as {told}")
-            for name in ("scores", "parts"):
-                every = " union all ".join(f"select * from {name}_{place}" for place in range(len(basis.segments)))
-                connection.execute(f"create or replace view {name} as {every}")
+            _tell(connection, basis, asked(basis, day), before=before, final=final)
             return connection
 
         yield on
+
+
+@contextmanager
+def ranged(
+    log: Log, basis: Basis, first: date, last: date, *, spill: Path, also: Sequence[Path] = (), before: str = NOBODY
+) -> Iterator[Iterator[duckdb.DuckDBPyConnection]]:
+    """Every day from first to last, final all of them, some accounts after others: what `scored` gives for each day is
+    here in `scores` and `parts` for all days, a connection for each chunk of accounts.
+
+    They stand until the next chunk is asked for. The facts of a chunk are read from the log once for all its days;
+    chunks, made here, are so small that these and all the days of it fit beside each other into a gigabyte.
+    """
+    with closing(log.connect(memory_limit=RANGE_MEMORY, threads=2, spill=spill, also=also)) as connection:
+        for name, columns in _inputs(basis):
+            _create(connection, name, columns)
+        for name in ("accounts", "links"):
+            connection.execute(f"alter table {name} rename to every_{name}")
+        connection.execute("alter view events rename to every_event")
+        day = f"date '{first.isoformat()}' + n::integer"
+        connection.execute(f"create table days as select {day} as as_of from range({(last - first).days + 1}) d(n)")
+        accounts = len(basis.accounts)
+        basis = replace(basis, accounts=(), links=())
+
+        def chunks() -> Iterator[duckdb.DuckDBPyConnection]:
+            for start in range(0, accounts, AT_ONCE):
+                _narrow(connection, start)
+                _tell(connection, basis, _span(basis, first, last), before=before, final=True)
+                yield connection
+
+        yield chunks()
+
+
+def _narrow(connection: duckdb.DuckDBPyConnection, start: int) -> None:
+    """Make the accounts from this one on, their links and their facts those that are scored."""
+    for name in ("accounts", "links"):
+        chunk = f"account >= {start} and account < {start + AT_ONCE}"
+        connection.execute(f"create or replace table {name} as select * from every_{name} where {chunk}")
+    connection.execute(
+        "create or replace table facts as select e.* from every_event e "
+        "semi join links l on l.source = e.source and l.account_key = e.account_key"
+    )
+    connection.execute("create or replace view events as select * from facts")
+
+
+def _tell(
+    connection: duckdb.DuckDBPyConnection, basis: Basis, asked: Asked | Range, *, before: str, final: bool
+) -> None:
+    """Make `scores` and `parts` of the accounts and days that stand in the tables, each by its scorecard."""
+    connection.execute(f"create or replace view scope as {_SCOPE}")
+    if len(basis.segments) > 1:
+        by_rule = assignment(basis.segments, basis.home, basis.names[basis.home])
+        connection.execute(f"create or replace table segments as {by_rule}")
+    for place, segment in enumerate(basis.segments):
+        _score(connection, basis, place, compile(segment.card, basis.names, asked))
+        fold(connection, segment.card, before=before, final=final)
+        told = _TOLD.format(card=segment.card)
+        connection.execute(f"create or replace table scores_{place} as {told}")
+    for name in ("scores", "parts"):
+        every = " union all ".join(f"select * from {name}_{place}" for place in range(len(basis.segments)))
+        connection.execute(f"create or replace view {name} as {every}")
 
 
 def _score(connection: duckdb.DuckDBPyConnection, basis: Basis, place: int, compiled: Compiled) -> None:
@@ -271,6 +321,10 @@ def asked(basis: Basis, day: date) -> Asked:
     """The day, and where each source's clock stands on it."""
     read = {r.source: last_day(r.through, basis.timezone) for r in basis.readings if r.through}
     return Asked(day, {source: min(day, through) for source, through in read.items()})
+
+
+def _span(basis: Basis, first: date, last: date) -> Range:
+    return Range(first, last, {r.source: last_day(r.through, basis.timezone) for r in basis.readings if r.through})
 
 
 def _inputs(basis: Basis) -> Iterator[tuple[str, list[_Column]]]:

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from scoring import Part, Scorecard, View, causes, compile, kinds, worth
+from scoring import Part, Range, Scorecard, View, causes, compile, kinds, worth
 from tests.oracle import Oracle
 from tests.scoring_world import TODAY, Score, Scored, World, card, connect, fill, run, score
 
@@ -249,6 +249,22 @@ def test_a_day_known_beforehand_is_scored_as_one_of_many(
         alone = run(scorecard, replace(world, days=(day,)), connection)
         assert alone.scores == {key: total for key, total in many.scores.items() if key[1] == day}
         assert alone.parts == {key: parts for key, parts in many.parts.items() if key[1] == day}
+
+
+@settings(max_examples=25, phases=[Phase.generate])
+@given(given_card=cards(), world=worlds())
+def test_a_range_of_days_read_at_once_is_scored_as_each_of_its_days(
+    connection: duckdb.DuckDBPyConnection, given_card: dict[str, Any], world: World
+) -> None:
+    """By the form that joins facts to days, which the oracle above is for, and by the one that reads each fact once."""
+    scorecard = try_card(given_card)
+    if scorecard is None:
+        return
+    world.days = tuple(TODAY - timedelta(days=ago) for ago in range(12))
+    fill(connection, world)
+    through = {source: through for source, (_, through) in world.reads.items()}
+    joined = score(compile(scorecard, world.sources), connection)
+    assert score(compile(scorecard, world.sources, Range(world.days[-1], TODAY, through)), connection) == joined
 
 
 @settings(max_examples=10, phases=[Phase.generate])

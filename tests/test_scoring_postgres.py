@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 import sqlglot
 
-from scoring import PARTS_BY, SCORES_BY, Compiled, Scorecard, compile
+from scoring import PARTS_BY, SCORES_BY, Compiled, Range, Scorecard, compile
 from tests.scoring_world import TABLES, TODAY, World, asked, connect, fill, score
 from tests.test_scoring_presets import SOURCES, preset
 from tests.test_scoring_signals import signals
@@ -35,7 +35,8 @@ def test_postgresql_gives_the_same_bits(postgres_database: str) -> None:
 
 
 def same(card: Scorecard, world: World, duck: Any, post: psycopg.Connection[Any]) -> None:
-    for known in (None, asked(world)):
+    through = {source: through for source, (_, through) in world.reads.items()}
+    for known in (None, asked(world), Range(TODAY, TODAY, through)):
         alike(compile(card, world.sources, known), duck, post)
 
 
