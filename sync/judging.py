@@ -28,11 +28,18 @@ TIERS = {"green": "green", "yellow": "yellow", "amber": "yellow", "red": "red"}
 def override(path: Path, account: str, *, tier: str, by: str, reason: str, until: str | None, as_json: bool) -> None:
     """Put an account into a tier through a day."""
     with _judging(path) as worker:
-        row = account_of(worker, account)
-        if tier not in TIERS:
-            raise UsageError(f"--tier: {_shown(tier)} is no tier; write green, yellow or red")
-        new = replace(_new(worker, row, "override", by, reason), tier=TIERS[tier], until=_until(worker, until))
-        _keep(worker, row, new, as_json=as_json)
+        set_tier(worker, account, tier=tier, by=by, reason=reason, until=until, as_json=as_json)
+
+
+def set_tier(
+    worker: Worker, account: str, *, tier: str, by: str, reason: str, until: str | None, as_json: bool = False
+) -> None:
+    """Keep an override and say so. Raises `UsageError`."""
+    row = account_of(worker, account)
+    if tier not in TIERS:
+        raise UsageError(f"--tier: {_shown(tier)} is no tier; write green, yellow or red")
+    new = replace(_new(worker, row, "override", by, reason), tier=TIERS[tier], until=_until(worker, until))
+    _keep(worker, row, new, as_json=as_json)
 
 
 def note(path: Path, account: str, *, by: str, reason: str, until: str | None, silence: bool, as_json: bool) -> None:

@@ -271,7 +271,8 @@ def _line(seen: Seen, kind: Kind, measure: str, change: float | None) -> Line:
     before, after = (parts.get(measure) for parts in seen.parts)
     new = seen.new.get(measure, {})
     arrived = [f"{count:,} {name}" for name, count in sorted(new.items(), key=lambda item: (-item[1], item[0]))]
-    more = [f"{len(arrived) - NAMED} more kinds"] if len(arrived) > NAMED else []
+    left = len(arrived) - NAMED
+    more = [f"{left} more kind{'s' if left > 1 else ''}"] if left > 0 else []
     words = measure_moved(seen.view.card, measure, before, after)
     words += f" (new: {', '.join([*arrived[:NAMED], *more])})" if arrived else ""
     return Line(kind, measure, change, words, before, after, new)

@@ -15,8 +15,8 @@ from zoneinfo import ZoneInfo
 import config as words
 from connectors.clock import FastClock, SteppedClock
 from connectors.sandbox import Sandbox
+from sync import closeup
 from sync.console import Bars, log_in_words, say, table
-from sync.deliveries import plain
 from sync.errors import UsageError
 from sync.matching import match_report
 from sync.report import Moved, Report
@@ -83,9 +83,17 @@ def demo(*, accounts: int, seed: int, days: int) -> int:
         path.write_text(settings_for(box.urls), encoding="utf-8")
         with opened(load(path), clock=clock) as worker:
             say(f"A simulated company with {len(box.world.companies):,} CRM records, {HISTORY} days old.", "bold")
-            reports = [_begin(worker), *_live(worker, clock, days)]
+            reports, before = [_begin(worker)], worker.state.totals()
+            reports += _live(worker, clock, days)
+            moved = _moved(before, reports)
+            say(f"{days} simulated days later, {len(moved)} accounts are in another tier:", "bold")
+            one = closeup.capped(moved, after := worker.state.totals())
+            if one:
+                show_moves(moved)
+                closeup.account_for(worker, closeup.fallen(moved, before, after), START.date())
+                reports.append(closeup.overrule(worker, one))
             _show_calls(box)
-            return _finish(worker, reports)
+            return _finish(worker, reports, one)
 
 
 def _begin(worker: Worker) -> Report:
@@ -96,12 +104,14 @@ def _begin(worker: Worker) -> Report:
     with Bars() as bars:
         report = run_once(worker, progress=bars)
     show_report(report)
+    rules = [f"{part.card.name} where {part.when or 'none of these holds'}" for part in worker.settings.segments]
+    say(f"scorecards: {', '.join(rules)}")
     show_matching(match_report(worker))
     return report
 
 
 def _live(worker: Worker, clock: SteppedClock, days: int) -> list[Report]:
-    before, reports = worker.state.totals(), []
+    reports = []
     with Bars() as bars:
         bars.start("days", days)
         for _ in range(days):
@@ -109,22 +119,19 @@ def _live(worker: Worker, clock: SteppedClock, days: int) -> list[Report]:
             reports.append(run_once(worker, due_only=True))
             bars.advance("days")
         bars.finish("days")
-    moved = _moved(before, reports)
-    say(f"{days} simulated days later, {len(moved)} accounts are in another tier:", "bold")
-    show_moves(moved)
-    _show_record(worker, moved)
     return reports
 
 
-def _finish(worker: Worker, reports: Sequence[Report]) -> int:
+def _finish(worker: Worker, reports: Sequence[Report], one: Moved | None) -> int:
     with Bars() as bars:
         again = run_once(worker, progress=bars)
     writes = sum(part["written"] for part in again.delivered.values())
+    stands = one is None or closeup.kept(worker, one)
     say(f"a further run with nothing new made {writes} writes", "bold")
     problems = [problem for report in (*reports, again) for problem in report.problems]
     for problem in problems:
         say(str(problem), "red")
-    return 1 if problems or writes else 0
+    return 1 if problems or writes or not stands else 0
 
 
 def _moved(before: Mapping[str, Total], reports: Sequence[Report]) -> list[Moved]:
@@ -161,16 +168,3 @@ def _show_calls(box: Sandbox) -> None:
         for vendor, calls in box.calls.items()
     ]
     table("API calls made", ("vendor", "calls", "of which"), rows, numbers=(1,))
-
-
-def _show_record(worker: Worker, moved: list[Moved]) -> None:
-    """What a salesperson sees on the record of an account that changed."""
-    if not moved:
-        return
-    account = moved[0].account
-    present = worker.home.read([account]).get(account, {})
-    table(
-        f"On the Salesforce Account of {moved[0].name}",
-        ("field", "value"),
-        ([key, plain(value)] for key, value in present.items()),
-    )

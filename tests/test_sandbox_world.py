@@ -103,14 +103,14 @@ def test_a_company_that_bought_and_never_came_has_no_events() -> None:
     assert world().customers[0].external_id in text
 
 
-def test_the_champions_events_end_with_the_story() -> None:
+def test_the_champion_goes_and_the_product_says_so_once() -> None:
     small = world(accounts=300)
     company = next(c for c in small.customers if c.story == "champion_left" and 20 < c.turn < 100)
     champion = f"user-{company.number:04d}-000"
     before = range(company.turn - 15, company.turn)
     after = range(company.turn, company.turn + 15)
     assert any(champion in line[2] for day in before for line in lines_of(small, day))
-    assert not any(champion in line[2] for day in after for line in lines_of(small, day))
+    assert [line[1] for day in after for line in lines_of(small, day) if champion in line[2]] == ["Owner Removed"]
 
 
 def properties(day: int) -> list[dict[str, Any]]:

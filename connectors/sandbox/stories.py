@@ -51,6 +51,11 @@ def champion_gone(company: Company, day: int) -> bool:
     return company.story == "champion_left" and day >= company.turn
 
 
+def champion_leaves(company: Company, day: int) -> bool:
+    """It is that person's last day."""
+    return company.story == "champion_left" and day == company.turn
+
+
 def _ramp(since: int, length: int, before: float, after: float) -> float:
     share = min(1.0, max(0.0, since / length))
     return before + (after - before) * share

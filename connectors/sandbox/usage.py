@@ -19,6 +19,7 @@ LATE_DAYS = 4  # a phone that was offline tells its events at most this much lat
 ARRIVES = 20  # seconds from happening to being seen
 
 LOGIN, SESSION, COMMENT, HOT = "Logged In", "Session Ended", "Comment Added", "$hotshard_events"
+REMOVED = "Owner Removed"  # by an administrator, once the person who brought the product in has left
 STARTED, COMPLETED = "Workflow Started", "Workflow Completed"
 FEATURES = ("Dashboard Viewed", STARTED, "Report Exported", "API Called", COMMENT, "Alert Created")
 WEIGHTS = (40, 30, 14, 8, 5, 3)
@@ -51,6 +52,9 @@ def _company_day(found: list[Line], world: World, company: Company, *, day: int,
     for user in random.sample(range(first, roster + first), people):
         who = f'"distinct_id":"user-{company.number:04d}-{user:03d}",{head}'
         _visit(found, random.getrandbits(64), who, epoch=epoch)
+    if stories.champion_leaves(company, day):
+        at, who = epoch + 57_600, f'"distinct_id":"user-{company.number:04d}-000",{head}'
+        found.append((at + ARRIVES, REMOVED, _json(REMOVED, at, "0" * 12, who, at + ARRIVES, "")))
 
 
 def _visit(found: list[Line], drawn: int, who: str, *, epoch: int) -> None:
