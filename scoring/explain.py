@@ -69,13 +69,14 @@ def _cap(scorecard: Scorecard, name: str, standing: Standing) -> str:
 
 def held_back(scorecard: Scorecard, standing: Standing) -> Iterator[str]:
     """Why a tier is not that of its score."""
-    steady = standing.steady
+    steady, rule = standing.steady, scorecard.settle
     if steady is None or steady.tier == standing.raw_tier:
         return
+    days = f"{rule.dwell} day{'s' if rule.dwell > 1 else ''}"
     if steady.toward:
-        yield f"{steady.toward[-1]} once it has been so for {scorecard.settle.dwell} days, {len(steady.toward)} by now"
-    else:
-        yield f"still {steady.tier} within {scorecard.settle.band:g} points of {standing.raw_tier}"
+        yield f"{steady.toward[-1]} once it has been so for {days}, {len(steady.toward)} by now"
+    else:  # of a day that is not final nothing says whether its score is within the band
+        yield f"still {steady.tier} until it is {standing.raw_tier} by {rule.band:g} points for {days}"
 
 
 def decision(

@@ -128,7 +128,11 @@ def _column(node: exp.Column, columns: Mapping[str, Column]) -> _Built:
 def _literal(node: exp.Literal) -> _Built:
     if node.is_string:
         return _Built(printer.quoted(node.name), "word")
-    if not math.isfinite(float(node.name)):
+    try:
+        finite = math.isfinite(float(node.name))
+    except ValueError:
+        raise ValueError(f"holds {node.name}, which is no number; write numbers like 3, 0.3 or 3e6") from None
+    if not finite:
         raise ValueError("holds a number that is too large")
     return _Built(printer.number(float(node.name)), "number")
 
@@ -185,5 +189,6 @@ def _need(built: _Built, kind: Kind) -> str:
     if built.kind == "either" and kind != "test":
         return _as(built, kind).sql
     if built.kind != kind:
-        raise ValueError(f"uses a {built.kind} where a {kind} is needed: {built.sql}")
+        told = "name" if built.kind == "either" else built.kind
+        raise ValueError(f"uses a {told} where a {kind} is needed: {built.sql}")
     return built.sql

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from scoring import rules
@@ -20,7 +20,9 @@ class Segment(NamedTuple):
 
 def check(when: str, attributes: Sequence[str]) -> None:
     """Raises ValueError, in words, for a rule that is none over these attributes."""
-    rules.rebuild(when, _columns(attributes))
+    rules.rebuild(when, {name.lower(): Column(name, "either") for name in attributes})
+    if not rules.names(when):
+        raise ValueError("reads no attribute; compare one, like seats >= 500")
 
 
 def assignment(segments: Sequence[Segment], home: str, attributes: Sequence[str]) -> str:
@@ -28,10 +30,11 @@ def assignment(segments: Sequence[Segment], home: str, attributes: Sequence[str]
 
     An attribute is the last one as of the day; a rule over one that is not known does not hold.
     """
-    columns = _columns(attributes)
+    called = {name.lower(): name for name in sorted(attributes)}
+    columns = {name: Column(f"attribute_{place}", "either") for place, name in enumerate(called)}
     read = sorted({name for segment in segments[:-1] for name in rules.names(segment.when)})
     latest = ", ".join(
-        f"max(case when e.name = {quoted(name)} then e.{kind} end) as {columns[name].sql}__{kind}"
+        f"max(case when e.name = {quoted(called[name])} then e.{kind} end) as {columns[name].sql}__{kind}"
         for name in read
         for kind in ("value", "label")
     )
@@ -45,11 +48,7 @@ from scope s left join (
     select e.account_key, e.name, e.value, e.label, d.as_of,
       row_number() over (partition by e.account_key, e.name, d.as_of order by e.occurred_at desc, e.id desc) as place
     from events e join reads r on r.source = e.source join days d on e.day <= d.as_of and e.day <= r.through
-    where e.source = {quoted(home)} and {either(read, "e.name")}
+    where e.source = {quoted(home)} and {either([called[name] for name in read], "e.name")}
   ) e join links l on l.source = {quoted(home)} and l.account_key = e.account_key
   where e.place = 1 group by l.account, e.as_of
 ) a on a.account = s.account and a.as_of = s.as_of"""
-
-
-def _columns(attributes: Sequence[str]) -> Mapping[str, Column]:
-    return {name: Column(f"attribute_{place}", "either") for place, name in enumerate(sorted(attributes))}

@@ -110,14 +110,23 @@ def planned_for(
 ) -> list[Planned]:
     """What is to be written to these records, each with what stands in state about it.
 
-    A record that was another account's keeps nothing of it, also where little is told of the one it is now.
+    A record that was another account's keeps nothing of it, also where little is told of the one it is now. A tier
+    without a score was a person's, and goes with their word.
     """
     planned = []
     for record, account in picked:
         said, before = verdicts[account], known.get(record)
-        fields = said.fields if before is None or before.account == account else {**_CLEARED, **said.fields}
+        fields = {**_emptied(before, account), **said.fields}
         planned.append(Planned(Write(record, fields), account, said.deciding, before))
     return planned
+
+
+def _emptied(before: Delivery | None, account: str) -> Mapping[str, FieldValue]:
+    """The fields that are emptied where nothing is told of them."""
+    if before is None or before.account != account:
+        return _CLEARED if before else {}
+    held = before.confirmed or {}
+    return {"tier": None} if held.get("tier") and held.get("score") is None else {}
 
 
 def worthwhile(

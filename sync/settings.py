@@ -429,11 +429,14 @@ def _cross_checks(file: _File, document: Document, destinations: Mapping[str, Co
 
 
 def _segments(file: _File, path: Path, document: Document, mistakes: list[str]) -> list[Segment]:
-    found = []
+    found: list[Segment] = []
     for place, card in enumerate(file.scorecard):
         loc: Loc = ("scorecard",) if isinstance(document.values.get("scorecard"), str) else ("scorecard", place)
         mistakes += [f"{document.place((*loc, 'when'))}: {words}" for words in _out_of_place(file, place)]
         loaded = _scorecard(card.use, path, document.place(loc), mistakes)
+        if loaded and any(one.name == loaded.name and one.version != loaded.version for one, _ in found):
+            words = f"is called {loaded.name} like a scorecard before it; give it a name of its own"
+            mistakes.append(f"{document.place(loc)}: {words}")
         found += [Segment(loaded, card.when)] if loaded else []
     return found
 

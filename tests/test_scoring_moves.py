@@ -88,7 +88,7 @@ def test_a_tier_that_keeps_still_says_on_which_day_and_why() -> None:
     before = side(FIRST, "green", raw_tier="yellow", fold=f"green {CARD.version}")
     after = side(LAST, "green", raw_tier="yellow", fold=f"green {CARD.version} toward=yellow,yellow")
     assert list(tier_moved(before, after)) == [
-        ("steady", "still green within 3 points of yellow (on 2026-11-02)"),
+        ("steady", "still green until it is yellow by 3 points for 3 days (on 2026-11-02)"),
         ("steady", "yellow once it has been so for 3 days, 2 by now (on 2026-11-09)"),
     ]
 

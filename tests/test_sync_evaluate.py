@@ -179,6 +179,11 @@ def test_a_person_can_set_the_tier_of_an_account_without_a_score(tmp_path: Path)
         assert crm.present["a5"]["tier"] == "red"
         assert "score" not in crm.present["a5"]
         assert str(crm.present["a5"]["reason"]).startswith("Set to red by Anna Berg until 2026-11-03 (it is unscored)")
+        worker.clock.advance_to(START + timedelta(days=2))  # type: ignore[attr-defined]
+        run_once(worker)
+        assert crm.present["a5"]["tier"] is None
+        assert "Anna" not in str(crm.present["a5"]["reason"])
+        assert run_once(worker).delivered["crm"]["unchanged"] == len(NAMES)
 
 
 def test_after_days_off_a_rehearsal_and_the_pass_tell_the_tier_that_those_days_come_to(

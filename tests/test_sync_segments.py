@@ -18,11 +18,11 @@ from sync.run import run_once
 from sync.scores import fetch, scored
 from sync.settings import SettingsError, load
 from sync.worker import Worker
-from tests.fakes import FakeCrm, FakeSource, a_worker
+from tests.fakes import CARD, FakeCrm, FakeSource, a_worker
 
 START = datetime(2026, 11, 2, 9, tzinfo=UTC)
 SEEN = START - timedelta(days=300)
-ATTRIBUTES = {"big": {"seats": 900}, "small": {"seats": 20}, "free": {"seats": 900, "plan": "free"}, "blank": {}}
+ATTRIBUTES = {"big": {"seats": 900}, "small": {"seats": 20}, "free": {"seats": 900, "Plan": "free"}, "blank": {}}
 
 
 @contextmanager
@@ -41,7 +41,7 @@ def _company(folder: Path) -> Iterator[tuple[Worker, FakeCrm, SteppedClock]]:
             Segment(_version(strict.model_copy(update={"name": "many", "hold": 5})), "500 <= seats"),
             Segment(worker.settings.scorecard),
         )
-        accounts = worker.settings.accounts.model_copy(update={"attributes": {"seats": "Seats", "plan": "Plan"}})
+        accounts = worker.settings.accounts.model_copy(update={"attributes": {"seats": "Seats", "Plan": "Plan__c"}})
         yield replace(worker, settings=replace(worker.settings, segments=segments, accounts=accounts)), crm, clock
 
 
@@ -68,7 +68,7 @@ def test_each_account_is_scored_by_one_scorecard_as_of_the_day(tmp_path: Path) -
         told = {record: str(fields["version"]).rpartition(" ")[0] for record, fields in crm.present.items()}
         assert told == _by(worker, START.date())
 
-        crm.records["small"] = replace(crm.records["small"], attributes={"seats": 700, "plan": "pro"})
+        crm.records["small"] = replace(crm.records["small"], attributes={"seats": 700, "Plan": "pro"})
         clock.advance_to(START + timedelta(days=2))
         run_once(worker)
         assert _by(worker, clock.now().date())["small"] == "strict"
@@ -97,6 +97,9 @@ def test_a_name_alone_stands_for_a_scorecard_in_the_list_too(tmp_path: Path) -> 
         ("[{use: saas}, {use: mid_market}]", "scorecard.0.when: say which accounts it is for, like when: seats >= 500"),
         ("[{use: saas, when: arr > 1}, {use: saas}]", "knows only seats, not 'arr'"),
         ("[{use: saas, when: seats}, {use: saas}]", "has to be a test"),
+        ("[{use: saas, when: 1 = 1}, {use: saas}]", "reads no attribute; compare one, like seats >= 500"),
+        ("[{use: saas, when: not seats}, {use: saas}]", "uses a name where a test is needed: seats"),
+        ("[{use: saas, when: seats > 1}, {use: mine.yaml}]", "scorecard.1: is called saas like a scorecard before it"),
         ("[{use: saas, when: seats > 1 and 'x'}, {use: saas}]", "uses a word where a test is needed"),
         ("[{use: nowhere.yaml, when: seats > 1}, {use: saas}]", "'nowhere.yaml' is neither a file nor a preset"),
         ("[]", "scorecard"),
@@ -106,6 +109,7 @@ def test_a_name_alone_stands_for_a_scorecard_in_the_list_too(tmp_path: Path) -> 
 )
 def test_a_mistake_in_the_list_is_named_with_its_line(tmp_path: Path, scorecard: str, line: str) -> None:
     path = tmp_path / "bellwether.yaml"
+    (tmp_path / "mine.yaml").write_text(CARD.replace("test card", "saas"))
     path.write_text(
         f"home: crm\nscorecard: {scorecard}\ndestinations: {{crm: {{kind: hubspot, access_token: x}}}}\n"
         "accounts: {where: all, attributes: {seats: Seats}}\n"
