@@ -29,7 +29,7 @@ format: .venv/ready ## put the code into its form
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: .venv/ready ## speed and size beside plain code (SIZE=small: a minute, to see that it runs)
+bench: .venv/ready ## speed and size beside plain code (SIZE=small: a minute; SIZE=million: scoring alone)
 	$(BIN)/python -m benchmarks --size $(or $(SIZE),full)
 
 fuzz: .venv/ready ## a million changed inputs, by target (INPUTS=20000: half a minute; SEED=2)

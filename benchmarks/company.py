@@ -83,8 +83,8 @@ class Source:
             keys = [
                 Key(self.name, f"{n}", f"Customer {n}", (), {"crm_id": data.KEYS["crm"].format(n)}) for n in numbers
             ]
-            yield Page(keys=keys, since=data.midnight(data.START))
-        yield Page(events=self.news, cursor={"read": True}, since=data.midnight(data.START), through=self.through)
+            yield Page(keys=keys, since=data.midnight(data.start()))
+        yield Page(events=self.news, cursor={"read": True}, since=data.midnight(data.start()), through=self.through)
         self.news = []
 
     def check(self) -> Iterator[Finding]:
@@ -133,4 +133,6 @@ def _account(n: int) -> Account:
     refs = {"external_id": data.KEYS["mixpanel"].format(n)}
     attributes: dict[str, float | str | None] = {"seats": 2.0 + n % 30, "arr": 500.0 + n * 7919 % 80000}
     id = data.KEYS[HOME].format(n)
-    return Account(id, f"Customer {n}", (f"customer{n}.example",), refs, "owner", data.midnight(data.START), attributes)
+    return Account(
+        id, f"Customer {n}", (f"customer{n}.example",), refs, "owner", data.midnight(data.start()), attributes
+    )

@@ -1,4 +1,4 @@
--- The facts of $accounts accounts. Every number is the hash of where it stands, so they are the same each time.
+-- The facts of $accounts accounts in $days days. Every number is the hash of where it stands, so they are the same each time.
 create table facts as
 with used as (
   select n, actor, day, name, count(*)::double as value
@@ -6,11 +6,11 @@ with used as (
                date '$first' + (hash(n, k, 2) % $days)::integer as day,
                ['login', 'login', 'login', 'login', 'login', 'feature.report', 'feature.export', 'feature.api',
                 'feature.dashboard', 'feature.dashboard'][(1 + hash(n, k, 3) % 10)::integer] as name
-        from range($accounts) a(n), range(80) k(k))
+        from range($accounts) a(n), range(80 * $times) k(k))
   group by all),
 asked as (
   select n, k, date '$first' + (hash(n, k, 4) % ($days - 2))::integer as day, hash(n, k, 5) as h
-  from range($accounts) a(n), range(2) k(k) where k < 1 + n % 2),
+  from range($accounts) a(n), range(2 * $times) k(k) where k < $times * (1 + n % 2)),
 told as (
   select n, 'mixpanel' as source, day, name, actor, value, null as label,
          format('cust-{:07d}/{}/{}/{}', n, actor, day::varchar, name) as id

@@ -1,4 +1,7 @@
-"""Facts of accounts that use a product, ask for help and are asked in surveys: about ninety each in 91 days."""
+"""Facts of accounts that use a product, ask for help and are asked in surveys: about ninety each in 91 days.
+
+`times` is how many times 91 days, with as many times the facts.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,6 @@ from sync.scores import Basis
 HERE = Path(__file__).parent
 LAST = date(2026, 10, 30)
 DAYS = 91
-START = LAST - timedelta(days=DAYS - 1)
 NOW = datetime(2026, 10, 31, 6, tzinfo=UTC)
 ZONE = ZoneInfo("UTC")
 NAMES: Mapping[str, tuple[str, ...]] = {
@@ -40,21 +42,27 @@ _MADE = Template((HERE / "facts.sql").read_text(encoding="utf-8"))
 _PAGE = "select id, account_key, actor, name, occurred_at, value, label from facts where source = '{source}'"
 
 
-def make(folder: Path, accounts: int) -> int:
-    """Write the plain facts, the settled log and a copy of it with a tail; the number of facts."""
+def start(times: int = 1) -> date:
+    """The first of the days."""
+    return LAST - timedelta(days=DAYS * times - 1)
+
+
+def make(folder: Path, accounts: int, *, tail: bool = True, times: int = 1) -> int:
+    """Write the plain facts, the settled log and, with `tail`, a copy of it that has one; the number of facts."""
     with duckdb.connect(config={"threads": 2, "memory_limit": "4GB", "temp_directory": str(folder / "spill")}) as facts:
-        make_facts(facts, accounts)
+        make_facts(facts, accounts, times=times)
         facts.execute(f"copy facts to '{folder / 'facts.parquet'}' (format parquet)")
         [(count,)] = facts.execute("select count(*) from facts").fetchall()
         fill(facts, open_log(folder / "settled"), NAMES)
-        shutil.copytree(folder / "settled", folder / "tailed")
-        _add_tail(facts, open_log(folder / "tailed"), count)
+        if tail:
+            shutil.copytree(folder / "settled", folder / "tailed")
+            _add_tail(facts, open_log(folder / "tailed"), count)
     return int(count)
 
 
-def make_facts(facts: duckdb.DuckDBPyConnection, accounts: int) -> None:
+def make_facts(facts: duckdb.DuckDBPyConnection, accounts: int, *, times: int = 1) -> None:
     """Put them into a table `facts`."""
-    facts.execute(_MADE.substitute(accounts=accounts, first=START, days=DAYS))
+    facts.execute(_MADE.substitute(accounts=accounts, first=start(times), days=DAYS * times, times=times))
 
 
 def fill(facts: duckdb.DuckDBPyConnection, log: Log, sources: Iterable[str]) -> None:
@@ -72,9 +80,9 @@ def open_log(path: Path) -> Log:
     return Log(path, timezone=ZONE, clock=SteppedClock(NOW), spill=path.parent / "spill")
 
 
-def basis(accounts: int) -> Basis:
+def basis(accounts: int, *, times: int = 1) -> Basis:
     """Every account is linked in every source, and every source was read from first to last day."""
-    since, through = midnight(START), midnight(LAST + timedelta(days=1))
+    since, through = midnight(start(times)), midnight(LAST + timedelta(days=1))
     account: Callable[[int], str] = KEYS["crm"].format
     rows = [AccountRow(account(n), f"Customer {n}", None, (), {}, since, since, NOW, None) for n in range(accounts)]
     links = [Link(source, key.format(n), account(n), "key") for source, key in KEYS.items() for n in range(accounts)]

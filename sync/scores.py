@@ -113,16 +113,23 @@ select account, as_of, dimension::enum({dimensions}) as dimension, measure::enum
 
 @contextmanager
 def scored(
-    log: Log, basis: Basis, *, spill: Path, also: Sequence[Path] = (), threads: int = 2, few: bool = False
+    log: Log,
+    basis: Basis,
+    *,
+    spill: Path,
+    also: Sequence[Path] = (),
+    threads: int = 2,
+    few: bool = False,
+    memory: str | None = None,
 ) -> Iterator[On]:
     """A function that scores a day and gives the connection with its relations `scores` and `parts`.
 
     They stand until the next day is asked for: a day at a time is as fast as many, and needs no more memory. The
     connection reaches the folders in `also` besides the log. With the day go the states of the steady tiers before it,
     as SQL, and whether it is final. `few`: the accounts are so few that their facts are read from the log once and kept
-    beside them, rather than all facts for each day.
+    beside them, rather than all facts for each day. `memory`: what the engine may use, if not what is enough for all.
     """
-    limit = _memory(len(basis.accounts))
+    limit = memory or _memory(len(basis.accounts))
     with closing(log.connect(memory_limit=limit, threads=threads, spill=spill, also=also)) as connection:
         for name, columns in _inputs(basis):
             _create(connection, name, columns)

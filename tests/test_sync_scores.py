@@ -1,4 +1,4 @@
-"""A range of days scored at once gives what its days give one after the other."""
+"""What scores are does not depend on how they are worked out: threads, files, the order of facts, days at once."""
 
 from __future__ import annotations
 
@@ -12,18 +12,20 @@ import duckdb
 import pytest
 
 from benchmarks import scoring_data as data
+from connectors.base import Page
+from connectors.table import Stream
 from scoring import Scorecard, Segment
 from sync import scores
 from sync.log import Log
 from sync.scores import Basis, ranged, scored
 
-ACCOUNTS, DAYS = 7, 9
+ACCOUNTS, DAYS = 7, 6
 CAP = {"when": "login_trend <= -0.1", "tier": "yellow", "reason": "fewer sign-ins"}
 
 
-@pytest.fixture
-def log(tmp_path: Path) -> Iterator[Log]:
-    with duckdb.connect() as facts, closing(data.open_log(tmp_path / "log")) as log:
+@pytest.fixture(scope="module")
+def log(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Log]:
+    with duckdb.connect() as facts, closing(data.open_log(tmp_path_factory.mktemp("told") / "log")) as log:
         data.make_facts(facts, ACCOUNTS)
         data.fill(facts, log, data.NAMES)
         yield log
@@ -65,3 +67,34 @@ def test_a_range_is_its_days_one_after_the_other(log: Log, tmp_path: Path, monke
         s.card.version for s in _basis().segments
     }
     assert any("cap:fell" in str(row) for row in together)
+
+
+def test_the_same_facts_give_the_same_bytes_by_any_threads_from_any_files(log: Log, tmp_path: Path) -> None:
+    with closing(data.open_log(tmp_path / "shuffled")) as shuffled, duckdb.connect() as facts:
+        data.make_facts(facts, ACCOUNTS)
+        _in_pieces(facts, shuffled)
+        asked = [(log, 1), (log, 2), (log, 8), (shuffled, 2)]
+        found = {_written(kept, tmp_path, threads) for kept, threads in asked}
+    assert len(found) == 1
+
+
+def _in_pieces(facts: duckdb.DuckDBPyConnection, log: Log) -> None:
+    """The facts in four pages in another order, one of them settled, the others not yet."""
+    for piece in range(4):
+        for source in reversed(data.NAMES):
+            page = (
+                f"select id, account_key, actor, name, occurred_at, value, label from facts where source = '{source}'"
+            )
+            log.append(source, Page(events=Stream(facts, f"{page} and hash(id) % 4 = {piece} order by hash(id, 7)")))
+        if piece == 0:
+            log.settle()
+
+
+def _written(log: Log, folder: Path, threads: int) -> bytes:
+    """The files of scores and parts of a day, as bytes."""
+    files = {"scores": "account, as_of", "parts": "account, as_of, dimension, measure"}
+    with scored(log, _basis(), spill=folder / "spill", also=[folder], threads=threads) as on:
+        connection = on(data.LAST)
+        for name, order in files.items():
+            connection.execute(f"copy (from {name} order by {order}) to '{folder / name}.parquet' (format parquet)")
+    return b"".join((folder / f"{name}.parquet").read_bytes() for name in files)
