@@ -95,14 +95,20 @@ class Evaluation:
                 yield row, earlier.get(row.account)
 
     def _earlier(self, accounts: Sequence[str]) -> dict[str, Before]:
+        """What these had then; nothing by another scorecard, which would look like a change of the customer."""
         day, history = self.today - TREND, self.worker.history
         if self.replayed:
             rows = fetch(self.connection, accounts, of=EARLIER)
-            return {row.account: Before(row.score, _by_measure(row.parts), replayed=True) for row in rows}
+            return {
+                row.account: Before(row.score, _by_measure(row.parts), replayed=True)
+                for row in rows
+                if row.version == self.decisions[row.account].version
+            }
         parts, final = history.parts_on(day, accounts), day in history.days(final_only=True, since=day)
         return {
             account: Before(score, _by_measure(parts.get(account, ())), not final)
-            for account, (score, _tier, _version) in history.scores_on(day, accounts).items()
+            for account, (score, _tier, version) in history.scores_on(day, accounts).items()
+            if version == self.decisions[account].version
         }
 
 
@@ -119,14 +125,16 @@ def evaluated(
         del basis  # as large as all customers and links, and in the engine's tables by now
         for day in final:
             worker.history.record(on(day, worker.history.states_after(day - DAY)), [day], final=True)
-        replay = baseline not in worker.history.days(since=baseline)
-        if replay and keep:
-            worker.history.record(on(baseline, final=False), [baseline], final=False)
-        elif replay:
+        versions = worker.history.versions_on(baseline)
+        fits = bool(versions) and versions <= worker.settings.cards.keys()
+        aside = not fits and (not keep or baseline in worker.history.days(final_only=True, since=baseline))
+        if aside:
             put_aside(on(baseline, final=False), EARLIER)
+        elif not fits:
+            worker.history.record(on(baseline, final=False), [baseline], final=False)
         rows = worker.state.judgements(kinds=["override", "note"], lasting=today)
         told = _as_of(worker, on, today, newest=newest_final(worker, today))
-        found = Evaluation(worker, told, now, replay and not keep, records, said_on(rows, today))
+        found = Evaluation(worker, told, now, aside, records, said_on(rows, today))
         changed = _decide(found, worker.state.decisions(), progress)
         found.moved = _moved(found, changed)
         if keep:

@@ -93,6 +93,11 @@ class History:
         query = f"select distinct as_of from {{rows}} where as_of >= ?{' and final' if final_only else ''}"
         return {day for (day,) in self._ask(self._scores, query, [since], first=_month(since))}
 
+    def versions_on(self, day: date) -> set[str]:
+        """The versions of scorecards that scored a day; none when it was not kept."""
+        query = "select distinct version from {rows} where as_of = ?"
+        return {version for (version,) in self._ask(self._scores, query, [day], first=_month(day), last=_month(day))}
+
     def last_day(self) -> tuple[date | None, dict[str, int]]:
         """The newest final day that was kept, and how many accounts each version of a scorecard scored on it."""
         query = """

@@ -148,6 +148,17 @@ def _saying(worker: Worker, **words: object) -> Worker:
     return replace(worker, settings=replace(worker.settings, segments=(Segment(Scorecard.model_validate(content)),)))
 
 
+def test_a_change_is_told_between_scores_of_one_scorecard(tmp_path: Path) -> None:
+    with _company(tmp_path) as (worker, crm, _source):
+        run_once(worker)
+        assert (crm.present["a5"]["score"], crm.present["a5"]["change"]) == (100.0, 60.0)
+        use = {"weight": 90, "measures": {"active": 1}}
+        support = {"weight": 10, "measures": {"tickets": 1}}
+        other = _saying(worker, dimensions={"usage": use, "support": support})
+        run_once(other)
+        assert crm.present["a2"]["change"] == 36.0  # (0.4 - 0) of 90; against the score of then, 46 - 40 = 6
+
+
 def test_a_note_labels_the_reason_or_keeps_a_move_silent_and_changes_no_number(tmp_path: Path) -> None:
     with _company(tmp_path) as (first, crm, source):
         worker = _saying(first, settle={"dwell": "1d"})

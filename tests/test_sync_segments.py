@@ -73,6 +73,7 @@ def test_each_account_is_scored_by_one_scorecard_as_of_the_day(tmp_path: Path) -
         run_once(worker)
         assert _by(worker, clock.now().date())["small"] == "strict"
         assert _by(worker, START.date())["small"] == "test card"
+        assert crm.present["small"]["change"] is None  # by another scorecard than thirty days before
         assert worker.state.totals()["small"].version == worker.settings.segments[1].card.version
         kept = worker.history.scores_on(START.date())
         assert kept["small"][2] == worker.settings.scorecard.version != kept["big"][2]
