@@ -40,7 +40,7 @@ Series = Sequence[tuple[date, float]]
 
 
 class Declining(NamedTuple):
-    """Scores of a customer who leaves, and the day on which its story turns."""
+    """Scores of a customer who leaves, from shortly before the day on which its story turns."""
 
     scores: Series
     turn: date
@@ -51,12 +51,11 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="bellwether-settle-") as folder:
         card, lived = year(Path(folder), asked.accounts, asked.days)
     still = [scores for company, scores in lived if company.story in STILL]
-    leaving = [Declining(scores, _turn(company)) for company, scores in lived if company.story in LEAVING]
-    declines = [one for one in leaving if _told(card, one) is not None]
+    declines = [one for company, scores in lived if (one := _declining(card, company, scores))]
     print(
         f"{len(still)} customers stay as they are; a day's score is {stray(still):.1f} points from the mean of its own"
     )
-    print(f"{len(declines)} of {len(leaving)} customers who leave were green before")
+    print(f"{len(declines)} customers were green and leave")
     print(f"| {' | '.join(HEAD)} |", f"|{'---|' * len(HEAD)}", sep="\n")
     for row in rows(card, still, declines):
         print(f"| {' | '.join(row)} |")
@@ -137,15 +136,18 @@ def stray(still: Sequence[Series]) -> float:
 
 
 def _told(card: Scorecard, one: Declining) -> int | None:
-    """Days from the turn to the first that is told below green; None for who was not green or ends up green."""
-    days = told(card, [(day, score) for day, score in one.scores if day >= one.turn - WARNING])
-    if not days or days[0][0] > one.turn - WARNING or days[0][1] != "green" or days[-1][1] == "green":
+    """Days from the turn to the first that is told below green; None where none is."""
+    days = told(card, one.scores)
+    return next(((day - one.turn).days for day, tier in days if tier != "green"), None)
+
+
+def _declining(card: Scorecard, company: Company, scores: Series) -> Declining | None:
+    """A customer's scores from shortly before its story turns, if it was green by then and well below green at last."""
+    turn = (START - timedelta(days=HISTORY) + timedelta(days=company.turn)).date()
+    since = [(day, score) for day, score in scores if day >= turn - WARNING]
+    if company.story not in LEAVING or not since or since[0][0] > turn - WARNING or since[0][1] < card.tiers.green:
         return None
-    return (next(day for day, tier in days if tier != "green") - one.turn).days
-
-
-def _turn(company: Company) -> date:
-    return (START - timedelta(days=HISTORY) + timedelta(days=company.turn)).date()
+    return Declining(since, turn) if _mean(since[-30:]) < card.tiers.green - NEAR else None
 
 
 def _mean(scores: Series) -> float:

@@ -13,7 +13,7 @@ from sync.dispatch import chosen_accounts
 from sync.links import Links
 from sync.rows import AccountRow
 from sync.worker import Worker
-from sync.writes import Cost, Written, by_account, count
+from sync.writes import TOLD_SCORE, Cost, Written, by_account
 
 if TYPE_CHECKING:
     import duckdb
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 CHUNK = 1_000  # accounts whose days are in memory at a time
 
 _LIVES = """
-select account, min(as_of), list(score order by as_of),
+select account, arg_max(score, as_of), list({told_score} order by as_of),
        list(concat_ws('|', tier, raw_tier, coalesce(split_part(fold, ' ', 1), ''), version, flags) order by as_of)
 from {scores} group by account
 """
@@ -72,10 +72,10 @@ class Tally:
     """Counts what days come to, some accounts at a time."""
 
     def __init__(self, worker: Worker, links: Links, span: Span) -> None:
-        self._worker, self._days = worker, span.days
+        self._worker = worker
         self._lived = Lived([(card.name, version) for version, card in worker.settings.cards.items()])
         self._sayings = _Sayings(worker.settings.cards)
-        self._written = {name: Written() for name in worker.destinations}
+        self._written = {name: Written(span.days, worker.settings.delivery) for name in worker.destinations}
         chosen = chosen_accounts(worker, [row.id for row in worker.state.accounts()])
         home = worker.settings.home
         self._records = {
@@ -85,10 +85,13 @@ class Tally:
 
     def take(self, connection: duckdb.DuckDBPyConnection, scores: str) -> None:
         """Count these accounts in; `scores` has all of their days."""
-        rows = connection.execute(_LIVES.format(scores=scores))
+        rows = connection.execute(_LIVES.format(scores=scores, told_score=TOLD_SCORE))
         while some := rows.fetchmany(CHUNK):
-            for account, first, numbers, words in some:
-                self._count(account, first, numbers, [self._sayings[text] for text in words])
+            for account, last, numbers, words in some:
+                told = [self._sayings[text] for text in words]
+                self._lived.last[account] = Told(told[-1].tier, last)
+                self._lived.changes[account] = _changes(told)
+                self._write(account, numbers, [said.deciding for said in told])
 
     def lived(self) -> Lived:
         """What all of them came to."""
@@ -96,15 +99,16 @@ class Tally:
         found.writes = {name: written.costs(destinations[name]) for name, written in self._written.items()}
         return found
 
-    def _count(self, account: str, first: date, scores: Sequence[float | None], told: Sequence[Saying]) -> None:
-        self._lived.last[account] = Told(told[-1].tier, scores[-1])
-        tiers = [said.tier for said in told if said.tier != "unscored"]
-        self._lived.changes[account] = sum(before != after for before, after in pairwise(tiers))
-        begun = (first - self._days[0]).days
-        days = list(zip(self._days[begun:], (said.deciding for said in told), scores, strict=True))
+    def _write(self, account: str, scores: Sequence[float | None], deciding: Sequence[str]) -> None:
         for name, written in self._written.items():
             for record in self._records[name].get(account, ()):
-                count(written, record, days, rules=self._worker.settings.delivery, new=begun > 0)
+                written.count(record, deciding, scores)
+
+
+def _changes(told: Sequence[Saying]) -> int:
+    """How often the tier is another than on the last day with a score before."""
+    tiers = [said.tier for said in told if said.tier != "unscored"]
+    return sum(before != after for before, after in pairwise(tiers)) if len({*tiers}) > 1 else 0
 
 
 class _Sayings(dict[str, Saying]):

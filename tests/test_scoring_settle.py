@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import date, timedelta
+from itertools import pairwise
+from random import Random
 from typing import Any
 
 import pytest
@@ -92,6 +95,42 @@ def test_a_score_that_wanders_within_the_band_never_changes_the_tier(start: floa
 @pytest.mark.parametrize(("fallen", "tier"), [(66.9, "yellow"), (36.9, "red"), (0, "red")])
 def test_a_decline_is_told_after_exactly_the_dwell(fallen: float, tier: str) -> None:
     assert folded(made(), [90, 90, fallen, fallen, fallen, fallen]) == ["green"] * 4 + [tier] * 2
+
+
+def _wandering(seed: int, mean: float) -> list[float]:
+    """A year of scores of a customer who stays as it is: they stray 2.3 points from the mean, and come back."""
+    random, off = Random(seed), 0.0
+    return [mean + (off := 0.9 * off + random.gauss(0, 1)) for _ in range(365)]
+
+
+def test_a_customer_who_stays_as_it_is_does_not_flap() -> None:
+    flaps = Counter[tuple[float, str]]()
+    for seed in range(40):
+        for mean in (70, 74):  # on the threshold, and beside it
+            scores = _wandering(seed, mean)
+            for dwell, scorecard in (("none", made(settle={"band": 0, "dwell": "1d"})), ("default", made())):
+                flaps[mean, dwell] += sum(a != b for a, b in pairwise(folded(scorecard, scores)))
+    assert flaps[70, "none"] > 40 * 50  # every week without
+    assert flaps[70, "default"] < 40 * 5
+    assert flaps[74, "none"] > 40 * 8
+    assert flaps[74, "default"] < 40 * 1
+
+
+@given(
+    st.lists(st.floats(67, 100), min_size=1, max_size=20),
+    st.floats(0.5, 20),
+    st.lists(st.floats(-3, 3), min_size=60, max_size=60),
+    st.sampled_from([(3, 3), (0, 1), (3, 1), (5, 5)]),
+)
+def test_a_planted_decline_is_told_no_later_than_the_dwell_after_it_is_beyond_the_band(
+    before: list[float], slope: float, noise: list[float], settle_: tuple[int, int]
+) -> None:
+    band, dwell = settle_
+    decline = [max(0.0, 75 - slope * day + noise[day]) for day in range(60)]
+    scores = [90.0, *before, *decline]
+    beyond = next(n for n in range(len(scores)) if max(scores[n:]) < 70 - band)
+    tiers = folded(made(settle={"band": band, "dwell": f"{dwell}d"}), scores)
+    assert "green" not in tiers[beyond + dwell - 1 :]
 
 
 def test_a_move_goes_no_further_than_all_of_its_days_and_the_rest_counts_for_the_next() -> None:

@@ -23,6 +23,7 @@ from connectors.base import FIELDS, Account, Event, FieldValue, Page
 from connectors.clock import SteppedClock
 from connectors.values import canonical
 from scoring import Scorecard, Segment
+from scoring.printer import on_grid
 from sync import delta
 from sync.deliveries import Delivered, Round, deliver, planned_for, worthwhile
 from sync.errors import UsageError
@@ -34,7 +35,7 @@ from sync.run import run_once
 from sync.settings import Delivery as Rules
 from sync.verdicts import Verdict
 from sync.worker import Worker
-from sync.writes import Written, count
+from sync.writes import TOLD_SCORE, Written
 from tests.command import exit_code
 from tests.fakes import CARD, FakeCrm, FakeSource, a_worker
 
@@ -301,7 +302,7 @@ def _lines(text: str) -> list[str]:
 
 SAID = st.tuples(
     st.sampled_from(["green", "yellow", "yellow cap:x"]),
-    st.one_of(st.none(), st.sampled_from([70.04, 70.05, 71.05, 70.949999, 71.04]), st.floats(69, 73)),
+    st.one_of(st.none(), st.sampled_from([70.25, 71.25, 70.75]), st.floats(69, 73).map(on_grid)),
 )
 
 
@@ -316,10 +317,18 @@ def test_writes_are_those_that_deliveries_would_make(
     days: list[tuple[str, float | None]], dead_band: float, refresh: str, record: str
 ) -> None:
     rules = Rules.model_validate({"dead_band": dead_band, "refresh": refresh})
-    told = [(FIRST + timedelta(n), *said) for n, said in enumerate(days)]
-    written = Written()
-    count(written, record, told, rules=rules, new=True)
-    assert sorted([*written.changed.elements(), *written.refreshed.elements()]) == _delivered(record, told, rules)
+    span = [FIRST - timedelta(1) + timedelta(n) for n in range(len(days) + 1)]
+    told = [(day, *said) for day, said in zip(span[1:], days, strict=True)]
+    written = Written(span, rules)
+    written.count(record, [text for text, _ in days], _as_held([score for _, score in days]))
+    assert [cost.day for cost in written.costs(FakeCrm("crm", []))] == _delivered(record, told, rules)
+
+
+def _as_held(scores: list[float | None]) -> list[float | None]:
+    """What SQL makes of these scores, and what a record would hold."""
+    held = duckdb.sql(f"select {TOLD_SCORE} from (select unnest($1::double[]) as score)", params=[scores]).fetchall()
+    assert [score for (score,) in held] == [_Crm("crm", []).canonical("score", score) for score in scores]
+    return [score for (score,) in held]
 
 
 class _Said(NamedTuple):
@@ -348,10 +357,9 @@ def _delivered(record: str, days: list[tuple[date, str, float | None]], rules: R
 
 
 def test_a_record_is_taken_to_hold_what_the_first_day_says() -> None:
-    days = [(FIRST + timedelta(n), "green", 80.0) for n in range(14)]
-    for new, changed in ((False, 0), (True, 1)):
-        written = Written()
-        count(written, "r", days, rules=Rules.model_validate({}), new=new)
-        assert (len(written.changed), sum(written.refreshed.values())) == (changed, 2)
-    costs = written.costs(FakeCrm("crm", []))
-    assert [cost.calls for cost in costs] == [2, 2, 2]
+    days = [FIRST + timedelta(n) for n in range(21)]
+    for lived, changed, refreshed in ((21, 0, 3), (14, 1, 2)):
+        written = Written(days, Rules.model_validate({}))
+        written.count("r", ["green"] * lived, [80.0] * lived)
+        assert (sum(written.changed), sum(written.refreshed)) == (changed, refreshed)
+        assert {cost.calls for cost in written.costs(FakeCrm("crm", []))} == {2}
