@@ -24,7 +24,7 @@ from scoring import Scorecard
 from scoring.settle import Day, Steady, settle
 from sync.lived import Span
 from sync.rehearsal import HISTORY, settings_for
-from sync.replay import Wanted, lives
+from sync.replay import lives
 from sync.run import run_once
 from sync.settings import load
 from sync.worker import Worker, opened
@@ -75,7 +75,7 @@ def year(folder: Path, accounts: int, days: int) -> tuple[Scorecard, list[tuple[
                 assert not problems, problems
             companies = {company.external_id: company for company in box.world.customers}
             known = {row.id: companies[row.refs["external_id"]] for row in worker.state.accounts()}
-            found = series(worker, Span(START.date(), *[(START + timedelta(days=days - 1)).date()] * 2))
+            found = series(worker, Span(START.date(), (START + timedelta(days=days - 1)).date()))
             return worker.settings.scorecard, [(known[account], scores) for account, scores in found.items()]
 
 
@@ -83,10 +83,11 @@ def series(worker: Worker, span: Span) -> Mapping[str, Series]:
     """By account, each day with its score."""
     accounts = worker.state.accounts()
     basis, found = worker.basis(accounts, worker.links(accounts)), dict[str, list[tuple[date, float]]]()
-    query = "select account, as_of, tier_score from lived_scores where tier_score is not null order by all"
-    for connection in lives(worker, basis, span, Wanted()):
-        for account, day, score in connection.execute(query).fetchall():
-            found.setdefault(account, []).append((day, score))
+    query = "select account, as_of, tier_score from scores where tier_score is not null order by all"
+    with lives(worker, basis, span) as chunks:
+        for connection in chunks:
+            for account, day, score in connection.execute(query).fetchall():
+                found.setdefault(account, []).append((day, score))
     return found
 
 

@@ -23,16 +23,15 @@ CHUNK = 1_000  # accounts whose days are in memory at a time
 _LIVES = """
 select account, arg_max(score, as_of), list({told_score} order by as_of),
        list(concat_ws('|', tier, raw_tier, coalesce(split_part(fold, ' ', 1), ''), version, flags) order by as_of)
-from {scores} group by account
+from scores where as_of >= date '{span.first}' group by account
 """
 
 
 class Span(NamedTuple):
-    """Days, both ends included. Those after `final` are not over yet, or not read through."""
+    """Days that are final, both ends included."""
 
     first: date
     last: date
-    final: date
 
     @property
     def days(self) -> list[date]:
@@ -72,7 +71,7 @@ class Tally:
     """Counts what days come to, some accounts at a time."""
 
     def __init__(self, worker: Worker, links: Links, span: Span) -> None:
-        self._worker = worker
+        self._worker, self._span = worker, span
         self._lived = Lived([(card.name, version) for version, card in worker.settings.cards.items()])
         self._sayings = _Sayings(worker.settings.cards)
         self._written = {name: Written(span.days, worker.settings.delivery) for name in worker.destinations}
@@ -83,9 +82,9 @@ class Tally:
             for name in worker.destinations
         }
 
-    def take(self, connection: duckdb.DuckDBPyConnection, scores: str) -> None:
-        """Count these accounts in; `scores` has all of their days."""
-        rows = connection.execute(_LIVES.format(scores=scores, told_score=TOLD_SCORE))
+    def take(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Count the accounts of `scores` in, which has all of their days."""
+        rows = connection.execute(_LIVES.format(span=self._span, told_score=TOLD_SCORE))
         while some := rows.fetchmany(CHUNK):
             for account, last, numbers, words in some:
                 told = [self._sayings[text] for text in words]

@@ -7,7 +7,7 @@ written anywhere but the file that is asked for.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date, timedelta
@@ -28,7 +28,7 @@ from sync.lived import Lived, Span, Tally, kept
 from sync.replayed import Replay, replay_document, show_replay
 from sync.rows import AccountRow
 from sync.scorecards import named
-from sync.scores import Basis, alone, first_day, scored
+from sync.scores import Basis, alone, first_day, ranged
 from sync.show import score_document, score_in_words, show_parts, show_scores
 from sync.worker import Worker
 
@@ -37,10 +37,8 @@ if TYPE_CHECKING:
 
 LONGEST = 3660  # days
 
-_STATES = "create or replace table states as select account, fold from scores where fold is not null"
-_ADDED = "create table if not exists lived_{0} as select * from {0} limit 0; insert into lived_{0} select * from {0}"
-_ALL_SCORES = "select * from lived_scores order by account, as_of"
-_ALL_PARTS = "select * from lived_parts order by account, as_of, dimension, measure"
+_ALL_SCORES = "select * from scores where as_of >= date '{0.first}' order by account, as_of"
+_ALL_PARTS = "select * from parts where as_of >= date '{0.first}' order by account, as_of, dimension, measure"
 
 
 class Csv:
@@ -160,12 +158,14 @@ def span_of(worker: Worker, first: str, last: str | None) -> Span:
     """The days that the options name; up to the newest final one by default. Raises `UsageError`."""
     newest = newest_final(worker, today_of(worker))
     begin, end = day_of(worker, first, option="--from"), day_of(worker, last, option="--to") if last else newest
+    if end > newest:
+        raise UsageError(f"--to: {end} is not final yet; {newest} is the last day that is over and read through")
     if begin > end:
         raise UsageError(f"--from: {begin} comes after {end}, the last day of the range")
     if (end - begin).days >= LONGEST:
         raise UsageError(f"--from: {begin} until {end} are {(end - begin).days + 1:,} days; {LONGEST:,} at most")
     _look_for_facts(worker, begin)
-    return Span(begin, end, newest)
+    return Span(begin, end)
 
 
 def _look_for_facts(worker: Worker, first: date) -> None:
@@ -203,45 +203,38 @@ def _live(worker: Worker, span: Span, wanted: Wanted) -> tuple[Lived, list[dict[
     links = worker.links(accounts)
     basis, days = worker.basis(accounts, links), list[dict[str, Any]]()
     tally = Tally(worker, links, span)
-    for connection in lives(worker, alone(basis, wanted.only) if wanted.only else basis, span, wanted):
-        tally.take(connection, "lived_scores")
-        if wanted.csv:
-            wanted.csv.add(connection, _ALL_PARTS if wanted.parts else _ALL_SCORES)
-        if wanted.only:
-            days += _days(connection, wanted)
+    basis = alone(basis, wanted.only) if wanted.only else basis
+    with lives(worker, basis, span, also=[wanted.csv.folder] if wanted.csv else []) as chunks:
+        for connection in chunks:
+            tally.take(connection)
+            if wanted.csv:
+                wanted.csv.add(connection, (_ALL_PARTS if wanted.parts else _ALL_SCORES).format(span))
+            if wanted.only:
+                days += _days(connection, span, wanted)
     return tally.lived(), days
 
 
-def lives(worker: Worker, basis: Basis, span: Span, wanted: Wanted) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Connections with the relations `lived_scores` and, if wanted, `lived_parts`: accounts with all of their days.
+@contextmanager
+def lives(
+    worker: Worker, basis: Basis, span: Span, *, also: Sequence[Path] = ()
+) -> Iterator[Iterator[duckdb.DuckDBPyConnection]]:
+    """Connections with the relations `scores` and `parts`: some accounts, each with all of its days.
 
-    Days that were not kept between the last one that was and the first of these are worked out on the way.
+    Days that were not kept between the last one that was and the first of these are there too, worked out on the way.
     """
     last = worker.history.last_before(span.first)
-    before, at = (worker.history.states_after(last), last + timedelta(1)) if last else (NOBODY, span.first)
-    also = [worker.history.path, *([wanted.csv.folder] if wanted.csv else [])]
-    relations = ("scores", "parts") if wanted.parts else ("scores",)
-    with scored(worker.log, basis, spill=worker.spill, also=also, few=wanted.only is not None) as on:
-        for day in (at + timedelta(n) for n in range((span.last - at).days + 1)):
-            final = day <= span.final
-            if day < span.first and not final:
-                continue
-            connection = on(day, before, final=final)
-            if final:
-                connection.execute(_STATES)
-                before = "select * from states"
-            if day >= span.first:
-                for relation in relations:
-                    connection.execute(_ADDED.format(relation))
-        yield connection
+    before, first = (worker.history.states_after(last), last + timedelta(1)) if last else (NOBODY, span.first)
+    reached = [worker.history.path, *also]
+    with ranged(worker.log, basis, first, span.last, spill=worker.spill, also=reached, before=before) as chunks:
+        yield chunks
 
 
-def _days(connection: duckdb.DuckDBPyConnection, wanted: Wanted) -> list[dict[str, Any]]:
+def _days(connection: duckdb.DuckDBPyConnection, span: Span, wanted: Wanted) -> list[dict[str, Any]]:
     """The rows of one account, a day each, with its parts if they are wanted."""
-    days = _rows(connection, _ALL_SCORES)
+    days = _rows(connection, _ALL_SCORES.format(span))
     if wanted.parts:
         by_day: dict[date, list[dict[str, Any]]] = {}
-        for part in _rows(connection, _ALL_PARTS):
+        for part in _rows(connection, _ALL_PARTS.format(span)):
             by_day.setdefault(part.pop("as_of"), []).append(part)
         days = [day | {"parts": by_day[day["as_of"]]} for day in days]
     return days

@@ -48,7 +48,6 @@ def replay_document(found: Replay) -> dict[str, Any]:
     return {
         "from": found.span.first,
         "to": found.span.last,
-        "final": min(found.span.last, found.span.final),
         **{side: _side(found, lived) for side, lived in found.sides.items()},
         "moved": [_moved(found, *move) for move in found.moved],
         **({"days": found.days} if found.days else {}),
@@ -98,8 +97,6 @@ def show_replay(found: Replay) -> None:
     """A replay in tables, a column or a line for each side."""
     span, sides = found.span, _titled(found)
     say(f"{span.first} to {span.last}, {len(span.days):,} days", "bold")
-    if span.last > span.final:
-        say(f"days after {span.final} are provisional: they are not over, or not read through", "dim")
     for title, lived in sides.items():
         say(f"{title}: by {', '.join(f'{name} {version}'.strip() for name, version in lived.cards)}")
     cells = ([tier, *(_tiers(lived)[tier] for lived in sides.values())] for tier in TIERS)

@@ -133,8 +133,8 @@ def test_a_replay_comes_to_what_the_nightly_runs_kept_byte_for_byte(company: Com
 
 
 def test_days_that_no_run_kept_are_worked_out_from_the_last_that_was(company: Company, tmp_path: Path) -> None:
-    span = span_of(company.worker, f"{LAST}", f"{LAST + timedelta(1)}")
-    assert span.final == LAST + timedelta(0)
+    span = span_of(company.worker, f"{LAST}", None)
+    assert span == (LAST, LAST)
     worker = replace(company.worker, history=_Shorter(company.worker, FIRST + timedelta(1)))
     assert worker.history.last_before(LAST) == FIRST + timedelta(1)
     for one in (company.worker, worker):
@@ -175,7 +175,8 @@ def _tier(score: float | None) -> str:
 
 
 def test_where_the_last_day_was_not_kept_the_settings_scorecard_stands_in_for_it(company: Company) -> None:
-    worker, span = company.worker, span_of(company.worker, f"{LAST - timedelta(1)}", f"{LAST + timedelta(1)}")
+    span = span_of(company.worker, f"{FIRST + timedelta(2)}", f"{LAST}")
+    worker = replace(company.worker, history=_Shorter(company.worker, LAST - timedelta(1)))
     found = replayed(worker, span, STRICT)
     assert found.before
     assert not found.before.kept
@@ -202,6 +203,7 @@ def test_of_one_account_every_day_is_told(company: Company) -> None:
     [
         ("2026-11-03", "2026-11-02", "--from: 2026-11-03 comes after 2026-11-02"),
         ("2026-11-03", "2026-11-20", "--to: 2026-11-20 is still to come; today is 2026-11-06"),
+        ("2026-11-03", "2026-11-06", "--to: 2026-11-06 is not final yet; 2026-11-05 is the last day that is over and"),
         ("2026-11-20", None, "--from: 2026-11-20 is still to come; today is 2026-11-06"),
         ("2016-01-01", "2026-11-02", "are 3,959 days; 3,660 at most"),
         ("2026-08-20", None, "no facts of 2026-08-20 yet: product is read from 2026-08-22 on; `backfill`"),
