@@ -136,7 +136,7 @@ def _change(scored: Scored, before: Before | None) -> float | None:
 def _unscored(answer: Answer, scorecard: Scorecard, last: Decision | None) -> Total:
     return Total(
         account=answer.account,
-        score=last.score if last else None,
+        score=last.score if last and not answer.said.override else None,  # no record is told it with a person's tier
         tier=answer.told,
         tier_since=last.tier_since if last else None,
         coverage=answer.coverage,

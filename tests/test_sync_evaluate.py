@@ -197,6 +197,18 @@ def test_a_person_can_set_the_tier_of_an_account_without_a_score(tmp_path: Path)
         assert run_once(worker).delivered["crm"]["unchanged"] == len(NAMES)
 
 
+def test_a_persons_tier_on_a_record_that_was_told_no_score_is_written_once(tmp_path: Path) -> None:
+    with _company(tmp_path) as (worker, crm, _source):
+        run_once(worker, only="pull")
+        run_once(worker, only="score")
+        assert worker.state.totals()["a5"].score == 100.0
+        worker.clock.advance_to(START + timedelta(days=12))  # type: ignore[attr-defined]
+        _says(worker, "override", "a5", tier="red")
+        run_once(worker)
+        assert (crm.present["a5"]["tier"], "score" in crm.present["a5"]) == ("red", False)
+        assert run_once(worker).delivered["crm"]["unchanged"] == len(NAMES)
+
+
 def test_after_days_off_a_rehearsal_and_the_pass_tell_the_tier_that_those_days_come_to(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
