@@ -193,17 +193,49 @@ def _tell(
 ) -> None:
     """Make `scores` and `parts` of the accounts and days that stand in the tables, each by its scorecard."""
     connection.execute(f"create or replace view scope as {_SCOPE}")
-    if len(basis.segments) > 1:
+    several = len(basis.segments) > 1
+    if several:
         by_rule = assignment(basis.segments, basis.home, basis.names[basis.home])
         connection.execute(f"create or replace table segments as {by_rule}")
+    by_day = several and isinstance(asked, Range) and _moves(connection)
     for place, segment in enumerate(basis.segments):
         _score(connection, basis, place, compile(segment.card, basis.names, asked))
-        fold(connection, segment.card, before=before, final=final)
-        told = _TOLD.format(card=segment.card)
-        connection.execute(f"create or replace table scores_{place} as {told}")
+        if by_day:
+            for name in ("raw", "rules"):
+                connection.execute(f"create or replace table {name}_{place} as select * from {name}")
+        else:
+            fold(connection, segment.card, before=before, final=final)
+            told = _TOLD.format(card=segment.card)
+            connection.execute(f"create or replace table scores_{place} as {told}")
+    if by_day:
+        _fold_by_day(connection, basis, before)
     for name in ("scores", "parts"):
         every = " union all ".join(f"select * from {name}_{place}" for place in range(len(basis.segments)))
         connection.execute(f"create or replace view {name} as {every}")
+
+
+def _moves(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Whether an account changes its scorecard on the way: then its steady tier starts afresh on that day."""
+    counts = "select count(distinct segment) as n from segments group by account"
+    [(most,)] = connection.execute(f"select coalesce(max(n), 1) from ({counts})").fetchall()
+    return int(most) > 1
+
+
+def _fold_by_day(connection: duckdb.DuckDBPyConnection, basis: Basis, before: str) -> None:
+    """Fold one day after the other, each from the states that the last one left, by whichever scorecard."""
+    places = range(len(basis.segments))
+    left = " union all ".join(f"select account, as_of, fold from scores_{place}" for place in places)
+    days = connection.execute("select as_of from days order by as_of").fetchall()
+    for number, (day,) in enumerate(days):
+        for place, segment in enumerate(basis.segments):
+            for name in ("raw", "rules"):
+                connection.execute(
+                    f"create or replace view {name} as select * from {name}_{place} where as_of = date '{day}'"
+                )
+            fold(connection, segment.card, before=before)
+            how = f"insert into scores_{place}" if number else f"create or replace table scores_{place} as"
+            connection.execute(f"{how} {_TOLD.format(card=segment.card)}")
+        before = f"select account, fold from ({left}) where as_of = date '{day}'"
 
 
 def _score(connection: duckdb.DuckDBPyConnection, basis: Basis, place: int, compiled: Compiled) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import timedelta
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import duckdb
 import pytest
 
 from benchmarks import scoring_data as data
-from connectors.base import Page
+from connectors.base import Event, Page
 from connectors.table import Stream
 from scoring import Scorecard, Segment
 from sync import scores
@@ -22,12 +22,17 @@ from sync.scores import Basis, ranged, scored
 ACCOUNTS, DAYS = 7, 6
 CAP = {"when": "login_trend <= -0.1", "tier": "yellow", "reason": "fewer sign-ins"}
 
+CUSTOMER = data.KEYS["crm"].format(6)
+SMALLER = datetime.combine(data.LAST - timedelta(days=1), time(9), UTC)
+MOVE = Page(events=[Event("crm", f"{CUSTOMER}/fewer", CUSTOMER, None, "seats", SMALLER, 1.0, None)])
+
 
 @pytest.fixture(scope="module")
 def log(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Log]:
     with duckdb.connect() as facts, closing(data.open_log(tmp_path_factory.mktemp("told") / "log")) as log:
         data.make_facts(facts, ACCOUNTS)
         data.fill(facts, log, data.NAMES)
+        log.append("crm", MOVE)
         yield log
 
 
@@ -47,7 +52,10 @@ def _rows(connection: duckdb.DuckDBPyConnection) -> list[tuple[Any, ...]]:
 
 
 def test_a_range_is_its_days_one_after_the_other(log: Log, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Some accounts at a time, by two scorecards, with steady tiers and a cap, on to days that no source speaks for."""
+    """Some accounts at a time, by two scorecards, with steady tiers and a cap, on to days that no source speaks for.
+
+    One account changes its scorecard on the way.
+    """
     monkeypatch.setattr(scores, "AT_ONCE", 3)
     first = data.LAST - timedelta(days=DAYS - 3)
     days, before = [first + timedelta(days=n) for n in range(DAYS)], scores.NOBODY
@@ -63,15 +71,15 @@ def test_a_range_is_its_days_one_after_the_other(log: Log, tmp_path: Path, monke
     assert len(found) == 3
     together = [row for rows in found for row in rows]
     assert sorted(together, key=repr) == sorted(one_by_one, key=repr)
-    assert {row[-1] for row in together if len(row) == len(one_by_one[0])} == {
-        s.card.version for s in _basis().segments
-    }
     assert any("cap:fell" in str(row) for row in together)
+    moved = {row[-1] for row in together if row[0] == CUSTOMER and len(row) == len(one_by_one[0])}
+    assert moved == {segment.card.version for segment in _basis().segments}
 
 
 def test_the_same_facts_give_the_same_bytes_by_any_threads_from_any_files(log: Log, tmp_path: Path) -> None:
     with closing(data.open_log(tmp_path / "shuffled")) as shuffled, duckdb.connect() as facts:
         data.make_facts(facts, ACCOUNTS)
+        shuffled.append("crm", MOVE)
         _in_pieces(facts, shuffled)
         asked = [(log, 1), (log, 2), (log, 8), (shuffled, 2)]
         found = {_written(kept, tmp_path, threads) for kept, threads in asked}
