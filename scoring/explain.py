@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from scoring.printer import on_grid
 from scoring.scorecard import Measure, Scorecard
+from scoring.settle import UNSCORED as UNSCORED_TIER
 from scoring.settle import Standing
 
 LONGEST = 255
@@ -70,7 +71,7 @@ def _cap(scorecard: Scorecard, name: str, standing: Standing) -> str:
 def held_back(scorecard: Scorecard, standing: Standing) -> Iterator[str]:
     """Why a tier is not that of its score."""
     steady, rule = standing.steady, scorecard.settle
-    if steady is None or steady.tier == standing.raw_tier:
+    if steady is None or standing.raw_tier in (UNSCORED_TIER, steady.tier):
         return
     days = f"{rule.dwell} day{'s' if rule.dwell > 1 else ''}"
     if steady.toward:

@@ -91,6 +91,8 @@ def test_a_tier_that_keeps_still_says_on_which_day_and_why() -> None:
         ("steady", "still green until it is yellow by 3 points for 3 days (on 2026-11-02)"),
         ("steady", "yellow once it has been so for 3 days, 2 by now (on 2026-11-09)"),
     ]
+    unscored = side(FIRST, "unscored", fold=f"green {CARD.version}")
+    assert list(tier_moved(unscored, unscored)) == []
 
 
 @given(st.floats(0, 100), st.lists(st.floats(-30, 30), max_size=8))
