@@ -16,7 +16,7 @@ from pydantic import SecretStr
 
 import config as words
 from connectors.base import Finding
-from scoring import reason
+from scoring import Scorecard, reason
 from sync.check import findings, first_needs
 from sync.console import Bars, clean, log_in_words, put_json, say, table
 from sync.deliveries import plain
@@ -27,9 +27,9 @@ from sync.judged import judged, judged_in_words, tallied, tally_in_words
 from sync.matching import match_report
 from sync.rows import AccountRow, Delivery
 from sync.run import Step, run_once
-from sync.scores import alone, fetch, scored, statement
+from sync.scores import Scored, alone, fetch, scored, statement
 from sync.settings import Settings, load
-from sync.show import score_document, score_in_words, show_matching, show_parts, show_report, show_scores
+from sync.show import score_document, score_in_words, show_matching, show_parts, show_report, show_scores, tier_in_words
 from sync.stopping import signals
 from sync.worker import Worker, begun, begun_or_refused, opened
 
@@ -157,9 +157,11 @@ def explain(path: Path, account: str, *, as_json: bool) -> None:
     if as_json:
         put_json(document)
         return
-    say(f"{row.name} ({row.id}): {score_in_words(document)}", "bold")
+    say(f"{row.name} ({row.id}): {tier_in_words(document)}", "bold")
     if document["reason"]:
-        say(f"{document['reason']}. Next: {document['next_action'] or 'nothing'}")
+        say(f"{document['reason']}.{' Next: ' if document['next_action'] else ''}{document['next_action']}")
+    for flag in document["flags"]:
+        say(f"{flag['kind']} {flag['name']} since {flag['since']}: {flag['says']}")
     show_parts(document["parts"])
     for line in judged_in_words(document["judgements"]):
         say(line)
@@ -274,6 +276,7 @@ def _explained(worker: Worker, row: AccountRow) -> dict[str, Any]:
     ]
     return {
         **score_document(found, row.name, card.name),
+        "flags": _flags(worker, card, found),
         "judgements": judged(worker, row.id, day),
         "tier_since": plain(total.tier_since) if total else None,
         "reason": said.text,
@@ -285,6 +288,26 @@ def _explained(worker: Worker, row: AccountRow) -> dict[str, Any]:
         ],
         "deliveries": [_delivery(delivery) for delivery in deliveries],
     }
+
+
+def _flags(worker: Worker, card: Scorecard, found: Scored) -> list[dict[str, str]]:
+    """The caps in force and the watch flags raised, each with the day it began as far as the history tells."""
+    standing, history = found.standing, worker.history
+    caps = [
+        ("cap", name, began, f"at most {card.caps[name].tier}: {card.caps[name].reason}")
+        for name, began in standing.caps.items()
+    ]
+    watch = [
+        (
+            "watch",
+            name,
+            history.raised_since(found.account, f"watch:{name}", found.as_of) or found.as_of,
+            card.watch[name].reason,
+        )
+        for name in standing.watch
+    ]
+    keys = ("kind", "name", "since", "says")
+    return [dict(zip(keys, map(str, flag), strict=True)) for flag in (*caps, *watch)]
 
 
 def _delivery(delivery: Delivery) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from sync.scores import Scored
 BEGINNING = date(1970, 1, 1)
 MEMORY = "300MB"  # for reading
 LONGEST_GAP = 31  # days the worker was off that one pass scores afterwards
+FLAGGED = timedelta(days=92)  # as far back as the beginning of a flag is looked for
 MONTH_FILES = 8  # so many files of a month are made one by the next day of it
 
 _KINDS = {"varchar": "string", "date": "date", "double": "double", "boolean": "boolean"}
@@ -158,6 +159,17 @@ class History:
             return NOBODY
         rows = _rows(self._scores, files, _SCORES | _SAID)
         return f"select account, fold from {rows} where as_of = date '{day}' and final and fold is not null"
+
+    def raised_since(self, account: str, flag: str, day: date) -> date | None:
+        """The first of the final days in a row up to `day` with this flag raised; at most `FLAGGED` are looked at."""
+        since = day - FLAGGED
+        query = """
+            with of as (select as_of, list_contains(split(coalesce(flags, ''), ' '), ?) as raised from {rows}
+                        where account = ? and final and as_of between ? and ?)
+            select min(as_of) from of
+            where as_of > coalesce((select max(as_of) from of where not raised), '1970-01-01')"""
+        rows = self._ask(self._scores, query, [flag, account, since, day], first=_month(since), last=_month(day))
+        return rows[0][0] if rows else None
 
     def days_of(self, account: str) -> int:
         """On how many days this account was kept."""

@@ -109,6 +109,9 @@ def history(path: Path, *, as_json: bool) -> None:
     if as_json:
         put_json({"day": day, "versions": told})
         return
+    if not rows:
+        say("no scorecard has been used yet; `bellwether run` keeps the first")
+        return
     heads = ("version", "name", "first used", "last used", f"accounts on {day}" if day else "accounts", "what changed")
     cells = (
         [row.version, row.name, *_minutes(row), line["accounts"], _brief(line["changes"])]

@@ -156,6 +156,16 @@ def score_in_words(document: dict[str, Any]) -> str:
     return f"{document['score']:.1f} {document['tier']} ({said})"
 
 
+def tier_in_words(document: dict[str, Any]) -> str:
+    """What `explain` begins with: the tier that a person set, where one did, and what the score says."""
+    said = score_in_words(document)
+    override = next((one for one in document["judgements"] if one["kind"] == "override"), None)
+    if override is None:
+        return said
+    without = "it is" if document["score"] is None else "the score says"
+    return f"set to {override['tier']} by {override['author']} until {override['until']}; {without} {said}"
+
+
 def show_ledger(found: Ledger) -> None:
     """The ledger, a line a cause, with tenths that add up as they are shown."""
     before, after = found.before, found.after

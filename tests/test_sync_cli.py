@@ -107,6 +107,52 @@ def test_explain_names_the_parts_the_links_and_the_records(folder: Path, capsys:
     assert "weekly_active" in out
 
 
+FLAGGED = """\
+name: flagged
+dimensions: {use: {weight: 1, measures: {logins: 1, tickets: 1}}}
+measures:
+  logins: {events: login, take: count, window: 7d, points: {0: 90, 1: 100}}
+  tickets: {events: ticket.created, take: count, window: 7d, points: {0: 100, 1: 95}}
+caps: {busy: {when: tickets >= 1, tier: yellow, reason: they ask every day}}
+watch: {silent: {when: logins = 0, reason: nobody signs in}}
+"""
+
+
+def test_explain_begins_with_the_tier_that_a_person_set_and_lists_caps_and_flags_with_their_days(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "card.yaml").write_text(FLAGGED)
+    (folder / "bellwether.yaml").write_text(f"{SETTINGS}scorecard: card.yaml\n")
+    _call(capsys, "run")
+    today = datetime.now(UTC).date()
+    _call(
+        capsys,
+        "judge",
+        "override",
+        "a1",
+        "--tier",
+        "red",
+        "--by",
+        "Ann",
+        "--reason",
+        "they leave",
+        "--until",
+        f"{today}",
+    )
+    _, out, _ = _call(capsys, "explain", "a1")
+    said = f"Alder (a1): set to red by Ann until {today}; the score says 97.5 yellow (green by its score alone; 100%"
+    assert out.startswith(said)
+    began = _json(capsys, "explain", "a1")["caps"]["busy"]
+    assert f"\ncap busy since {began}: at most yellow: they ask every day\n" in out
+    document = _json(capsys, "explain", "b2")
+    (flag,) = document["flags"]
+    assert (flag["kind"], flag["name"], flag["says"]) == ("watch", "silent", "nobody signs in")
+    assert flag["since"] == (today - timedelta(days=1)).isoformat()
+    _, out, _ = _call(capsys, "explain", "b2")
+    assert out.splitlines()[0].endswith("95.0 green (100% of the scorecard has data)")
+    assert f"watch silent since {flag['since']}: nobody signs in" in out
+
+
 def test_status_tells_of_passes_sources_and_matching(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _call(capsys, "run")
     document = _json(capsys, "status")

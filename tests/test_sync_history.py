@@ -36,6 +36,7 @@ def _scored(
     accounts: int = 3,
     version: str = "v1",
     fold: str = "",
+    flags: str = "",
 ) -> None:
     """The relations that scoring leaves, for these days."""
     listed = ", ".join(f"date '{day}'" for day in days)
@@ -43,7 +44,7 @@ def _scored(
 create or replace temp table scores as
 select 'account-' || n as account, day as as_of, {score} + n as score, 'green' as tier, 1.0 as coverage,
        {score} + n as low, {score} + n as high, false as held, 'it''s ours' as scorecard, '{version}' as version,
-       'green' as raw_tier, {score} + n as tier_score, nullif('{fold}', '') as fold, '' as flags
+       'green' as raw_tier, {score} + n as tier_score, nullif('{fold}', '') as fold, '{flags}' as flags
 from range({accounts}) t(n), (select unnest([{listed}]) as day);
 create or replace temp table parts as
 select account, as_of, 'usage' as dimension, measure, case when measure = 'logins' then score end as value,
@@ -94,6 +95,19 @@ def test_a_day_written_again_replaces_itself_and_no_other(kept: History, connect
     assert "account-2" not in kept.parts_on(days[1])
     assert kept.days() == set(days)
     assert kept.days(final_only=True) == set(days[1:3])
+
+
+def test_a_flag_began_with_the_first_of_its_days_in_a_row(kept: History, connection: duckdb.DuckDBPyConnection) -> None:
+    days = [FIRST + timedelta(n) for n in range(6)]
+    for day, flags in zip(
+        days, ["watch:a", "watch:b", "watch:a", "cap:c:2025-12-30 watch:a", "watch:ab", ""], strict=True
+    ):
+        _scored(connection, [day], score=50, flags=flags)
+        kept.record(connection, [day], final=True)
+    assert kept.raised_since("account-1", "watch:a", days[3]) == days[2]
+    assert kept.raised_since("account-1", "watch:a", days[0]) == days[0]
+    assert kept.raised_since("account-1", "watch:a", days[5]) is None
+    assert kept.raised_since("account-9", "watch:a", days[3]) is None
 
 
 def test_scores_wait_for_their_parts(
