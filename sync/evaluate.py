@@ -119,19 +119,13 @@ def evaluated(
     """Score all accounts as of now. `keep`: record final days and today's totals; a rehearsal does neither."""
     today = now.astimezone(worker.settings.timezone).date()
     final = unrecorded(worker, today) if keep else ()
-    baseline, basis, records = today - TREND, *_ground(worker)
+    basis, records = _ground(worker)
     progress.start("scoring", len(basis.accounts))
     with scored(worker.log, basis, spill=worker.spill, also=[worker.history.path], threads=threads) as on:
         del basis  # as large as all customers and links, and in the engine's tables by now
         for day in final:
             worker.history.record(on(day, worker.history.states_after(day - DAY)), [day], final=True)
-        versions = worker.history.versions_on(baseline)
-        fits = bool(versions) and versions <= worker.settings.cards.keys()
-        aside = not fits and (not keep or baseline in worker.history.days(final_only=True, since=baseline))
-        if aside:
-            put_aside(on(baseline, final=False), EARLIER)
-        elif not fits:
-            worker.history.record(on(baseline, final=False), [baseline], final=False)
+        aside = _put_aside(worker, on, today - TREND, keep=keep)
         rows = worker.state.judgements(kinds=["override", "note"], lasting=today)
         told = _as_of(worker, on, today, newest=newest_final(worker, today))
         found = Evaluation(worker, told, now, aside, records, said_on(rows, today))
@@ -141,6 +135,21 @@ def evaluated(
             worker.state.save_totals(said for said, _ in changed)
         progress.finish("scoring")
         yield found
+
+
+def _put_aside(worker: Worker, on: On, day: date, *, keep: bool) -> bool:
+    """See to it that changes can be told against this day by today's scorecards; whether it had to be put aside.
+
+    What the history has of a final day stands, by whichever scorecard it was told.
+    """
+    versions = worker.history.versions_on(day)
+    if versions and versions <= worker.settings.cards.keys():
+        return False
+    if keep and day not in worker.history.days(final_only=True, since=day):
+        worker.history.record(on(day, final=False), [day], final=False)
+        return False
+    put_aside(on(day, final=False), EARLIER)
+    return True
 
 
 def as_of(worker: Worker, on: On, day: date) -> duckdb.DuckDBPyConnection:
