@@ -167,7 +167,9 @@ def _two_sided(node: exp.Expression, inner: Callable[[exp.Expression], _Built]) 
         return _Built(f"({_need(left, 'test')} {joined} {_need(right, 'test')})", "test")
     if reckoned:
         _refuse_division(node, right)
-        return _Built(f"({_need(left, 'number')} {reckoned} {_need(right, 'number')})", "number")
+        # of two whole numbers some engines make a whole one
+        whole = ".0" if reckoned == "/" and right.sql.isdigit() else ""
+        return _Built(f"({_need(left, 'number')} {reckoned} {_need(right, 'number')}{whole})", "number")
     if "test" in (left.kind, right.kind):
         raise ValueError("compares a test with something; join tests with and/or")
     kinds: list[Kind] = [built.kind for built in (left, right) if built.kind != "either"]
