@@ -56,22 +56,17 @@ class Decided(Protocol):
     def told_score(self) -> float | None: ...
 
 
-class Held(Protocol):
-    """What of a record is compared: the deciding text, and the score that is on it."""
-
-    @property
-    def deciding(self) -> str: ...
-    @property
-    def score(self) -> float | None: ...
-
-
-class Stand(Held, Protocol):
+class Stand(Protocol):
     """What of a delivery tells whether its record is worth a call."""
 
     @property
     def account(self) -> str: ...
     @property
     def status(self) -> DeliveryStatus: ...
+    @property
+    def deciding(self) -> str: ...
+    @property
+    def score(self) -> float | None: ...
     @property
     def next_try_at(self) -> datetime | None: ...
     @property
@@ -238,17 +233,12 @@ def _worth(round_: Round, answer: Decided, before: Stand) -> bool:
 
 def _changed(round_: Round, answer: Decided, before: Stand) -> bool:
     """Whether a deciding field is another than what the record holds or, if it was refused, than what it should."""
-    score = round_.destination.canonical("score", answer.told_score)
-    return differs(before, answer.deciding, score, dead_band=round_.rules.dead_band)
-
-
-def differs(before: Held, deciding: str, score: FieldValue, *, dead_band: float) -> bool:
-    """Whether this is another answer than a record holds. `score`: as the record would hold it; None: left alone."""
-    if before.deciding != deciding:
+    if before.deciding != answer.deciding:
         return True
-    if not isinstance(score, int | float) or before.score == score:
+    old, new = before.score, round_.destination.canonical("score", answer.told_score)
+    if not isinstance(new, int | float) or old == new:
         return False
-    return before.score is None or abs(score - before.score) >= dead_band
+    return old is None or abs(new - old) >= round_.rules.dead_band
 
 
 def _score(told: Mapping[str, Any]) -> float | None:

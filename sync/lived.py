@@ -22,7 +22,9 @@ CHUNK = 1_000  # accounts whose days are in memory at a time
 
 _LIVES = """
 select account, arg_max(score, as_of), list({told_score} order by as_of),
-       list(concat_ws('|', tier, raw_tier, coalesce(split_part(fold, ' ', 1), ''), version, flags) order by as_of)
+       list(case when flags = '' then tier
+                 else concat_ws('|', tier, raw_tier, coalesce(split_part(fold, ' ', 1), ''), version, flags) end
+            order by as_of)
 from scores where as_of >= date '{span.first}' group by account
 """
 
@@ -118,11 +120,14 @@ class _Sayings(dict[str, Saying]):
         self._cards = cards
 
     def __missing__(self, words: str) -> Saying:
-        tier, raw_tier, steady, version, flags = words.split("|")
-        standing = Standing(tier, raw_tier, f"{steady} {version}" if steady else None, flags)
-        more = [*standing.limiting(self._cards[version]), *standing.watch]
-        self[words] = said = Saying(tier, " ".join([tier, *more]))
+        tier, *rest = words.split("|")
+        self[words] = said = Saying(tier, " ".join([tier, *(self._flags(tier, *rest) if rest else [])]))
         return said
+
+    def _flags(self, tier: str, raw_tier: str, steady: str, version: str, flags: str) -> list[str]:
+        """The flags that are told: caps that limit the tier, and watch flags."""
+        standing = Standing(tier, raw_tier, f"{steady} {version}" if steady else None, flags)
+        return [*standing.limiting(self._cards[version]), *standing.watch]
 
 
 def kept(worker: Worker, day: date, only: AccountRow | None = None) -> Lived | None:

@@ -45,7 +45,7 @@ class Written:
         held, on_it = ("", None) if begun else (told[0], scores[0])
         changed, refreshed = self.changed, self.refreshed
         for place, (text, score) in enumerate(zip(told, scores, strict=True), begun):
-            # `deliveries.differs` in so many words, which it would take as long again to ask millions of times
+            # what deliveries go by, in so many words: a call for each of millions of days would double the time
             if text != held or (score is not None and score != on_it and (on_it is None or abs(score - on_it) >= band)):
                 changed[place] += 1
             elif place >= due:
