@@ -150,7 +150,7 @@ def rule(random: Random, folder: Path) -> Tally:
     else:
         text = " ".join(random.choice(WORDS) for _ in range(random.randint(1, 12)))
     try:
-        built = rules.rebuild(text, {"value": "number", "label": "word"})
+        built = rules.rebuild(text)
     except ValueError:
         return Tally(1, 0, Counter({"ValueError": 1}))
     if random.random() < 0.05:
