@@ -191,6 +191,8 @@ def replayed(worker: Worker, span: Span, other: Scorecard | None = None, wanted:
             before, _ = _live(worker, span, Wanted(wanted.only))
         here = replace(worker, settings=replace(worker.settings, segments=(Segment(other),)))
     after, days = _live(here, span, wanted)
+    if wanted.only and not days:
+        raise UsageError(f"{wanted.only.id} has no score until {span.last}: its record was created later")
     names = {row.id: row.name for row in worker.state.accounts()}
     rows = worker.state.judgements(kinds=["override"], lasting=span.last)
     overrides = {account: one.tier for account, one in in_force(rows, span.last).items()}

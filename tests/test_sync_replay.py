@@ -196,6 +196,8 @@ def test_of_one_account_every_day_is_told(company: Company) -> None:
         assert sum(part["contribution"] for part in day["parts"]) == day["score"]
     assert list(found.after.last) == ["a8"]
     assert found.after.writes["crm"][0].changed == 1  # a record that was never written
+    with pytest.raises(UsageError, match="a8 has no score until 2026-10-31: its record was created later"):
+        replayed(worker, span_of(worker, f"{FIRST}", f"{FIRST + timedelta(1)}"), None, Wanted(only))
 
 
 @pytest.mark.parametrize(
