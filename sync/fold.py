@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from arro3.core import Array, DataType, Table
 
 from scoring import Scorecard
-from scoring.settle import Day, Fired, read, settle, stays, told
+from scoring.settle import Day, Fired, Steady, read, settle, stays, told
 
 if TYPE_CHECKING:
     import duckdb
@@ -96,17 +96,23 @@ def _asked(card: Scorecard) -> str:
 
 def _folded(card: Scorecard, rows: duckdb.DuckDBPyConnection, *, final: bool) -> Iterator[tuple[Any, ...]]:
     for account, days in groupby(_streamed(rows), itemgetter(0)):
-        state, first = None, True
-        for _, as_of, tier, score, before, *asked in days:
-            if first and before:
+        state: Steady | None = None
+        text, within = None, (0.0, 0.0)  # of a state that calm days leave as it is
+        for place, (_, as_of, tier, score, before, *asked) in enumerate(days):
+            if text and score is not None and within[0] <= score < within[1] and not any(asked[::3]):
+                yield account, as_of.isoformat(), text.partition(" ")[0], text, None
+                continue
+            if before and not place:
                 state = read(before)
-            first = False
             fired = {name: Fired(*asked[3 * place : 3 * place + 3]) for place, name in enumerate(card.caps)}
             day = Day(as_of, tier, score, fired)
             state = settle(card, state, day, final=final)
+            text = None
             if state is not None:
                 caps = " ".join(f"cap:{cap.name}:{cap.began}" for cap in state.caps)
                 yield account, as_of.isoformat(), told(card, state, day), state.text(), caps or None
+                if state.version == card.version and not (state.toward or state.caps):
+                    text, within = state.text(), stays(card)[state.tier]
 
 
 def _streamed(rows: duckdb.DuckDBPyConnection) -> Iterator[tuple[Any, ...]]:
