@@ -112,7 +112,7 @@ class Account:
 
 
 class Write(NamedTuple):
-    """The fields one record should have, by our field names (see `FIELDS`). None clears."""
+    """The fields one record should have, by our field names (see `Tools.fields`). None clears."""
 
     id: str
     fields: Mapping[str, FieldValue]
@@ -189,9 +189,24 @@ FIELDS: tuple[Field, ...] = (
 )
 
 
+def fields_of(scores: Iterable[str]) -> tuple[Field, ...]:
+    """The fields that records have where these are scored besides health: `FIELDS`, and three for each."""
+    return (*FIELDS, *(field for name in scores for field in _fields_of(name)))
+
+
+def _fields_of(score: str) -> Iterator[Field]:
+    label = score.replace("_", " ").capitalize()
+    yield Field(f"{score}_score", "number", f"{label} score", "0 to 100; higher is better.", scale=1)
+    yield Field(f"{score}_tier", "tier", f"{label} tier", "Green, yellow or red; green is best.")
+    yield Field(f"{score}_reason", "text", f"{label} reason", "What moves the score most, in plain words.")
+
+
 @dataclass(frozen=True)
 class Tools:
-    """What a connector is handed. `actor` hashes a user id; `root` is the folder that relative paths start from."""
+    """What a connector is handed. `actor` hashes a user id; `root` is the folder that relative paths start from.
+
+    `fields`: those that records have.
+    """
 
     clock: Clock
     stop: threading.Event
@@ -199,6 +214,7 @@ class Tools:
     timezone: ZoneInfo
     spool: Path
     root: Path
+    fields: tuple[Field, ...] = FIELDS
 
 
 class Source(Protocol):

@@ -11,7 +11,7 @@ import math
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from typing import Annotated, Any
@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict
 from pydantic import Field as Setting
 
 from connectors.accountrows import keep_good
-from connectors.base import FIELDS, Account, Change, Field, FieldValue, Finding, Outcome, Tools, Write
+from connectors.base import Account, Change, Field, FieldValue, Finding, Outcome, Tools, Write, fields_of
 from connectors.errors import ConnectorError, SettingsWrong
 from connectors.findings import failed
 from connectors.leftout import in_words
@@ -30,7 +30,6 @@ from connectors.values import as_number
 
 ONE_PAGE = 1000
 ACCOUNT = "account"
-KINDS: Mapping[str, Field] = {field.key: field for field in FIELDS}
 EPOCH = date(1970, 1, 1)
 CORRECT = "correct the accounts file, its columns in the settings, or accounts.where and accounts.attributes"
 NOT_OURS, ELSEWHERE = "is there and holds something else than scores", "name another file, or move this one away"
@@ -70,6 +69,7 @@ class FileDestination:
         root = tools.root / (settings.root or ".")
         self._accounts = safe_path(root, settings.accounts, f"{self._place}.accounts")
         self._scores = safe_path(root, settings.scores, f"{self._place}.scores")
+        self._kinds = {field.key: field for field in tools.fields}
         self._calls: Counter[str] = Counter()
         self._left_out = ""
 
@@ -114,14 +114,14 @@ class FileDestination:
         return ()
 
     def canonical(self, field: str, value: FieldValue) -> FieldValue:
-        """The value as the file would give it back."""
-        return _canonical(KINDS[field], value)
+        """The value as the file would give it back; None for a field of a score that is not in the settings."""
+        return _canonical(self._kinds[field], value) if field in self._kinds else None
 
     def read(self, ids: Sequence[str]) -> Mapping[str, Mapping[str, FieldValue]]:
         """Our fields of these accounts; blank where the scores file does not have them yet."""
         self._calls["read"] += 1
         known, present = self._ids(), self._present()
-        blank = dict.fromkeys(KINDS)
+        blank = dict.fromkeys(self._kinds)
         return {id: present.get(id, blank) for id in ids if id in known or id in present}
 
     def write(self, writes: Sequence[Write]) -> Iterable[Outcome]:
@@ -135,7 +135,7 @@ class FileDestination:
                 outcomes.append(Outcome(write.id, False, None, "NOT_FOUND", words, "gone"))
                 continue
             fields = {key: self.canonical(key, value) for key, value in write.fields.items()}
-            present[write.id] = {**present.get(write.id, dict.fromkeys(KINDS)), **fields}
+            present[write.id] = {**present.get(write.id, dict.fromkeys(self._kinds)), **fields}
             outcomes.append(Outcome(write.id, True, fields))
         if any(outcome.ok for outcome in outcomes):
             self._calls["write"] += 1
@@ -222,14 +222,16 @@ class FileDestination:
             with self._scores.open(encoding="utf-8-sig", newline="") as file:
                 rows = csv.DictReader(file)
                 columns = set(rows.fieldnames or ())
-                if ACCOUNT in columns and columns <= {ACCOUNT, *KINDS}:  # another column would be lost
-                    return {_unguarded(row[ACCOUNT]): _fields(row) for row in rows}
+                kinds = {**_kept(columns), **self._kinds}
+                if ACCOUNT in columns and columns <= {ACCOUNT, *kinds}:  # another column would be lost
+                    return {_unguarded(row[ACCOUNT]): _fields(row, kinds) for row in rows}
         except (ValueError, csv.Error):
             pass  # not ours, which the next lines say
         words = f"{self._scores.name} {NOT_OURS}; {ELSEWHERE}"
         raise SettingsWrong(words, place=f"{self._place}.scores")
 
     def _replace(self, present: Mapping[str, Mapping[str, FieldValue]]) -> None:
+        columns = dict.fromkeys([*self._kinds, *(key for fields in present.values() for key in fields)])
         part = self._scores.with_name(f".{self._scores.name}.part")
         try:
             # who may read the scores is whoever could before; at first, their owner
@@ -238,9 +240,10 @@ class FileDestination:
             with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
                 os.fchmod(descriptor, mode)
                 rows = csv.writer(file, lineterminator="\n")
-                rows.writerow([ACCOUNT, *KINDS])
+                rows.writerow([ACCOUNT, *columns])
                 rows.writerows(
-                    [_guarded(id), *(_text(fields.get(key)) for key in KINDS)] for id, fields in sorted(present.items())
+                    [_guarded(id), *(_text(fields.get(key)) for key in columns)]
+                    for id, fields in sorted(present.items())
                 )
                 file.flush()
                 os.fsync(file.fileno())
@@ -287,8 +290,15 @@ def _canonical(field: Field, value: FieldValue) -> FieldValue:
     return " ".join(str(value).split())[: field.length].strip() or None
 
 
-def _fields(row: Mapping[str, str | None]) -> dict[str, FieldValue]:
-    return {key: _canonical(field, _unguarded(row.get(key) or "")) for key, field in KINDS.items()}
+def _kept(columns: Collection[str]) -> dict[str, Field]:
+    """The columns of scores that may be in the settings no more: their values are not ours to throw away."""
+    scores = (column.removesuffix("_score") for column in columns if column.endswith("_score"))
+    whole = (score for score in scores if {f"{score}_tier", f"{score}_reason"} <= {*columns})
+    return {field.key: field for field in fields_of(whole)}
+
+
+def _fields(row: Mapping[str, str | None], kinds: Mapping[str, Field]) -> dict[str, FieldValue]:
+    return {key: _canonical(field, _unguarded(row.get(key) or "")) for key, field in kinds.items()}
 
 
 def _text(value: FieldValue) -> str:

@@ -7,7 +7,7 @@ Wanted, confirmed and present values are compared in this form, so every rule he
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 
@@ -115,14 +115,24 @@ def label(value: object) -> str | None:
     return " ".join(str(value).split())[:LONGEST_LABEL].rstrip() or None
 
 
+def known_fields(context: object) -> tuple[Field, ...]:
+    """The fields that records have, where whoever validates settings hands them on as the context; else `FIELDS`."""
+    return context if isinstance(context, tuple) else FIELDS
+
+
 def field_names(
-    names: Mapping[str, str | None], defaults: Mapping[str, str], valid: Callable[[str], object]
+    fields: Iterable[Field],
+    names: Mapping[str, str | None],
+    *,
+    default: Callable[[str], str],
+    valid: Callable[[str], object],
 ) -> dict[str, str]:
     """Our field -> its name there, those set to None left out. Raises `ValueError` in plain words."""
-    unknown = sorted(set(names) - {field.key for field in FIELDS})
+    keys = [field.key for field in fields]
+    unknown = sorted(set(names) - set(keys))
     if unknown:
-        raise ValueError(f"there is no field {unknown[0][:40]!r} (there are: {', '.join(f.key for f in FIELDS)})")
-    chosen = {key: name for key, name in {**defaults, **names}.items() if name is not None}
+        raise ValueError(f"there is no field {unknown[0][:40]!r} (there are: {', '.join(keys)})")
+    chosen = {key: name for key in keys if (name := names.get(key, default(key))) is not None}
     for key, name in chosen.items():
         if not valid(name):
             raise ValueError(f"the name of {key} is not a field name of this CRM")

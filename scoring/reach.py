@@ -102,10 +102,10 @@ def _stricter(card: Scorecard, cap: str, other: str) -> bool:
     return (card.caps[cap].tier, card.caps[other].tier) == ("red", "yellow") and lasts
 
 
-def segments(given: Sequence[Segment]) -> Iterator[Remark]:
-    """Rules, in the settings, by which no account comes to a scorecard."""
+def segments(given: Sequence[Segment], at: Loc = ("scorecard",)) -> Iterator[Remark]:
+    """Rules, at this place in the settings, by which no account comes to a scorecard."""
     for place, segment in enumerate(given[:-1]):
-        where: Loc = ("scorecard", place, "when")
+        where: Loc = (*at, place, "when")
         earlier = next((one for one in given[:place] if ranges.implies(segment.when, one.when, {})), None)
         if ranges.narrowed(segment.when, {}) is None:
             yield Remark(where, "contradicts itself: no account comes to this scorecard", "mend the comparison")

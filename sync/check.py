@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from importlib.metadata import packages_distributions
+from itertools import chain
 from pathlib import Path
 
 import config
@@ -93,8 +94,11 @@ def _scorecard(worker: Worker) -> Iterator[Finding]:
     """What the linter says of the scorecards, each warning where it stands; they fail no check."""
     names = worker.basis((), worker.links(())).names
     known = all(names[source] for source in worker.sources)
-    yield from _said(config.load(worker.settings.path, environment={}), segments(worker.settings.segments))
-    files = zip(worker.settings.segments, worker.settings.card_files, strict=True)
+    document = config.load(worker.settings.path, environment={})
+    yield from _said(document, segments(worker.settings.segments))
+    for score, cards in worker.settings.further.items():
+        yield from _said(document, segments(cards.segments, ("scores", score)))
+    files = chain.from_iterable(zip(*cards, strict=True) for cards in worker.settings.by_score().values())
     for card, file in {segment.card.version: (segment.card, file) for segment, file in files}.values():
         yield from _linted(worker, card, file, names if known else None)
 

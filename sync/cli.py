@@ -32,6 +32,7 @@ Config = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of words.")]
 DEFAULT = Path("bellwether.yaml")
+Score = Annotated[str, typer.Option("--score", help="Which of the scores, where there are several.")]
 
 
 class Only(StrEnum):
@@ -148,17 +149,20 @@ def explain(
     until: Annotated[
         str | None, typer.Option("--until", help="With --since: up to this day; today by default.")
     ] = None,
+    score: Score = "health",
     json: Json = False,
 ) -> None:
     """Show what an account's score is made of, why, and where it was written; or why it moved since a day."""
     if since is not None or until is not None:
         from sync.ledger import explain as ledger
 
+        if score != "health":
+            raise typer.BadParameter("why it moved since a day is told of health only", param_hint="--score")
         ledger(config, account, since=since, until=until, as_json=json)
         return
     from sync.commands import explain as body
 
-    body(config, account, as_json=json)
+    body(config, account, score=score, as_json=json)
 
 
 judge = typer.Typer(no_args_is_help=True, help="Say what people know of an account: overrides, pulses and notes.")
@@ -250,6 +254,7 @@ def scores(
     config: Config = DEFAULT,
     as_of: Annotated[str | None, typer.Option("--as-of", help="A day, YYYY-MM-DD; today by default.")] = None,
     account: Annotated[str | None, typer.Option("--account", help="Only this account, by its id or name.")] = None,
+    score: Score = "health",
     sql: Annotated[bool, typer.Option("--sql", help="Print the SQL that works the scores out.")] = False,
     told: Annotated[
         bool, typer.Option("--told", help="With --as-of: what was told that day, from the history.")
@@ -270,7 +275,7 @@ def scores(
     from sync.replay import scores as body
 
     days = Range(first, last, scorecard, parts, csv)
-    body(config, Day(as_of, sql, told), days, account=account, as_json=json)
+    body(config, Day(as_of, sql, told, score), days, account=account, as_json=json)
 
 
 @scorecard.command()

@@ -25,9 +25,9 @@ from sync.errors import UsageError
 from sync.evaluate import as_of
 from sync.judged import judged, judged_in_words, tallied, tally_in_words
 from sync.matching import match_report
-from sync.rows import AccountRow, Delivery
+from sync.rows import HEALTH, AccountRow, Delivery
 from sync.run import Step, run_once
-from sync.scores import Scored, alone, fetch, scored, statement
+from sync.scores import Scored, alone, fetch, relations, scored, statement
 from sync.settings import Settings, load
 from sync.show import score_document, score_in_words, show_matching, show_parts, show_report, show_scores, tier_in_words
 from sync.stopping import signals
@@ -149,20 +149,30 @@ def status(path: Path, *, as_json: bool) -> None:
         say(f"erased customers that are kept out: {document['erased']}")
 
 
-def explain(path: Path, account: str, *, as_json: bool) -> None:
-    """Print one account's score with all its parts, and where it was delivered."""
+def explain(path: Path, account: str, *, score: str, as_json: bool) -> None:
+    """Print one account's scores, all parts of one of them, and where they were delivered."""
     with at_work(path, looks=True) as worker:
-        row = account_of(worker, account)
+        row, score = account_of(worker, account), score_of(worker.settings, score)
         document = _explained(worker, row)
+    shown = document if score == HEALTH else document["scores"][score]
     if as_json:
-        put_json(document)
+        put_json(shown)
         return
-    say(f"{row.name} ({row.id}): {tier_in_words(document)}", "bold")
-    if document["reason"]:
-        say(f"{document['reason']}.{' Next: ' if document['next_action'] else ''}{document['next_action']}")
-    for flag in document["flags"]:
+    said = tier_in_words(document) if score == HEALTH else f"{score} {score_in_words(shown)}"
+    say(f"{row.name} ({row.id}): {said}", "bold")
+    if shown["reason"]:
+        say(f"{shown['reason']}.{' Next: ' if shown['next_action'] else ''}{shown['next_action']}")
+    for flag in shown["flags"]:
         say(f"{flag['kind']} {flag['name']} since {flag['since']}: {flag['says']}")
-    show_parts(document["parts"])
+    show_parts(shown["parts"])
+    if score == HEALTH:
+        _show_beside(document)
+
+
+def _show_beside(document: Mapping[str, Any]) -> None:
+    """The other scores, what people say, and where the account is known and written."""
+    for name, other in document["scores"].items():
+        say(f"{name}: {score_in_words(other)}. {other['reason']}")
     for line in judged_in_words(document["judgements"]):
         say(line)
     for link in document["links"]:
@@ -171,19 +181,19 @@ def explain(path: Path, account: str, *, as_json: bool) -> None:
         say(f"{record['destination']} {record['record']}: {record['status']} {record['message']}".rstrip())
 
 
-def scores(path: Path, *, on_day: str | None, account: str | None, sql: bool, as_json: bool) -> None:
+def scores(path: Path, *, score: str, on_day: str | None, account: str | None, sql: bool, as_json: bool) -> None:
     """Work out and print the scores of a day; writes nothing."""
     with at_work(path, looks=True) as worker:
-        day = day_of(worker, on_day)
+        day, score = day_of(worker, on_day), score_of(worker.settings, score)
         accounts = worker.state.accounts()
         basis = worker.basis(accounts, worker.links(accounts))
         if sql:
-            sys.stdout.write(statement(worker.log, basis))
+            sys.stdout.write(statement(worker.log, basis.of(score)))
             return
         wanted = account_of(worker, account) if account is not None else None
         basis = alone(basis, wanted) if wanted else basis
         with scored(worker.log, basis, spill=worker.spill, also=[worker.history.path], few=wanted is not None) as on:
-            rows = list(fetch(as_of(worker, on, day)))
+            rows = list(fetch(as_of(worker, on, day, score), of=relations(score)))
     if wanted is not None and not rows:
         raise UsageError(f"{wanted.id} has no score on {day}: its record was created later")
     names = {row.id: row.name for row in accounts}
@@ -196,6 +206,14 @@ def scores(path: Path, *, on_day: str | None, account: str | None, sql: bool, as
         show_parts(documents[0]["parts"])
     else:
         show_scores(day, documents)
+
+
+def score_of(settings: Settings, wanted: str) -> str:
+    """One of the scores by its name. Raises `UsageError`."""
+    if wanted != HEALTH and wanted not in settings.further:
+        known = ", ".join([HEALTH, *settings.further])
+        raise UsageError(f"--score: there is no score {clean(wanted)[:30]!r} (there are: {known})")
+    return wanted
 
 
 @contextmanager
@@ -262,12 +280,10 @@ def _explained(worker: Worker, row: AccountRow) -> dict[str, Any]:
     basis = worker.basis(accounts, links)
     day = day_of(worker, None)
     with scored(worker.log, alone(basis, row), spill=worker.spill, also=[worker.history.path], few=True) as on:
-        found = next(fetch(as_of(worker, on, day)), None)
-    if found is None:
+        rows = {name: [*fetch(as_of(worker, on, day, name), of=relations(name))] for name in (HEALTH, *basis.further)}
+    if not rows[HEALTH]:
         raise UsageError(f"{row.id} has no score yet: its record is dated later than today")
-    card = worker.settings.cards[found.version]
-    said = reason(card, found.parts, None, found.standing)
-    total = worker.state.totals().get(row.id)
+    told = {name: _told(worker, row, found, name) for name, [found] in rows.items()}
     deliveries = [
         delivery
         for name in worker.destinations
@@ -275,12 +291,9 @@ def _explained(worker: Worker, row: AccountRow) -> dict[str, Any]:
         if delivery.account == row.id
     ]
     return {
-        **score_document(found, row.name, card.name),
-        "flags": _flags(worker, card, found),
+        **told.pop(HEALTH),
+        "scores": told,
         "judgements": judged(worker, row.id, day),
-        "tier_since": plain(total.tier_since) if total else None,
-        "reason": said.text,
-        "next_action": said.next_action,
         "links": [
             {"source": link.source, "key": link.key, "how": link.how}
             for link in links.linked
@@ -290,9 +303,9 @@ def _explained(worker: Worker, row: AccountRow) -> dict[str, Any]:
     }
 
 
-def _flags(worker: Worker, card: Scorecard, found: Scored) -> list[dict[str, str]]:
+def _flags(worker: Worker, card: Scorecard, found: Scored, score: str) -> list[dict[str, str]]:
     """The caps in force and the watch flags raised, each with the day it began as far as the history tells."""
-    standing, history = found.standing, worker.history
+    standing, history = found.standing, worker.history.of(score)
     caps = [
         ("cap", name, began, f"at most {card.caps[name].tier}: {card.caps[name].reason}")
         for name, began in standing.caps.items()
@@ -308,6 +321,20 @@ def _flags(worker: Worker, card: Scorecard, found: Scored) -> list[dict[str, str
     ]
     keys = ("kind", "name", "since", "says")
     return [dict(zip(keys, map(str, flag), strict=True)) for flag in (*caps, *watch)]
+
+
+def _told(worker: Worker, row: AccountRow, found: Scored, score: str) -> dict[str, Any]:
+    """An account's answer by one of the scores."""
+    card = worker.settings.cards[found.version]
+    said = reason(card, found.parts, None, found.standing)
+    total = worker.state.totals(score).get(row.id)
+    return {
+        **score_document(found, row.name, card.name),
+        "flags": _flags(worker, card, found, score),
+        "tier_since": plain(total.tier_since) if total else None,
+        "reason": said.text,
+        "next_action": said.next_action,
+    }
 
 
 def _delivery(delivery: Delivery) -> dict[str, Any]:

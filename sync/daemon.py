@@ -97,10 +97,11 @@ class Passes:
 
     def _reread(self) -> None:
         """Take up a scorecard that was edited; one that cannot be used is told of, and the last good one goes on."""
-        before, self._settings = self._settings.segments, reread(self._settings)
-        for (was, _), (card, _) in zip(before, self._settings.segments, strict=True):
-            if card.version != was.version:
-                log.info("scorecard changed", scorecard=card.name, version=card.version, before=was.version)
+        before, self._settings = self._settings.used(), reread(self._settings)
+        for (_, was), (_, now) in zip(before, self._settings.used(), strict=True):
+            if now.card.version != was.card.version:
+                version = now.card.version
+                log.info("scorecard changed", scorecard=now.card.name, version=version, before=was.card.version)
         for why in self._settings.refused:
             log.warning("scorecard refused", why=why)
         self._health.refuse(self._settings.refused)

@@ -17,13 +17,12 @@ from connectors.base import FIELDS, Destination, FieldValue, Outcome, Write
 from connectors.batches import batches
 from sync.rows import Delivery, DeliveryStatus
 from sync.settings import Delivery as Rules
-from sync.verdicts import Verdict
+from sync.verdicts import Verdict, further_scores
 
 FIRST_WAIT, LONGEST_WAIT, RARELY = timedelta(minutes=5), timedelta(hours=6), timedelta(days=1)
 MOST_NAMED = 100  # failed rows a report names one by one
 READ_AT_ONCE = 10_000  # records whose present values are held in memory; a multiple of every vendor's batch
 KEEP_EVERY = 200  # outcomes held in memory before they are saved; a crash costs at most a re-read of these
-_CLEARED: dict[str, FieldValue] = {field.key: None for field in FIELDS}
 
 
 class Planned(NamedTuple):
@@ -48,12 +47,17 @@ class Difference(NamedTuple):
 
 
 class Decided(Protocol):
-    """What of an answer is compared: a text that tells two apart, and the score to be told (None: left alone)."""
+    """What of an answer is compared: a text that tells two apart, and the score to be told (None: left alone).
+
+    `further`: those of other scores than health, by field.
+    """
 
     @property
     def deciding(self) -> str: ...
     @property
     def told_score(self) -> float | None: ...
+    @property
+    def further(self) -> Mapping[str, float]: ...
 
 
 class Stand(Protocol):
@@ -71,6 +75,8 @@ class Stand(Protocol):
     def next_try_at(self) -> datetime | None: ...
     @property
     def refresh_on(self) -> date | None: ...
+    @property
+    def further(self) -> Mapping[str, float] | None: ...
 
 
 @dataclass
@@ -119,7 +125,7 @@ def planned_for(
 def _emptied(before: Delivery | None, account: str) -> Mapping[str, FieldValue]:
     """The fields that are emptied where nothing is told of them."""
     if before is None or before.account != account:
-        return _CLEARED if before else {}
+        return _cleared(before) if before else {}
     held = before.confirmed or {}
     return {"tier": None} if held.get("tier") and held.get("score") is None else {}
 
@@ -149,7 +155,7 @@ def worthwhile(
 def clearing(round_: Round, gone: Iterable[Delivery]) -> list[Planned]:
     """Writes that empty our fields on records that are no longer customers."""
     return [
-        Planned(Write(item.record_id, _CLEARED), item.account, "", item, leaving=True)
+        Planned(Write(item.record_id, _cleared(item)), item.account, "", item, leaving=True)
         for item in gone
         if item.deciding or not _resting(round_, item)
     ]
@@ -233,9 +239,15 @@ def _worth(round_: Round, answer: Decided, before: Stand) -> bool:
 
 def _changed(round_: Round, answer: Decided, before: Stand) -> bool:
     """Whether a deciding field is another than what the record holds or, if it was refused, than what it should."""
-    if before.deciding != answer.deciding:
+    if before.deciding != answer.deciding or _beyond(round_, "score", before.score, answer.told_score):
         return True
-    old, new = before.score, round_.destination.canonical("score", answer.told_score)
+    old = before.further or {}
+    return any(_beyond(round_, key, old.get(key), told) for key, told in answer.further.items())
+
+
+def _beyond(round_: Round, key: str, old: float | None, told: float | None) -> bool:
+    """Whether a score is by the dead-band away from the one that the record holds."""
+    new = round_.destination.canonical(key, told)
     if not isinstance(new, int | float) or old == new:
         return False
     return old is None or abs(new - old) >= round_.rules.dead_band
@@ -245,6 +257,11 @@ def _score(told: Mapping[str, Any]) -> float | None:
     """The score among a record's fields, where there is one."""
     score = told.get("score")
     return score if isinstance(score, int | float) else None
+
+
+def _cleared(item: Delivery) -> dict[str, FieldValue]:
+    """Nothing in all our fields: those that every record has, and whatever else was written to this one."""
+    return dict.fromkeys([*(field.key for field in FIELDS), *(item.confirmed or {})])
 
 
 def _resting(round_: Round, before: Stand) -> bool:
@@ -296,6 +313,7 @@ def _confirmed(round_: Round, item: Planned, values: Mapping[str, FieldValue] | 
         confirmed_at=round_.now,
         refresh_on=next_refresh(item.write.id, round_.today, round_.rules.refresh),
         score=_score(confirmed),
+        further=further_scores(confirmed) or None,
     )
 
 
@@ -322,6 +340,7 @@ def _refused(round_: Round, item: Planned, outcome: Outcome) -> Delivery:
         next_try_at=round_.now + wait,
         confirmed_at=known.confirmed_at if known else None,
         score=_score(wanted),
+        further=further_scores(wanted) or None,
     )
 
 

@@ -24,7 +24,7 @@ def dispatch(
     name = round_.destination.name
     known, records = worker.state.standings(name), _records(worker, name, found)
     mine = ((record, account) for record, account in records.items() if account in chosen)
-    picked = worthwhile(round_, found.decisions, mine, known, result)
+    picked = worthwhile(round_, found.told, mine, known, result)
     gone = _leaving(worker, records, known)
     before = worker.state.deliveries(name, [*(record for record, _ in picked if record in known), *gone])
     verdicts = {verdict.account: verdict for verdict in found.verdicts({account for _, account in picked})}

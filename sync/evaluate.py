@@ -24,13 +24,15 @@ from sync.fold import NOBODY
 from sync.judgements import NOTHING, Said, said_on
 from sync.progress import Progress
 from sync.report import Moved
-from sync.rows import Decision, Total
-from sync.scores import Basis, On, Scored, fetch, put_aside, scored, within
-from sync.verdicts import Answer, Before, Verdict, total, verdict
+from sync.rows import HEALTH, Decision, Total
+from sync.scores import Basis, On, Scored, fetch, put_aside, relations, scored, within
+from sync.verdicts import Answer, Before, Told, Verdict, together, told, total, verdict
 from sync.worker import Worker
 
 if TYPE_CHECKING:
     import duckdb
+
+    from sync.deliveries import Decided
 
 T = TypeVar("T")
 
@@ -43,25 +45,26 @@ CHUNK = 10_000  # accounts whose parts are in memory at a time
 _ANSWERS = """
 select s.account, s.score, s.tier, s.coverage, s.raw_tier, s.fold, s.flags, s.version,
        hash(p.digest, s.score, s.tier, s.coverage, s.raw_tier, s.fold, s.flags)::varchar as digest
-from scores s join (
+from {of}scores s join (
   select account, bit_xor(hash(measure, points, weight, contribution)) as digest
-  from parts group by account) p on p.account = s.account
+  from {of}parts group by account) p on p.account = s.account
 order by s.account
 """
 _COUNTED = """
-select account, measure, points, weight, contribution from parts
+select account, measure, points, weight, contribution from {of}parts
 where points is not null{among} order by account
 """
 
 
 @dataclass
 class Evaluation:
-    """Every account's decision, how many accounts are in which tier, and which came into another one.
+    """Every account's decision by a score, how many accounts are in which tier, and which came into another one.
 
     `segments`: how many were scored by which version of a scorecard. `said`: what people say of accounts today.
     `silenced`: how many came into another tier while a note keeps them silent.
 
-    `records`: by destination that is not the home, which record is which account's.
+    `records`: by destination that is not the home, which record is which account's. `further`: the same by other scores
+    than health, of which no moves are told.
     """
 
     worker: Worker
@@ -70,18 +73,38 @@ class Evaluation:
     replayed: bool
     records: Mapping[str, Mapping[str, str]]
     said: Mapping[str, Said]
+    score: str = HEALTH
     decisions: dict[str, Decision] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
     segments: dict[str, int] = field(default_factory=dict)
     moved: list[Moved] = field(default_factory=list)
     silenced: int = 0
+    further: Mapping[str, Evaluation] = field(default_factory=dict)
 
     @property
     def today(self) -> date:
         return self.now.astimezone(self.worker.settings.timezone).date()
 
+    @property
+    def told(self) -> Mapping[str, Decided]:
+        """What is compared with what is known of records, by account."""
+        return {account: self._told(account) for account in self.decisions} if self.further else self.decisions
+
+    def _told(self, account: str) -> Told:
+        return told(self.decisions[account], {name: one.decisions[account] for name, one in self.further.items()})
+
     def verdicts(self, accounts: Collection[str]) -> Iterator[Verdict]:
         """What is to be told of these accounts, in order."""
+        if not self.further:
+            yield from self._verdicts(accounts)
+            return
+        for chunk in _chunks(sorted(accounts)):
+            others = {name: {said.account: said for said in one._verdicts(chunk)} for name, one in self.further.items()}
+            for own in self._verdicts(chunk):
+                by_name = {name: said[own.account] for name, said in others.items()}
+                yield together(own, by_name, self._told(own.account).deciding)
+
+    def _verdicts(self, accounts: Collection[str]) -> Iterator[Verdict]:
         for row, before in self.rows(accounts):
             card = self.worker.settings.cards[row.version]
             decided, said = self.decisions[row.account], self.said.get(row.account, NOTHING)
@@ -91,14 +114,14 @@ class Evaluation:
         """The scores of these accounts today, each with the one its change is told against."""
         for chunk in _chunks(sorted(accounts)):
             earlier = self._earlier(chunk)
-            for row in fetch(self.connection, chunk):
+            for row in fetch(self.connection, chunk, of=relations(self.score)):
                 yield row, earlier.get(row.account)
 
     def _earlier(self, accounts: Sequence[str]) -> dict[str, Before]:
         """What these had then; nothing by another scorecard, which would look like a change of the customer."""
-        day, history = self.today - TREND, self.worker.history
+        day, history = self.today - TREND, self.worker.history.of(self.score)
         if self.replayed:
-            rows = fetch(self.connection, accounts, of=EARLIER)
+            rows = fetch(self.connection, accounts, of=relations(self.score) + EARLIER)
             return {
                 row.account: Before(row.score, _by_measure(row.parts), replayed=True)
                 for row in rows
@@ -118,59 +141,73 @@ def evaluated(
 ) -> Iterator[Evaluation]:
     """Score all accounts as of now. `keep`: record final days and today's totals; a rehearsal does neither."""
     today = now.astimezone(worker.settings.timezone).date()
-    final = unrecorded(worker, today) if keep else ()
     basis, records = _ground(worker)
-    progress.start("scoring", len(basis.accounts))
+    names = [*basis.further, HEALTH]  # health last: the engine makes its parts of rows that the next score replaces
+    progress.start("scoring", len(basis.accounts) * len(names))
+    rows = worker.state.judgements(kinds=["override", "note"], lasting=today)
+    said = {HEALTH: said_on(rows, today)}
     with scored(worker.log, basis, spill=worker.spill, also=[worker.history.path], threads=threads) as on:
         del basis  # as large as all customers and links, and in the engine's tables by now
-        for day in final:
-            worker.history.record(on(day, worker.history.states_after(day - DAY)), [day], final=True)
-        aside = _put_aside(worker, on, today - TREND, keep=keep)
-        rows = worker.state.judgements(kinds=["override", "note"], lasting=today)
-        told = _as_of(worker, on, today, newest=newest_final(worker, today))
-        found = Evaluation(worker, told, now, aside, records, said_on(rows, today))
-        changed = _decide(found, worker.state.decisions(), progress)
-        found.moved = _moved(found, changed)
-        if keep:
-            worker.state.save_totals(said for said, _ in changed)
+        by_score: dict[str, Evaluation] = {}
+        for name in names:
+            if keep:
+                _record(worker, on, unrecorded(worker, today, name), name)
+            aside = _put_aside(worker, on, today - TREND, name, keep=keep)
+            connection = _as_of(worker, on, today, newest=newest_final(worker, today), score=name)
+            found = Evaluation(worker, connection, now, aside, records, said.get(name, {}), name)
+            changed = _decide(found, worker.state.decisions(name), progress)
+            found.moved = _moved(found, changed) if name == HEALTH else []
+            if keep:
+                worker.state.save_totals(said for said, _ in changed)
+            by_score[name] = found
+        health = by_score.pop(HEALTH)
+        health.further = by_score
         progress.finish("scoring")
-        yield found
+        yield health
 
 
-def _put_aside(worker: Worker, on: On, day: date, *, keep: bool) -> bool:
+def _record(worker: Worker, on: On, days: Iterable[date], score: str) -> None:
+    history = worker.history.of(score)
+    for day in days:
+        history.record(on(day, history.states_after(day - DAY), score=score), [day], final=True, of=relations(score))
+
+
+def _put_aside(worker: Worker, on: On, day: date, score: str, *, keep: bool) -> bool:
     """See to it that changes can be told against this day by today's scorecards; whether it had to be put aside.
 
     What the history has of a final day stands, by whichever scorecard it was told.
     """
-    versions = worker.history.versions_on(day)
+    history, of = worker.history.of(score), relations(score)
+    versions = history.versions_on(day)
     if versions and versions <= worker.settings.cards.keys():
         return False
-    if keep and day not in worker.history.days(final_only=True, since=day):
-        worker.history.record(on(day, final=False), [day], final=False)
+    if keep and day not in history.days(final_only=True, since=day):
+        history.record(on(day, final=False, score=score), [day], final=False, of=of)
         return False
-    put_aside(on(day, final=False), EARLIER)
+    put_aside(on(day, final=False, score=score), EARLIER, of=of)
     return True
 
 
-def as_of(worker: Worker, on: On, day: date) -> duckdb.DuckDBPyConnection:
+def as_of(worker: Worker, on: On, day: date, score: str = HEALTH) -> duckdb.DuckDBPyConnection:
     """Score a day for looking at it, with the tiers that were steady before it.
 
     Days that were not kept between the last one and this are worked out on the way; where none was kept, the tiers
     begin with this day.
     """
     today = worker.clock.now().astimezone(worker.settings.timezone).date()
-    return _as_of(worker, on, day, newest=newest_final(worker, today))
+    return _as_of(worker, on, day, newest=newest_final(worker, today), score=score)
 
 
-def _as_of(worker: Worker, on: On, day: date, *, newest: date) -> duckdb.DuckDBPyConnection:
+def _as_of(worker: Worker, on: On, day: date, *, newest: date, score: str) -> duckdb.DuckDBPyConnection:
     """`newest`: the last day that is final."""
-    kept = worker.history.last_before(day)
-    before, at = (worker.history.states_after(kept), kept + DAY) if kept else (NOBODY, day)
+    history = worker.history.of(score)
+    kept = history.last_before(day)
+    before, at = (history.states_after(kept), kept + DAY) if kept else (NOBODY, day)
     while at < min(day, newest + DAY):
-        states = "select account, fold from scores where fold is not null"
-        on(at, before).execute(f"create or replace table states as {states}")
+        states = f"select account, fold from {relations(score)}scores where fold is not null"
+        on(at, before, score=score).execute(f"create or replace table states as {states}")
         before, at = "select * from states", at + DAY
-    return on(day, before, final=day <= newest)
+    return on(day, before, final=day <= newest, score=score)
 
 
 def _ground(worker: Worker) -> tuple[Basis, dict[str, Mapping[str, str]]]:
@@ -186,7 +223,7 @@ def _ground(worker: Worker) -> tuple[Basis, dict[str, Mapping[str, str]]]:
 def _decide(found: Evaluation, last: Mapping[str, Decision], progress: Progress) -> list[tuple[Total, Decision | None]]:
     """Fill in decisions and counts; the totals that are others than they were, with the decision before each."""
     changed: list[Answer] = []
-    for row in _streamed(found.connection.execute(_ANSWERS)):
+    for row in _streamed(found.connection.execute(_ANSWERS.format(of=relations(found.score)))):
         answer = Answer(*row)
         if said := found.said.get(answer.account):
             answer = answer._replace(said=said, digest=f"{answer.digest} {said.ids}")
@@ -207,7 +244,7 @@ def _decide(found: Evaluation, last: Mapping[str, Decision], progress: Progress)
 def _totals(found: Evaluation, answers: Sequence[Answer], last: Mapping[str, Decision]) -> Iterator[Total]:
     """The decisions upon accounts whose numbers changed. They take no words, so no past and no values are read."""
     among, values = within("account", [answer.account for answer in answers])
-    rows = _streamed(found.connection.execute(_COUNTED.format(among=among), values))
+    rows = _streamed(found.connection.execute(_COUNTED.format(of=relations(found.score), among=among), values))
     parts = {
         account: [
             Part("", measure, None, points, weight, contribution, "") for _, measure, points, weight, contribution in of
@@ -217,7 +254,7 @@ def _totals(found: Evaluation, answers: Sequence[Answer], last: Mapping[str, Dec
     for answer in answers:
         card = found.worker.settings.cards[answer.version]
         counted, before = parts.get(answer.account, []), last.get(answer.account)
-        yield total(answer, counted, scorecard=card, last=before, now=found.now, today=found.today)
+        yield total(answer, counted, scorecard=card, last=before, now=found.now, today=found.today, score=found.score)
 
 
 def _moved(found: Evaluation, changed: Iterable[tuple[Total, Decision | None]]) -> list[Moved]:
@@ -238,10 +275,10 @@ def _moved(found: Evaluation, changed: Iterable[tuple[Total, Decision | None]]) 
     return moved
 
 
-def unrecorded(worker: Worker, today: date) -> tuple[date, ...]:
-    """Days that are final and not yet in the history; before the first, only the newest."""
+def unrecorded(worker: Worker, today: date, score: str = HEALTH) -> tuple[date, ...]:
+    """Days that are final and not yet in the history of a score; before the first, only the newest."""
     newest = newest_final(worker, today)
-    last = worker.history.last_before(newest + DAY)
+    last = worker.history.of(score).last_before(newest + DAY)
     first = last + DAY if last else newest
     return tuple(first + timedelta(days=n) for n in range((newest - first).days + 1))
 

@@ -21,6 +21,7 @@ from scoring import Part, Standing
 from sync import delta
 from sync.delta import DataFile
 from sync.fold import NOBODY
+from sync.rows import HEALTH
 from sync.scores import Scored
 
 BEGINNING = date(1970, 1, 1)
@@ -69,6 +70,21 @@ class History:
         self._scores, self._parts = self.path / "scores", self.path / "parts"
         self._spill = spill or self.path.parent / "spill"
         self._database: duckdb.DuckDBPyConnection | None = None  # opening one costs more than most questions
+        self._others: dict[str, History] = {}
+
+    def of(self, score: str) -> History:
+        """The history of one of the scores; that of another than health is in a folder of its name in this one."""
+        if score == HEALTH:
+            return self
+        if score not in self._others:
+            self._others[score] = History(self.path / score, spill=self._spill)
+        return self._others[score]
+
+    def kept(self) -> list[History]:
+        """All that are kept, also of scores that are no longer in the settings."""
+        own = {self._scores.name, self._parts.name}
+        names = sorted({path.name for path in self.path.iterdir()} - own) if self.path.is_dir() else []
+        return [self, *map(self.of, names)]
 
     def record(
         self,
@@ -76,18 +92,19 @@ class History:
         days: Collection[date],
         *,
         final: bool,
+        of: str = "",
     ) -> None:
         """Keep the relations `scores` and `parts` of this connection for these days, in place of what was kept.
 
-        The connection must be allowed to reach the folder.
+        The connection must be allowed to reach the folder. `of`: how the relations' names begin.
 
         `final`: the days are over and every source was read through them.
         """
         if not days:
             return
         said = f"{str(final).lower()} as final"
-        _replace(connection, self._parts, _PARTS, _relation("parts", _PARTS), days)
-        _replace(connection, self._scores, _SCORES | _SAID, _relation("scores", _SCORES, said), days)
+        _replace(connection, self._parts, _PARTS, _relation(f"{of}parts", _PARTS), days)
+        _replace(connection, self._scores, _SCORES | _SAID, _relation(f"{of}scores", _SCORES, said), days)
 
     def days(self, *, final_only: bool = False, since: date = BEGINNING) -> set[date]:
         """The days that have been kept; `since` a day on, which reads no file of the months before."""
@@ -177,12 +194,15 @@ class History:
         return len(self._ask(self._scores, query, [account]))
 
     def erase(self, account: str) -> int:
-        """Take an account out of every day and out of the tables' past; how many rows."""
+        """Take an account out of every day, by all scores, and out of the tables' past; how many rows."""
         condition = f"account = {delta.text(account)}"
-        return sum(delta.erase(path, lambda _: condition, spill=self._spill) for path in (self._scores, self._parts))
+        paths = [path for one in self.kept() for path in (one._scores, one._parts)]
+        return sum(delta.erase(path, lambda _: condition, spill=self._spill) for path in paths)
 
     def close(self) -> None:
         """Let go of the memory that reading uses."""
+        for other in self._others.values():
+            other.close()
         if self._database is not None:
             self._database.close()
             self._database = None

@@ -26,7 +26,7 @@ from sync.fold import NOBODY
 from sync.judgements import in_force
 from sync.lived import Lived, Span, Tally, kept
 from sync.replayed import Replay, replay_document, show_replay
-from sync.rows import AccountRow
+from sync.rows import HEALTH, AccountRow
 from sync.scorecards import named
 from sync.scores import Basis, alone, first_day, ranged
 from sync.show import score_document, score_in_words, show_parts, show_scores
@@ -69,6 +69,7 @@ class Day(NamedTuple):
     as_of: str | None
     sql: bool
     told: bool
+    score: str = HEALTH
 
 
 class Range(NamedTuple):
@@ -89,7 +90,7 @@ def scores(path: Path, day: Day, asked: Range, *, account: str | None, as_json: 
     elif day.told:
         told(path, day.as_of, account=account, as_json=as_json)
     else:
-        scores_of(path, on_day=day.as_of, account=account, sql=day.sql, as_json=as_json)
+        scores_of(path, score=day.score, on_day=day.as_of, account=account, sql=day.sql, as_json=as_json)
 
 
 def _look_at_options(day: Day, asked: Range) -> None:
@@ -101,6 +102,8 @@ def _look_at_options(day: Day, asked: Range) -> None:
     for option, given in {"--as-of": day.as_of, "--sql": day.sql, "--told": day.told}.items():
         if given and asked.first is not None:
             raise UsageError(f"{option}: is about one day; leave it out, or --from")
+    if day.score != HEALTH and (day.told or asked.first is not None):
+        raise UsageError("--score: days are replayed, and what was told is shown, of health only")
     if day.told and (day.as_of is None or day.sql):
         raise UsageError("--told: goes with --as-of, a day in the past, and not with --sql")
 

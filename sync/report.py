@@ -45,13 +45,14 @@ class Expired:
 class Report:
     """One pass. Only what was done is filled in; counts are of rows, calls are API calls by vendor.
 
-    `segments`: how many accounts were scored by which scorecard. `silenced`: how many came into another tier while a
-    note keeps them silent.
+    `further`: as `scored`, by other scores than health. `segments`: how many accounts were scored by which scorecard.
+    `silenced`: how many came into another tier while a note keeps them silent.
     """
 
     accounts: dict[str, int] = field(default_factory=dict)
     pulled: dict[str, dict[str, Any]] = field(default_factory=dict)
     scored: dict[str, int] = field(default_factory=dict)
+    further: dict[str, dict[str, int]] = field(default_factory=dict)
     segments: dict[str, int] = field(default_factory=dict)
     moved: list[Moved] = field(default_factory=list)
     silenced: int = 0

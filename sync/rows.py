@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
+
+HEALTH = "health"  # the score that is always there; its fields carry no name
+
+_NONE: Mapping[str, float] = MappingProxyType({})
 
 RunStatus = Literal["running", "done", "partial", "failed"]
 DeliveryStatus = Literal["pending", "confirmed", "failed", "quarantined", "closed"]
@@ -53,7 +58,9 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Total:
-    """Today's answer for an account. `causes`: ordered measures and directions, like "weekly_active-".
+    """Today's answer for an account, by one of its scores.
+
+    `causes`: ordered measures and directions, like "weekly_active-".
 
     `scored_at`: when this answer was first come to. `tier` is the one a person set where somebody did; `scored_tier` is
     that of the last day it was scored, which an unscored account keeps on its record. `deciding`: a text that tells two
@@ -73,10 +80,11 @@ class Total:
     scored_tier: str | None = None
     deciding: str = ""
     digest: str = ""
+    score_name: str = HEALTH
 
 
 class Decision(NamedTuple):
-    """What of a `Total` every pass has to look at: there are as many as accounts, so it is small."""
+    """What of a `Total` every pass has to look at: there are as many as accounts and scores, so it is small."""
 
     version: str
     digest: str
@@ -93,6 +101,11 @@ class Decision(NamedTuple):
         return None if self.tier == "unscored" else self.score
 
     @property
+    def further(self) -> Mapping[str, float]:
+        """Those of other scores, by field: none, for this is one score's."""
+        return _NONE
+
+    @property
     def told_tier(self) -> str | None:
         """The tier that a record should hold; days without a score in between are no move."""
         return self.scored_tier if self.tier == "unscored" else self.tier
@@ -103,8 +116,8 @@ class Delivery:
     """What one record of one destination should hold, and what is known to be there.
 
     `wanted` and `confirmed` are canonical values by our field names, as JSON; `deciding` is a fingerprint of the
-    deciding fields of `wanted`, `score` the one that the next is compared with. `code`, `message` and `remedy` belong
-    to the last attempt that failed.
+    deciding fields of `wanted`, `score` the one that the next is compared with, `further` those of other scores than
+    health by field. `code`, `message` and `remedy` belong to the last attempt that failed.
     """
 
     destination: str
@@ -122,6 +135,7 @@ class Delivery:
     confirmed_at: datetime | None = None
     refresh_on: date | None = None
     score: float | None = None
+    further: Mapping[str, float] | None = None
 
 
 class Standing(NamedTuple):
@@ -134,6 +148,7 @@ class Standing(NamedTuple):
     score: float | None
     next_try_at: datetime | None
     refresh_on: date | None
+    further: Mapping[str, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)

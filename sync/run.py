@@ -177,7 +177,7 @@ def _ground(this: Pass) -> dict[str, object]:
     directories = [worker.state.last_finished(f"accounts:{name}") for name in worker.destinations]
     return {
         "today": this.today,
-        "scorecards": [(segment.card.version, segment.when) for segment in worker.settings.segments],
+        "scorecards": [(score, used.card.version, used.when) for score, used in worker.settings.used()],
         "log": worker.log.version(),
         "judged": worker.state.judged(),
         "read": [(r.source, r.since, r.through and last_day(r.through, zone), r.names) for r in worker.readings()],
@@ -305,6 +305,7 @@ def _score(this: Pass, open_: ExitStack) -> None:
     found = this.found or open_.enter_context(once(threads=1))
     this.report.scored, this.report.moved, this.found = found.counts, found.moved, found
     this.report.silenced = found.silenced
+    this.report.further = {name: one.counts for name, one in found.further.items()}
     cards = this.worker.settings.cards
     this.report.segments = {cards[version].name: count for version, count in sorted(found.segments.items())}
 

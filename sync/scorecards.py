@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime
@@ -20,7 +21,7 @@ from scoring.differences import changes
 from sync.console import clean, put_json, say, table
 from sync.errors import UsageError
 from sync.history import History
-from sync.rows import ScorecardRow
+from sync.rows import HEALTH, ScorecardRow
 from sync.settings import Settings, load, load_scorecard
 from sync.state import State
 from sync.worker import Worker, begun, begun_or_refused
@@ -37,14 +38,14 @@ def keep(worker: Worker, now: datetime) -> None:
 
 def show(path: Path, wanted: str | None, *, as_yaml: bool, as_json: bool) -> None:
     """Print scorecards: those of the settings, or one file, preset or version that was used."""
-    shown = [Segment(named(path, wanted))] if wanted else list(load(path).segments)
+    shown = [(HEALTH, Segment(named(path, wanted)))] if wanted else list(load(path).used())
     if as_json:
-        put_json([_document(segment) for segment in shown])
+        put_json([_document(segment, score) for score, segment in shown])
     elif as_yaml:
-        sys.stdout.write(as_file(_only(shown)))
+        sys.stdout.write(as_file(_only([segment for _, segment in shown])))
     else:
-        for place, segment in enumerate(shown):
-            _say_segment(segment, others=place > 0)
+        for place, (score, segment) in enumerate(shown):
+            _say_segment(segment, score, others=place > 0 and shown[place - 1][0] == score)
 
 
 def _only(shown: Sequence[Segment]) -> Scorecard:
@@ -54,8 +55,9 @@ def _only(shown: Sequence[Segment]) -> Scorecard:
     return shown[0].card
 
 
-def _say_segment(segment: Segment, *, others: bool) -> None:
+def _say_segment(segment: Segment, score: str, *, others: bool) -> None:
     title, *lines = described(segment.card)
+    title = title if score == HEALTH else f"{score}: {title}"
     whose = f", for accounts with {segment.when}" if segment.when else ", for all other accounts" if others else ""
     say(f"{title}{whose}", "bold")
     for line in lines:
@@ -195,10 +197,11 @@ def _state(settings: Settings) -> Iterator[State]:
         state.close()
 
 
-def _document(segment: Segment) -> dict[str, Any]:
+def _document(segment: Segment, score: str) -> dict[str, Any]:
     card, when = segment
     weights = [share._asdict() for share in shares(card)]
-    return {"name": card.name, "version": card.version, "when": when, "scorecard": content(card), "weights": weights}
+    told = {"name": card.name, "version": card.version, "score": score, "when": when}
+    return {**told, "scorecard": content(card), "weights": weights}
 
 
 def _used(row: ScorecardRow) -> dict[str, Any]:
@@ -229,6 +232,8 @@ def _brief(changed: list[str] | None) -> str:
 def _counted(settings: Settings) -> tuple[date | None, dict[str, int]]:
     kept = History(settings.data / "history")
     try:
-        return kept.last_day()
+        day, counts = kept.last_day()
+        more = [one.last_day() for one in kept.kept()[1:]]
     finally:
         kept.close()
+    return day, dict(sum((Counter(found) for other, found in more if other == day), Counter(counts)))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import groupby
 from operator import attrgetter, itemgetter
@@ -22,6 +22,7 @@ from scoring import Asked, Compiled, Part, Range, Segment, Standing, assignment,
 from sync import delta
 from sync.fold import NOBODY, fold
 from sync.links import Link
+from sync.rows import HEALTH
 
 if TYPE_CHECKING:
     import duckdb
@@ -67,7 +68,8 @@ class Scored(NamedTuple):
 class Basis:
     """What a scoring stands on. `names` says, per source, the event names or patterns it can yield.
 
-    `segments`: the scorecards, each for the accounts whose attributes, which `home` tells, meet its rule.
+    `segments`: the scorecards, each for the accounts whose attributes, which `home` tells, meet its rule. `further`:
+    those of other scores than health, by the score's name.
     """
 
     segments: Sequence[Segment]
@@ -77,6 +79,11 @@ class Basis:
     readings: Sequence[Reading]
     names: Mapping[str, Sequence[str]]
     timezone: ZoneInfo
+    further: Mapping[str, Sequence[Segment]] = field(default_factory=dict)
+
+    def of(self, score: str) -> Basis:
+        """The same for one of the scores alone."""
+        return self if score == HEALTH else replace(self, segments=self.further[score])
 
 
 def alone(basis: Basis, account: AccountRow) -> Basis:
@@ -87,7 +94,9 @@ def alone(basis: Basis, account: AccountRow) -> Basis:
 class On(Protocol):
     """Scores a day; see `scored`."""
 
-    def __call__(self, day: date, before: str = NOBODY, *, final: bool = True) -> duckdb.DuckDBPyConnection: ...
+    def __call__(
+        self, day: date, before: str = NOBODY, *, final: bool = True, score: str = HEALTH
+    ) -> duckdb.DuckDBPyConnection: ...
 
 
 # Accounts are numbers until they are scored, in the order of their ids: they are grouped and joined by.
@@ -126,8 +135,9 @@ def scored(
 
     They stand until the next day is asked for: a day at a time is as fast as many, and needs no more memory. The
     connection reaches the folders in `also` besides the log. With the day go the states of the steady tiers before it,
-    as SQL, and whether it is final. `few`: the accounts are so few that their facts are read from the log once and kept
-    beside them, rather than all facts for each day. `memory`: what the engine may use, if not what is enough for all.
+    as SQL, whether it is final, and the score that is asked for; `relations` says how the names of a further score's
+    begin. `few`: the accounts are so few that their facts are read from the log once and kept beside them, rather than
+    all facts for each day. `memory`: what the engine may use, if not what is enough for all.
     """
     limit = memory or _memory(len(basis.accounts))
     with closing(log.connect(memory_limit=limit, threads=threads, spill=spill, also=also)) as connection:
@@ -138,9 +148,12 @@ def scored(
             connection.execute("create or replace temp view events as select * from facts")
         basis = replace(basis, accounts=(), links=())  # they are in those tables now, and large
 
-        def on(day: date, before: str = NOBODY, *, final: bool = True) -> duckdb.DuckDBPyConnection:
+        def on(
+            day: date, before: str = NOBODY, *, final: bool = True, score: str = HEALTH
+        ) -> duckdb.DuckDBPyConnection:
             connection.execute(f"create or replace table days as select date '{day.isoformat()}' as as_of")
-            _tell(connection, basis, asked(basis, day), before=before, final=final)
+            day_asked, of = asked(basis, day), relations(score)
+            _tell(connection, basis.of(score), day_asked, before=before, final=final, of=of)
             return connection
 
         yield on
@@ -188,10 +201,18 @@ def _narrow(connection: duckdb.DuckDBPyConnection, start: int) -> None:
     connection.execute("create or replace view events as select * from facts")
 
 
+def relations(score: str) -> str:
+    """How the names of a score's relations begin; no score is called so that two of them could be mixed up."""
+    return "" if score == HEALTH else f"{score}__"
+
+
 def _tell(
-    connection: duckdb.DuckDBPyConnection, basis: Basis, asked: Asked | Range, *, before: str, final: bool
+    connection: duckdb.DuckDBPyConnection, basis: Basis, asked: Asked | Range, *, before: str, final: bool, of: str = ""
 ) -> None:
-    """Make `scores` and `parts` of the accounts and days that stand in the tables, each by its scorecard."""
+    """Make `scores` and `parts` of the accounts and days that stand in the tables, each by its scorecard.
+
+    `of`: how their names begin.
+    """
     connection.execute(f"create or replace view scope as {_SCOPE}")
     several = len(basis.segments) > 1
     if several:
@@ -199,19 +220,19 @@ def _tell(
         connection.execute(f"create or replace table segments as {by_rule}")
     by_day = several and isinstance(asked, Range) and _moves(connection)
     for place, segment in enumerate(basis.segments):
-        _score(connection, basis, place, compile(segment.card, basis.names, asked))
+        _score(connection, basis, place, compile(segment.card, basis.names, asked), of=of)
         if by_day:
             for name in ("raw", "rules"):
                 connection.execute(f"create or replace table {name}_{place} as select * from {name}")
         else:
             fold(connection, segment.card, before=before, final=final)
             told = _TOLD.format(card=segment.card)
-            connection.execute(f"create or replace table scores_{place} as {told}")
+            connection.execute(f"create or replace table {of}scores_{place} as {told}")
     if by_day:
         _fold_by_day(connection, basis, before)
     for name in ("scores", "parts"):
-        every = " union all ".join(f"select * from {name}_{place}" for place in range(len(basis.segments)))
-        connection.execute(f"create or replace view {name} as {every}")
+        every = " union all ".join(f"select * from {of}{name}_{place}" for place in range(len(basis.segments)))
+        connection.execute(f"create or replace view {of}{name} as {every}")
 
 
 def _moves(connection: duckdb.DuckDBPyConnection) -> bool:
@@ -238,8 +259,8 @@ def _fold_by_day(connection: duckdb.DuckDBPyConnection, basis: Basis, before: st
         before = f"select account, fold from ({left}) where as_of = date '{day}'"
 
 
-def _score(connection: duckdb.DuckDBPyConnection, basis: Basis, place: int, compiled: Compiled) -> None:
-    """Make the relations `raw`, `rules` and `parts_<place>` of one scorecard, for the accounts it is for."""
+def _score(connection: duckdb.DuckDBPyConnection, basis: Basis, place: int, compiled: Compiled, *, of: str) -> None:
+    """Make the relations `raw`, `rules` and `<of>parts_<place>` of one scorecard, for the accounts it is for."""
     several = len(basis.segments) > 1
     if several:
         connection.execute(
@@ -259,7 +280,8 @@ def _score(connection: duckdb.DuckDBPyConnection, basis: Basis, place: int, comp
         states=_listed(("live", "held", "missing", "stale")),
     )
     # one scorecard's parts are read from its wide rows as they are asked for; the next one's take their place
-    connection.execute(f"create or replace {'table' if several else 'view'} parts_{place} as {parts}")
+    kind = "table" if several or of else "view"
+    connection.execute(f"create or replace {kind} {of}parts_{place} as {parts}")
     connection.execute(f"create or replace view raw as {compiled.scores}")
     connection.execute(f"create or replace view rules as {compiled.rules or _NO_RULES}")
 
@@ -269,7 +291,7 @@ def fetch(
 ) -> Iterator[Scored]:
     """The accounts of the day, or these of them, in order, a bounded number of rows in memory at a time.
 
-    `of`: what the relations of an earlier day were put aside as.
+    `of`: how the names of the relations begin, where they are a further score's or of a day that was put aside.
     """
     among, values = within("account", accounts)
     rows = connection.execute(
@@ -316,10 +338,10 @@ def _listed(words: Iterable[str]) -> str:
     return ", ".join(f"'{word}'" for word in sorted(words))
 
 
-def put_aside(connection: duckdb.DuckDBPyConnection, name: str) -> None:
-    """Keep the relations of the day beside those of the next one, under names that begin so."""
+def put_aside(connection: duckdb.DuckDBPyConnection, name: str, *, of: str = "") -> None:
+    """Keep the relations of the day, whose names begin with `of`, beside those of the next one."""
     for relation in ("scores", "parts"):
-        connection.execute(f"create table {name}{relation} as select * from {relation}")
+        connection.execute(f"create table {of}{name}{relation} as select * from {of}{relation}")
 
 
 def statement(log: Log, basis: Basis) -> str:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar, get_args
+from typing import Annotated, Any, Literal, NamedTuple, Self, TypeVar, get_args
 from zoneinfo import ZoneInfo
 
 from dotenv import dotenv_values
@@ -34,14 +34,18 @@ from rapidfuzz import process
 import config
 from config.loader import ConfigError, Document, Loc
 from connectors import DESTINATIONS, SOURCES, Kind
+from connectors.base import FIELDS, fields_of
+from connectors.base import Field as Ours
 from connectors.clock import Clock, FastClock, SystemClock
 from scoring import Scorecard, Segment
 from scoring.segments import check as check_rule
 from sync import pulses
+from sync.rows import HEALTH
 
 _DURATION = re.compile(r"([0-9]{1,9})\s*([smhdw])\Z")
 _LONGEST = timedelta(days=36_600)
 LONGEST_AUTHOR = 80  # characters
+MOST_SCORES = 10  # besides health
 FASTEST = 1_000_000  # times as fast as real time that a simulated clock may go
 DEFAULT_CARD = "saas"
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
@@ -82,6 +86,7 @@ def _positive(length: timedelta) -> timedelta:
 Duration = Annotated[timedelta, BeforeValidator(duration), AfterValidator(_positive)]
 Zone = Annotated[ZoneInfo, BeforeValidator(_zone)]
 _NAME = r"^[a-z0-9_]{1,32}$"
+_TAKEN = {HEALTH, "account", "scores", "parts", *(field.key for field in FIELDS)}
 
 
 def _name(text: str) -> str:
@@ -90,7 +95,17 @@ def _name(text: str) -> str:
     return text
 
 
+def score_name(text: str) -> str:
+    """What a further score may be called: its fields in every CRM begin with it. Raises `ValueError`."""
+    if len(text) > 20 or not re.fullmatch(r"[a-z](_?[a-z0-9])*", text):
+        raise ValueError("a score is called by at most 20 of a-z, 0-9 and single _, beginning with a letter")
+    if text in _TAKEN:
+        raise ValueError(f"{text} is a word of ours; call the score otherwise")
+    return text
+
+
 Name = Annotated[str, AfterValidator(_name)]
+ScoreName = Annotated[str, AfterValidator(score_name)]
 Author = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_AUTHOR)]
 M = TypeVar("M", bound=BaseModel)
 
@@ -178,8 +193,11 @@ class Card(_Model):
 
 def _cards(given: Any) -> Any:
     """A name alone is a scorecard for everybody, or in a list one without a rule."""
-    cards = [given] if isinstance(given, str) else given
+    cards = [given] if isinstance(given, str | dict) else given
     return [{"use": card} if isinstance(card, str) else card for card in cards] if isinstance(cards, list) else cards
+
+
+Cards = Annotated[tuple[Card, ...], BeforeValidator(_cards), Field(min_length=1, max_length=20)]
 
 
 class _File(_Model):
@@ -191,9 +209,8 @@ class _File(_Model):
     accounts: Accounts = Accounts()  # type: ignore[call-arg]
     sources: dict[Name, dict[str, Any]] = {}
     destinations: dict[Name, dict[str, Any]] = {}
-    scorecard: Annotated[tuple[Card, ...], BeforeValidator(_cards), Field(min_length=1, max_length=20)] = (
-        Card(use=DEFAULT_CARD),
-    )
+    scorecard: Cards = (Card(use=DEFAULT_CARD),)
+    scores: Annotated[dict[ScoreName, Cards], Field(max_length=MOST_SCORES)] = {}
     links: Links = Links()
     delivery: Delivery = Delivery()  # type: ignore[call-arg]
     judgements: Judgements = Judgements()
@@ -216,13 +233,20 @@ class Connector:
     backfill: timedelta = timedelta()
 
 
+class Cardset(NamedTuple):
+    """The scorecards of one score, each for the accounts that meet its rule. `files`: as `Settings.card_files`."""
+
+    segments: tuple[Segment, ...]
+    files: tuple[Path | None, ...]
+
+
 @dataclass(frozen=True)
 class Settings:
     """Everything the worker is told. Paths are absolute.
 
     `segments`: the scorecards, each for the accounts that meet its rule. `card_files`: where each stands, None for a
     preset. `refused`: why one is not the one in use, a sentence a file; `load` refuses such settings, `reread` goes on
-    with the last good one.
+    with the last good one. `further`: the scorecards of other scores than health, by the score's name.
     """
 
     path: Path
@@ -242,6 +266,7 @@ class Settings:
     clock: Simulated | None
     card_files: tuple[Path | None, ...] = (None,)
     refused: tuple[str, ...] = ()
+    further: Mapping[str, Cardset] = field(default_factory=dict)
 
     @property
     def scorecard(self) -> Scorecard:
@@ -251,7 +276,20 @@ class Settings:
     @cached_property
     def cards(self) -> Mapping[str, Scorecard]:
         """The scorecards by version."""
-        return {segment.card.version: segment.card for segment in self.segments}
+        return {segment.card.version: segment.card for _, segment in self.used()}
+
+    @property
+    def fields(self) -> tuple[Ours, ...]:
+        """The fields that records have."""
+        return fields_of(self.further)
+
+    def by_score(self) -> dict[str, Cardset]:
+        """The scorecards of every score."""
+        return {HEALTH: Cardset(self.segments, self.card_files), **self.further}
+
+    def used(self) -> Iterator[tuple[str, Segment]]:
+        """Every scorecard with its score."""
+        yield from ((score, segment) for score, cards in self.by_score().items() for segment in cards.segments)
 
     @property
     def root(self) -> Path:
@@ -278,10 +316,17 @@ def load(path: Path, *, regardless: bool = False) -> Settings:
 
 def reread(settings: Settings) -> Settings:
     """The settings with the scorecards as their files say them now, or with the last good one and why in `refused`."""
-    if not any(settings.card_files):
+    if not any(file for cards in settings.by_score().values() for file in cards.files):
         return settings
-    segments, refused = [], []
-    for segment, file in zip(settings.segments, settings.card_files, strict=True):
+    refused: list[str] = []
+    segments = _reread(Cardset(settings.segments, settings.card_files), refused).segments
+    further = {name: _reread(cards, refused) for name, cards in settings.further.items()}
+    return replace(settings, segments=segments, further=further, refused=tuple(refused))
+
+
+def _reread(cards: Cardset, refused: list[str]) -> Cardset:
+    segments = []
+    for segment, file in zip(*cards, strict=True):
         card = segment.card
         try:
             card = _read_scorecard(file) if file else card
@@ -289,7 +334,7 @@ def reread(settings: Settings) -> Settings:
             serving = f"{card.name} {card.version}"
             refused.append(f"{_in_short(error.lines)}; until that is mended {serving} goes on")
         segments.append(segment._replace(card=card))
-    return replace(settings, segments=tuple(segments), refused=tuple(refused))
+    return Cardset(tuple(segments), cards.files)
 
 
 def _in_short(mistakes: list[str]) -> str:
@@ -320,14 +365,14 @@ def _assemble(path: Path, document: Document, *, regardless: bool) -> Settings:
     if file is not None:
         mistakes += _cross_checks(file, document, destinations)
     refused: list[str] = []
-    segments = _segments(file, path, document, refused) if file else []
+    cards, further = _scorecards(file, path, document, refused) if file else (Cardset((), ()), {})
     if not regardless:
         mistakes += refused
     if mistakes or file is None:
         raise SettingsError(mistakes)
-    files = tuple(scorecard_file(card.use, path.parent) for card in file.scorecard)
     if refused:
-        segments, files = _segments(_File(home=file.home), path, document, []), (None,)
+        cards, _ = _scorecards(_File(home=file.home), path, document, [])
+        further = dict.fromkeys(further, cards)
     data = (path.parent / file.data).resolve()
     return Settings(
         path=path,
@@ -339,14 +384,15 @@ def _assemble(path: Path, document: Document, *, regardless: bool) -> Settings:
         accounts=file.accounts,
         sources=sources,
         destinations=destinations,
-        segments=tuple(segments),
+        segments=cards.segments,
         links=file.links,
         delivery=file.delivery,
         judgements=file.judgements,
         daemon=file.daemon,
         clock=file.clock,
-        card_files=files,
+        card_files=cards.files,
         refused=(_in_short(refused),) if refused else (),
+        further=further,
     )
 
 
@@ -361,7 +407,7 @@ def _connectors(
     section: str, registry: Mapping[str, Kind], model: type[Entry], document: Document, mistakes: list[str]
 ) -> dict[str, Connector]:
     """The connectors of a section, whatever else is wrong with the file: mistakes are told all at once."""
-    built = {}
+    built, fields = {}, fields_of(_scores(document.values))
     for name, given in _entries(document.values, section):
         here = (section, name)
         entry = _valid(model, {key: given[key] for key in given if key in model.model_fields}, here, document, mistakes)
@@ -372,7 +418,7 @@ def _connectors(
             continue
         cls, theirs = registry[kind].load()
         rest = {key: given[key] for key in given if key not in model.model_fields}
-        settings = _valid(theirs, rest, here, document, mistakes, also=model)
+        settings = _valid(theirs, rest, here, document, mistakes, also=model, context=fields)
         if entry is not None and settings is not None:
             times = entry.model_dump(include={"every", "backfill"})
             built[name] = Connector(name, kind, cls, settings, **times)
@@ -387,6 +433,12 @@ def _entries(values: Any, section: str) -> Iterator[tuple[str, dict[Any, Any]]]:
             yield name, given
 
 
+def _scores(values: Any) -> list[str]:
+    """The names of the further scores, whatever else is wrong with them."""
+    found = values.get("scores") if isinstance(values, dict) else None
+    return [name for name in found if isinstance(name, str)] if isinstance(found, dict) else []
+
+
 def _valid(
     model: type[M],
     values: Any,
@@ -394,10 +446,11 @@ def _valid(
     document: Document,
     mistakes: list[str],
     also: type[BaseModel] | None = None,
+    context: tuple[Ours, ...] = FIELDS,
 ) -> M | None:
-    """The model of these values; or None, with the reasons among the mistakes."""
+    """The model of these values; or None, with the reasons among the mistakes. `context`: the fields of records."""
     try:
-        return model.model_validate(values)
+        return model.model_validate(values, context=context)
     except ValidationError as error:
         mistakes += _lines(error, document, loc, model, also=also)
         return None
@@ -428,22 +481,35 @@ def _cross_checks(file: _File, document: Document, destinations: Mapping[str, Co
         yield f"{document.place(('daemon', 'host'))}: answering beyond this machine needs daemon.token"
 
 
-def _segments(file: _File, path: Path, document: Document, mistakes: list[str]) -> list[Segment]:
-    found: list[Segment] = []
-    for place, card in enumerate(file.scorecard):
-        loc: Loc = ("scorecard",) if isinstance(document.values.get("scorecard"), str) else ("scorecard", place)
-        mistakes += [f"{document.place((*loc, 'when'))}: {words}" for words in _out_of_place(file, place)]
+def _scorecards(file: _File, path: Path, document: Document, mistakes: list[str]) -> tuple[Cardset, dict[str, Cardset]]:
+    """Those of health, and of every other score."""
+    known: list[Scorecard] = []
+    health = _cardset(file, ("scorecard",), path, document, mistakes, known)
+    return health, {name: _cardset(file, ("scores", name), path, document, mistakes, known) for name in file.scores}
+
+
+def _cardset(
+    file: _File, at: Loc, path: Path, document: Document, mistakes: list[str], known: list[Scorecard]
+) -> Cardset:
+    """The scorecards that stand at a place: of health, or of another score. `known`: those before them, which grow."""
+    cards = file.scorecard if at == ("scorecard",) else file.scores[str(at[-1])]
+    segments = []
+    for place, card in enumerate(cards):
+        loc = (*at, place) if (*at, place) in document.lines else at
+        wrong = _out_of_place(card, file, last=place == len(cards) - 1)
+        mistakes += [f"{document.place((*loc, 'when'))}: {words}" for words in wrong]
         loaded = _scorecard(card.use, path, document.place(loc), mistakes)
-        if loaded and any(one.name == loaded.name and one.version != loaded.version for one, _ in found):
+        if loaded and any(one.name == loaded.name and one.version != loaded.version for one in known):
             words = f"is called {loaded.name} like a scorecard before it; give it a name of its own"
             mistakes.append(f"{document.place(loc)}: {words}")
-        found += [Segment(loaded, card.when)] if loaded else []
-    return found
+        if loaded:
+            known.append(loaded)
+            segments.append(Segment(loaded, card.when))
+    return Cardset(tuple(segments), tuple(scorecard_file(card.use, path.parent) for card in cards))
 
 
-def _out_of_place(file: _File, place: int) -> Iterator[str]:
+def _out_of_place(card: Card, file: _File, *, last: bool) -> Iterator[str]:
     """What is wrong with the rule of a scorecard, or with its lack of one."""
-    card, last = file.scorecard[place], place == len(file.scorecard) - 1
     if last and card.when:
         yield "the last scorecard is for all other accounts; take its `when` away, or add one without"
     elif not last and not card.when:

@@ -65,7 +65,9 @@ def show_report(report: Report, *, dry_run: bool = False) -> None:
         )
         say(f"{source}: {part['written']:,} facts new or changed, {part['unchanged']:,} unchanged{bad}")
     if report.scored:
-        say("scored: " + ", ".join(f"{count:,} {tier}" for tier, count in sorted(report.scored.items())))
+        say(f"scored: {_counts(report.scored)}")
+    for name, tiers in report.further.items():
+        say(f"{name}: {_counts(tiers)}")
     if len(report.segments) > 1:
         say("by scorecard: " + ", ".join(f"{count:,} {name}" for name, count in sorted(report.segments.items())))
     if report.moved:
@@ -89,6 +91,10 @@ def show_report(report: Report, *, dry_run: bool = False) -> None:
             complain(f"{row['account']} (record {row['record']}): {row['code']} {row['message']}")
     for problem in report.problems:
         complain(str(problem))
+
+
+def _counts(tiers: Mapping[str, int]) -> str:
+    return ", ".join(f"{count:,} {tier}" for tier, count in sorted(tiers.items()))
 
 
 def show_moves(moved: Sequence[Moved]) -> None:

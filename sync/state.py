@@ -24,6 +24,7 @@ from connectors.base import Account, Key
 from sync.database import database_error, open_engine, vacuum
 from sync.errors import UsageError
 from sync.rows import (
+    HEALTH,
     AccountRow,
     Decision,
     Delivery,
@@ -208,17 +209,18 @@ class State:
 
     # -- totals and deliveries -------------------------------------------------------------------------------
 
-    def totals(self) -> dict[str, Total]:
-        """Today's answer by account."""
+    def totals(self, score: str = HEALTH) -> dict[str, Total]:
+        """Today's answer by account, of one of the scores."""
+        query = select(*_columns(TOTALS, Total)).where(TOTALS.c.score_name == score).order_by(TOTALS.c.account)
         with self._read() as connection:
-            rows = connection.execute(select(*_columns(TOTALS, Total)).order_by(TOTALS.c.account))
-            return {row[0]: Total(*row) for row in rows}
+            return {row[0]: Total(*row) for row in connection.execute(query)}
 
-    def decisions(self) -> dict[str, Decision]:
-        """What of today's answers every pass looks at, by account."""
+    def decisions(self, score: str = HEALTH) -> dict[str, Decision]:
+        """What of today's answers every pass looks at, by account, of one of the scores."""
         query = select(TOTALS.c.account, *(TOTALS.c[name] for name in Decision._fields))
         with self._read() as connection:
-            return {row[0]: Decision(*row[1:]) for row in connection.execute(query)}
+            rows = connection.execute(query.where(TOTALS.c.score_name == score))
+            return {row[0]: Decision(*row[1:]) for row in rows}
 
     def save_totals(self, totals: Iterable[Total]) -> None:
         with self._write() as connection:

@@ -143,6 +143,7 @@ class TotalTable(SQLModel, table=True):
     scored_tier: str | None = Field(sa_type=Plain)
     deciding: str = Field(sa_type=Plain)
     digest: str = Field(sa_type=Plain)
+    score_name: str = Field(primary_key=True, sa_type=Plain)
 
 
 class DeliveryTable(SQLModel, table=True):
@@ -162,6 +163,7 @@ class DeliveryTable(SQLModel, table=True):
     confirmed_at: datetime | None = Field(sa_type=Moment)
     refresh_on: date | None
     score: float | None
+    further: dict[str, float] | None = Field(sa_type=Json)
 
 
 class JudgementTable(SQLModel, table=True):

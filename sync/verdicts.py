@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import date, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from connectors.base import FieldValue
 from scoring import Part, Scorecard, Standing, decision, joined, reason
 from sync.judgements import NOTHING, Said
-from sync.rows import Decision, Total
+from sync.rows import HEALTH, Decision, Total
 from sync.scores import Scored
 
 
@@ -62,15 +63,57 @@ class Verdict(NamedTuple):
         score = self.fields.get("score")
         return score if isinstance(score, int | float) else None
 
+    @property
+    def further(self) -> Mapping[str, float]:
+        return further_scores(self.fields)
+
+
+class Told(NamedTuple):
+    """What is compared of an account's answers by several scores; see `deliveries.Decided`."""
+
+    deciding: str
+    told_score: float | None
+    further: Mapping[str, float]
+
+
+def told(own: Decision, others: Mapping[str, Decision]) -> Told:
+    """An account's decision by health, with those by other scores."""
+    deciding = "\n".join([own.deciding, *(f"{name} {one.deciding}" for name, one in others.items())])
+    scores = {f"{name}_score": one.told_score for name, one in others.items()}
+    return Told(deciding, own.told_score, {key: score for key, score in scores.items() if score is not None})
+
+
+def together(own: Verdict, others: Mapping[str, Verdict], deciding: str) -> Verdict:
+    """One verdict for all scores: of the others, score, tier and reason are told in fields of their own."""
+    kept = ("score", "tier", "reason")
+    more = {f"{name}_{key}": one.fields[key] for name, one in others.items() for key in kept if key in one.fields}
+    return own._replace(fields={**own.fields, **more}, deciding=deciding)
+
+
+def further_scores(fields: Mapping[str, Any]) -> dict[str, float]:
+    """The scores other than health among a record's fields."""
+    return {key: told for key, told in fields.items() if key.endswith("_score") and isinstance(told, int | float)}
+
 
 def total(
-    answer: Answer, parts: Sequence[Part], *, scorecard: Scorecard, last: Decision | None, now: datetime, today: date
+    answer: Answer,
+    parts: Sequence[Part],
+    *,
+    scorecard: Scorecard,
+    last: Decision | None,
+    now: datetime,
+    today: date,
+    score: str = HEALTH,
 ) -> Total:
-    """What state keeps of an answer. An unscored account keeps score, tier and moment of its last scored day."""
+    """What state keeps of an answer. An unscored account keeps score, tier and moment of its last scored day.
+
+    A next action decides nothing where no field tells it: beside health, none does.
+    """
     if answer.tier == "unscored" or answer.score is None:
-        return _unscored(answer, scorecard, last)
+        return replace(_unscored(answer, scorecard, last), score_name=score)
     since = last.tier_since if last and last.told_tier == answer.told and last.tier_since else today
     causes, action = decision(scorecard, parts, answer.standing)
+    shown = {"next_action": action} if score == HEALTH else {}
     return Total(
         account=answer.account,
         score=answer.score,
@@ -82,8 +125,9 @@ def total(
         version=scorecard.version,
         next_action=action,
         scored_tier=answer.tier,
-        deciding=_text(answer.said, tier=answer.told, causes=causes, next_action=action),
+        deciding=_text(answer.said, tier=answer.told, causes=causes, **shown),
         digest=answer.digest,
+        score_name=score,
     )
 
 

@@ -84,7 +84,9 @@ class Worker:
         judged, settings = pulses.reading(self), self.settings
         names[pulses.SOURCE] = tuple(sorted(judged.names))
         linked = links.linked + pulses.links(settings.cards.values(), judged.names, accounts)
-        return Basis(settings.segments, settings.home, accounts, linked, [*readings, judged], names, settings.timezone)
+        further = {name: cards.segments for name, cards in settings.further.items()}
+        read, zone = [*readings, judged], settings.timezone
+        return Basis(settings.segments, settings.home, accounts, linked, read, names, zone, further)
 
 
 @contextmanager
@@ -161,4 +163,4 @@ def _build(entry: Connector, tools: Tools, made: list[Any]) -> Any:
 
 
 def _tools(settings: Settings, salted: Callable[[str], str], clock: Clock, stop: threading.Event) -> Tools:
-    return Tools(clock, stop, salted, settings.timezone, settings.data / "spool", settings.root)
+    return Tools(clock, stop, salted, settings.timezone, settings.data / "spool", settings.root, settings.fields)

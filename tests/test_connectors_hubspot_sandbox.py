@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime
 
 import pytest
 
-from connectors.base import Write
+from connectors.base import Write, fields_of
 from connectors.clock import SteppedClock
 from connectors.hubspot import HubSpot, Settings
 from connectors.sandbox.server import Sandbox
@@ -19,6 +20,9 @@ FIELDS = {
     "reason": 'Weekly users, fell "a"',
     "coverage": 90.0,
     "change": None,
+    "expansion_score": 61.26,
+    "expansion_tier": "green",
+    "expansion_reason": "Seats in use 91%",
     "tier_since": date(2026, 11, 1),
     "scored_at": datetime(2026, 11, 20, 3, tzinfo=UTC),
 }
@@ -33,8 +37,12 @@ def test_properties_are_made_and_every_company_is_written_and_read_back(tmp_path
             "access_token": "sandbox-hubspot",
             "external_id_field": "external_id",
         }
-        crm = HubSpot("hubspot", Settings.model_validate(given), tools(tmp_path, clock))
-        for change in crm.plan():
+        crm = HubSpot(
+            "hubspot", Settings.model_validate(given), replace(tools(tmp_path, clock), fields=fields_of(["expansion"]))
+        )
+        plan = crm.plan()
+        assert any("expansion_score (Expansion score: number)" in change.what for change in plan)
+        for change in plan:
             change.apply()
         assert crm.plan() == []
         assert [one for one in crm.check(where=WHERE, attributes={}) if not one.ok] == []

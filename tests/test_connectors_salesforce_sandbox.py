@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
-from connectors.base import Write
+from connectors.base import Write, fields_of
 from connectors.clock import SteppedClock
 from connectors.salesforce import Salesforce, Settings
 from connectors.sandbox.server import Sandbox
@@ -14,7 +15,16 @@ from tests.salesforce_stub import tools
 
 WHERE = "Type = 'Customer'"
 ATTRIBUTES = {"seats": "Seats__c", "account.plan": "Plan__c", "renewal_date": "Renewal_Date__c"}
-FIELDS = {"score": 82.44, "tier": "yellow", "reason": 'Weekly users, fell "a"', "coverage": 90.0, "change": None}
+FIELDS = {
+    "score": 82.44,
+    "tier": "yellow",
+    "reason": 'Weekly users, fell "a"',
+    "coverage": 90.0,
+    "change": None,
+    "expansion_score": 61.26,
+    "expansion_tier": "green",
+    "expansion_reason": "Seats in use 91%",
+}
 
 
 @pytest.mark.parametrize(("faults", "bulk_above"), [("none", 2000), ("none", 20), ("storm", 2000), ("storm", 20)])
@@ -28,8 +38,14 @@ def test_fields_are_made_and_every_account_is_written_and_read_back(tmp_path, fa
             "external_id_field": "External_Id__c",
             "bulk_above": bulk_above,
         }
-        crm = Salesforce("salesforce", Settings.model_validate(given), tools(tmp_path, clock))
-        for change in crm.plan():
+        crm = Salesforce(
+            "salesforce",
+            Settings.model_validate(given),
+            replace(tools(tmp_path, clock), fields=fields_of(["expansion"])),
+        )
+        plan = crm.plan()
+        assert any("Account.Expansion_Score__c (Expansion score: Number)" in change.what for change in plan)
+        for change in plan:
             change.apply()
         assert crm.plan() == []
         assert [one for one in crm.check(where=WHERE, attributes=ATTRIBUTES) if not one.ok] == []

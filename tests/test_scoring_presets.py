@@ -303,6 +303,7 @@ FIRES: list[tuple[str, str, Change]] = [
     ("product_led", "use_fell", both(without("login", before=28), *(adding("login", actor=f"user{n}") for n in "123"))),
     ("product_led", "adoption_fell", both(FEWER_FEATURES, adding("feature.one", ago=3))),
     ("usage_sentiment", "use_fell", without("login", before=5)),
+    ("expansion", "escalated", adding("ticket.escalated", ago=80)),
 ]
 
 

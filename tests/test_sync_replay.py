@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -338,6 +338,7 @@ def _as_held(scores: list[float | None]) -> list[float | None]:
 class _Said(NamedTuple):
     deciding: str
     told_score: float | None
+    further: Mapping[str, float] = {}
 
 
 class _Crm(FakeCrm):

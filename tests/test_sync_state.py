@@ -12,12 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Table, create_engine, text
+from sqlalchemy import Table, create_engine, inspect, text
 from sqlalchemy.exc import StatementError
 from sqlmodel import SQLModel
 
+import sync
 from connectors.base import Account, Key
 from sync import tables
 from sync.errors import StateError, UsageError
@@ -280,6 +283,37 @@ def test_totals_are_replaced_by_account(state: State) -> None:
     assert list(state.totals()) == ["001"]
 
 
+def test_each_of_the_scores_has_an_answer_of_its_own(state: State) -> None:
+    other = _total("001", score=40.0, tier="yellow", digest="8", score_name="expansion")
+    state.save_totals([_total("001"), other, _total("002")])
+    state.save_totals([replace(other, score=41.0)])
+    assert state.totals() == {"001": _total("001"), "002": _total("002")}
+    assert state.totals("expansion") == {"001": replace(other, score=41.0)}
+    assert (state.decisions("expansion")["001"].score, state.decisions()["001"].score) == (41.0, 79.0)
+    state.erase("001", [], {}, lambda report: report)
+    assert (list(state.totals()), state.totals("expansion")) == (["002"], {})
+
+
+def test_the_answers_of_before_there_were_several_scores_are_those_of_health(url: str) -> None:
+    state = State(url)
+    state.save_totals([_total("001"), _total("002"), _total("001", score_name="expansion")])
+    state.close()
+    config, engine = Config(), create_engine(url)
+    config.set_main_option("script_location", str(Path(sync.__file__).parent / "migrations"))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0003")
+        columns = {column["name"] for column in inspect(connection).get_columns("totals")}
+        assert columns == {column.name for column in tables.TOTALS.columns} - {"score_name"}
+    engine.dispose()
+    state = State(url)
+    assert state.totals() == {"001": _total("001"), "002": _total("002")}
+    assert state.totals("expansion") == {}
+    state.save_totals([_total("001", score_name="expansion")])
+    assert list(state.totals()) == ["001", "002"]
+    state.close()
+
+
 def test_deliveries_are_kept_by_destination_and_record(state: State) -> None:
     wanted = {"score": 79.0, "reason": "Café ☃", "scored_at": "2026-06-01T12:30:00Z", "change": None}
     first = Delivery("hubspot", "17", "001", wanted, {}, "abc")
@@ -305,9 +339,10 @@ def test_what_every_pass_looks_at_is_part_of_what_is_kept(state: State) -> None:
         ("001", "17", "green", _total("001").score),
         ("002", "", "", _total("002").score),
     ]
-    kept = [Delivery("crm", f"r{n}", f"a{n}", status="confirmed", score=float(n)) for n in range(1200)]
+    told = {"expansion_score": 7.0}
+    kept = [Delivery("crm", f"r{n}", f"a{n}", status="confirmed", score=float(n), further=told) for n in range(1200)]
     state.save_deliveries([*kept, Delivery("other", "r1", "a1")])
-    assert state.standings("crm")["r3"] == Standing("r3", "a3", "confirmed", "", 3.0, None, None)
+    assert state.standings("crm")["r3"] == Standing("r3", "a3", "confirmed", "", 3.0, None, None, told)
     assert len(state.standings("crm")) == 1200
     assert state.deliveries("crm", [row.record_id for row in kept[:700]]) == {row.record_id: row for row in kept[:700]}
     assert state.deliveries("crm", ["r1200"]) == {}

@@ -28,7 +28,7 @@ class HubSpot:
     def __init__(self, name: str, settings: Settings, tools: Tools) -> None:
         self.name = name
         self._client = Client(settings, place=f"destinations.{name}", tools=tools)
-        self._fields = Fields(self._client, settings)
+        self._fields = Fields(self._client, settings, tools.fields)
         self._accounts = Accounts(self._client, self._fields, settings)
         self._writer = Writer(self._client, self._fields)
         self._provision = Provision(self._client, self._fields, settings)

@@ -8,7 +8,7 @@ from connectors.base import Finding
 from connectors.errors import ConnectorError, RowWrong
 from connectors.findings import failed
 from connectors.hubspot.client import Client
-from connectors.hubspot.fields import BY_KEY, TYPES, Described, Fields
+from connectors.hubspot.fields import TYPES, Described, Fields
 from connectors.hubspot.provision import Provision
 from connectors.hubspot.settings import Settings
 from connectors.hubspot.where import parse
@@ -60,7 +60,7 @@ class Checks:
     def _problem(self, key: str, described: Described | None) -> tuple[str, str]:
         if described is None:
             return "does not exist", PROVISION
-        kind = BY_KEY[key].kind
+        kind = self._fields.by_key[key].kind
         if described.get("type") not in TYPES[kind]:
             wanted = TYPES[kind][0]
             remedy = f"make a new property of type {wanted}, or name another one in `fields`"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -23,15 +23,15 @@ TYPES: Mapping[FieldKind, tuple[str, ...]] = MappingProxyType(
         "datetime": ("datetime",),
     }
 )
-BY_KEY: Mapping[str, Field] = MappingProxyType({field.key: field for field in FIELDS})
 Described = Mapping[str, Any]
 
 
 class Fields:
     """Property definitions are read once and again when asked; thread-safe."""
 
-    def __init__(self, client: Client, settings: Settings) -> None:
-        self._client, self.names, self.tiers = client, settings.names, settings.tiers
+    def __init__(self, client: Client, settings: Settings, fields: Sequence[Field] = FIELDS) -> None:
+        self._client, self.names, self.tiers = client, settings.names(fields), settings.tiers
+        self.by_key: Mapping[str, Field] = {field.key: field for field in fields}
         self._described: Mapping[str, Described] | None = None
         self._lock = threading.Lock()
 
@@ -47,7 +47,7 @@ class Fields:
 
     def canonical(self, key: str, value: FieldValue) -> FieldValue:
         """`value` as a company holds it; None for a field that the settings leave out."""
-        return canonical(BY_KEY[key], value, tiers=self.tiers) if key in self.names else None
+        return canonical(self.by_key[key], value, tiers=self.tiers) if key in self.names else None
 
     def record(self, values: Mapping[str, FieldValue]) -> dict[str, FieldValue]:
         """Canonical values of our fields, those that are left out of the settings dropped."""

@@ -5,13 +5,13 @@ Nothing is ever deleted or renamed; an option that is missing is added to those 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
 from connectors.base import Change, Field
 from connectors.hubspot.client import Client, Refused
-from connectors.hubspot.fields import BY_KEY, Described, Fields
+from connectors.hubspot.fields import Described, Fields
 from connectors.hubspot.settings import Settings
 
 ALREADY = ("CONFLICT", "OBJECT_ALREADY_EXISTS", "PROPERTY_EXISTS")
@@ -31,12 +31,14 @@ class Provision:
         described = self._fields.described(refresh=True)
         missing = [key for key, name in self._fields.names.items() if name not in described]
         changes = [*([self._group()] if missing and not self._has_group() else []), *map(self._creation, missing)]
-        tier = described.get(self._fields.names.get("tier", ""))
-        lacking = self.lacking_options(tier) if tier else []
-        if tier and lacking:
-            what = f"add the option{'s' * (len(lacking) > 1)} {', '.join(lacking)} to {tier['name']}"
-            changes.append(Change(what, partial(self._add_options, tier, lacking)))
-        return changes
+        return [*changes, *self._options(described)]
+
+    def _options(self, described: Mapping[str, Described]) -> Iterator[Change]:
+        for key, name in self._fields.names.items():
+            tier = described.get(name) if self._fields.by_key[key].kind == "tier" else None
+            if tier and (lacking := self.lacking_options(tier)):
+                what = f"add the option{'s' * (len(lacking) > 1)} {', '.join(lacking)} to {name}"
+                yield Change(what, partial(self._add_options, tier, lacking))
 
     def lacking_options(self, described: Described) -> list[str]:
         """Tier values that a list property does not offer."""
@@ -55,7 +57,7 @@ class Provision:
         return Change(what, partial(self._make, f"{self._path}/groups", body))
 
     def _creation(self, key: str) -> Change:
-        field, name = BY_KEY[key], self._fields.names[key]
+        field, name = self._fields.by_key[key], self._fields.names[key]
         body = {"name": name, "groupName": self._settings.group, **definition(field, self._fields.tiers)}
         what = f"create the company property {name} ({field.label}: {body['type']})"
         return Change(what, partial(self._make, self._path, body))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, model_validator
 
 from connectors.base import FIELDS
-from connectors.values import field_names, tier_names
+from connectors.base import Field as Ours
+from connectors.values import field_names, known_fields, tier_names
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,99}")
 DEFAULT_NAMES = {field.key: f"health_{field.key}" for field in FIELDS} | {
@@ -43,14 +44,13 @@ class Settings(BaseModel):
     crm_id_property: str | None = Field("salesforceaccountid", pattern=_NAME.pattern)
 
     @model_validator(mode="after")
-    def _whole(self) -> Settings:
-        _ = self.names, self.tiers
+    def _whole(self, info: ValidationInfo) -> Settings:
+        _ = self.names(known_fields(info.context)), self.tiers
         return self
 
-    @cached_property
-    def names(self) -> Mapping[str, str]:
-        """Our field -> the company property."""
-        return field_names(self.fields, DEFAULT_NAMES, _NAME.fullmatch)
+    def names(self, fields: Iterable[Ours]) -> Mapping[str, str]:
+        """Our field -> the company property. That of a further score is called as we call it."""
+        return field_names(fields, self.fields, default=lambda key: DEFAULT_NAMES.get(key, key), valid=_NAME.fullmatch)
 
     @cached_property
     def tiers(self) -> Mapping[str, str]:

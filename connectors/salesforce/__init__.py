@@ -27,7 +27,7 @@ class Salesforce:
     def __init__(self, name: str, settings: Settings, tools: Tools) -> None:
         self.name = name
         self._client = Client(settings, place=f"destinations.{name}", tools=tools)
-        self._fields = Fields(self._client, settings)
+        self._fields = Fields(self._client, settings, tools.fields)
         external = settings.external_id_field
         self._accounts = Accounts(self._client, self._fields, external_id_field=external)
         self._writer = Writer(self._client, self._fields, bulk_above=settings.bulk_above)

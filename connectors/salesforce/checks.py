@@ -8,7 +8,7 @@ from connectors.base import Finding
 from connectors.errors import ConnectorError
 from connectors.findings import failed, words
 from connectors.salesforce.client import Client
-from connectors.salesforce.fields import BY_KEY, TYPES, Described, Fields
+from connectors.salesforce.fields import TYPES, Described, Fields
 from connectors.salesforce.provision import Provision
 from connectors.salesforce.settings import Settings, is_path
 
@@ -58,7 +58,7 @@ class Checks:
             return None
 
     def _problem(self, key: str, described: Described) -> tuple[str, str]:
-        kind = BY_KEY[key].kind
+        kind = self._fields.by_key[key].kind
         if described.get("type") not in TYPES[kind]:
             wanted = TYPES[kind][0]
             remedy = f"make a new field of type {wanted}, or name another field in `fields`"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
@@ -24,15 +24,15 @@ TYPES: Mapping[FieldKind, tuple[str, ...]] = MappingProxyType(
         "datetime": ("datetime", "date"),
     }
 )
-BY_KEY: Mapping[str, Field] = MappingProxyType({field.key: field for field in FIELDS})
 Described = Mapping[str, Any]
 
 
 class Fields:
     """The describe of Account is read once and again with every reading of the accounts; thread-safe."""
 
-    def __init__(self, client: Client, settings: Settings) -> None:
-        self._client, self.names, self.tiers = client, settings.names, settings.tiers
+    def __init__(self, client: Client, settings: Settings, fields: Sequence[Field] = FIELDS) -> None:
+        self._client, self.names, self.tiers = client, settings.names(fields), settings.tiers
+        self.by_key: Mapping[str, Field] = {field.key: field for field in fields}
         self._described: Mapping[str, Described] | None = None
         self._held: Mapping[str, Field] = {}  # our fields as the org's own hold them
         self._lock = threading.Lock()
@@ -45,7 +45,7 @@ class Fields:
                 with as_expected(self._client.place):
                     described = {str(field["name"]).lower(): field for field in answer.get("fields") or ()}
                     names = {key: name.lower() for key, name in self.names.items()}
-                    self._held = {key: _held(BY_KEY[key], described.get(name)) for key, name in names.items()}
+                    self._held = {key: _held(self.by_key[key], described.get(name)) for key, name in names.items()}
                 self._described = described
             return self._described
 

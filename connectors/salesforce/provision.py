@@ -14,7 +14,7 @@ from typing import Any
 from connectors.base import Change, Field
 from connectors.errors import RowWrong, SettingsWrong
 from connectors.salesforce.client import Client
-from connectors.salesforce.fields import BY_KEY, Fields
+from connectors.salesforce.fields import Fields
 
 PERMISSION_SET = "Bellwether"
 ALREADY = ("DUPLICATE_DEVELOPER_NAME", "DUPLICATE_VALUE")
@@ -50,7 +50,7 @@ class Provision:
         return names
 
     def _creation(self, key: str) -> Change:
-        field, name = BY_KEY[key], self._fields.names[key]
+        field, name = self._fields.by_key[key], self._fields.names[key]
         if not name.endswith("__c"):
             raise SettingsWrong(f"{name} does not exist and is not a custom field's name", place=self._client.place)
         described = metadata(field, self._fields.tiers)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from types import MappingProxyType
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, model_validator
 
-from connectors.values import field_names, tier_names
+from connectors.base import Field as Ours
+from connectors.values import field_names, known_fields, tier_names
 
 DEFAULT_NAMES: Mapping[str, str] = MappingProxyType(
     {
@@ -26,6 +27,11 @@ DEFAULT_NAMES: Mapping[str, str] = MappingProxyType(
 )
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,79}")
 _PATH = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,79}(\.[A-Za-z][A-Za-z0-9_]{0,79}){0,4}")
+
+
+def _default_name(key: str) -> str:
+    """`Expansion_Score__c` for a further score's `expansion_score`."""
+    return DEFAULT_NAMES.get(key) or f"{key.title()}__c"
 
 
 def is_path(name: str) -> bool:
@@ -56,20 +62,19 @@ class Settings(BaseModel):
     bulk_above: int = Field(2000, ge=1)
 
     @model_validator(mode="after")
-    def _whole(self) -> Settings:
+    def _whole(self, info: ValidationInfo) -> Settings:
         by_jwt = self.username is not None and self.private_key_file is not None
         half = (self.username is None) != (self.private_key_file is None)
         if half or by_jwt == (self.client_secret is not None):
             raise ValueError("give either client_secret, or both username and private_key_file")
         if self.external_id_field is not None and not _NAME.fullmatch(self.external_id_field):
             raise ValueError("external_id_field is not the name of a Salesforce field")
-        _ = self.names, self.tiers
+        _ = self.names(known_fields(info.context)), self.tiers
         return self
 
-    @cached_property
-    def names(self) -> Mapping[str, str]:
+    def names(self, fields: Iterable[Ours]) -> Mapping[str, str]:
         """Our field -> the field on Account."""
-        return field_names(self.fields, DEFAULT_NAMES, _NAME.fullmatch)
+        return field_names(fields, self.fields, default=_default_name, valid=_NAME.fullmatch)
 
     @cached_property
     def tiers(self) -> Mapping[str, str]:
