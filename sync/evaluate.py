@@ -191,8 +191,8 @@ def _put_aside(worker: Worker, on: On, day: date, score: str, *, keep: bool) -> 
 def as_of(worker: Worker, on: On, day: date, score: str = HEALTH) -> duckdb.DuckDBPyConnection:
     """Score a day for looking at it, with the tiers that were steady before it.
 
-    Days that were not kept between the last one and this are worked out on the way; where none was kept, the tiers
-    begin with this day.
+    Days that were not kept between the last one and this are worked out on the way. Where none was kept, the tiers
+    begin with this day, or with the newest final one before it, as a first pass begins them.
     """
     today = worker.clock.now().astimezone(worker.settings.timezone).date()
     return _as_of(worker, on, day, newest=newest_final(worker, today), score=score)
@@ -202,7 +202,7 @@ def _as_of(worker: Worker, on: On, day: date, *, newest: date, score: str) -> du
     """`newest`: the last day that is final."""
     history = worker.history.of(score)
     kept = history.last_before(day)
-    before, at = (history.states_after(kept), kept + DAY) if kept else (NOBODY, day)
+    before, at = (history.states_after(kept), kept + DAY) if kept else (NOBODY, min(day, newest))
     while at < min(day, newest + DAY):
         states = f"select account, fold from {relations(score)}scores where fold is not null"
         on(at, before, score=score).execute(f"create or replace table states as {states}")

@@ -226,3 +226,14 @@ def test_after_days_off_a_rehearsal_and_the_pass_tell_the_tier_that_those_days_c
         run_once(worker)
         assert crm.present["a"]["tier"] == "yellow"
         assert len(worker.history.days(final_only=True)) == 1 + off
+
+
+def test_a_rehearsal_of_the_first_pass_tells_the_tier_that_the_pass_will(tmp_path: Path) -> None:
+    crm = FakeCrm("crm", [Account("a", "A", since=START - timedelta(days=300))])
+    source = FakeSource("product", [_told("a", 5)], names=("login", "ticket.created"))
+    with a_worker(tmp_path, home=crm, sources=[source], clock=SteppedClock(START)) as worker:
+        run_once(worker, only="pull")
+        rehearsed = _decisions(worker)["a"]
+        run_once(worker)
+        assert crm.present["a"]["tier"] == rehearsed.tier == "yellow"  # from yesterday; today alone would be green
+        assert rehearsed.score == 70
