@@ -99,16 +99,16 @@ def test_no_command_sends_what_cannot_be_seen(home: FakeCrm, tmp_path: Path, mon
     keys = [Key("product", f"k{ODD}", ODD, (ODD,), {"external_id": ODD})]
     product = FakeSource("product", [Page(events=[event], keys=keys, through=NOW)], names=("login",))
     with a_worker(tmp_path, home=home, sources=[product], clock=SteppedClock(NOW)) as worker:
-        monkeypatch.setattr(commands, "_worker", _context(worker))
+        monkeypatch.setattr(commands, "at_work", _context(worker))
         monkeypatch.setattr(commands, "_rehearsing", _context(worker))
         report = run_once(worker)
         said = [_heard(show_report, report), _heard(put_json, report.as_dict())]
         path = tmp_path / "bellwether.yaml"
         for as_json in (False, True):
             said.append(_heard(partial(commands.status, path, as_json=as_json)))
-            said.append(_heard(partial(commands.explain, path, "a1", as_json=as_json)))
+            said.append(_heard(partial(commands.explain, path, "a1", score="health", as_json=as_json)))
             said.append(_heard(partial(commands.check, path, as_json=as_json)))
-            scores = partial(commands.scores, path, as_of=None, account=None, as_json=as_json)
+            scores = partial(commands.scores, path, score="health", on_day=None, account=None, as_json=as_json)
             said += [_heard(partial(scores, sql=False)), _heard(partial(scores, sql=True))]
     assert any("Name" in text for text in said)
     assert any("vendor's words" in text for text in said)
