@@ -22,7 +22,7 @@ Kind = Literal["number", "word", "test", "either"]  # either: a number and a wor
 
 LONGEST, DEEPEST, MOST_NAMED = 500, 20, 12
 _WORD = re.compile(r"""'(?:[^']|'')*'|"[^"]*"|(?<![\w.])(?!(?:and|or|not|in)\b)([^\W\d]\w*)""", re.IGNORECASE)
-_STRANGE = re.compile(r"'(?:[^']|'')*'|([^\w\s.<>=!+\-*/(),'\"])")
+_STRANGE = re.compile(r"'(?:[^']|'')*'|(--|/\*|[^\w\s.<>=!+\-*/(),'\"])")
 COMPARISONS: Mapping[type[exp.Expression], str] = {
     exp.EQ: "=", exp.NEQ: "<>", exp.GT: ">", exp.GTE: ">=", exp.LT: "<", exp.LTE: "<=",
 }  # fmt: skip

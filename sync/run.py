@@ -40,6 +40,7 @@ Step = Literal["pull", "score"]
 
 DISK = re.compile("No space left on device|Disk quota exceeded|Permission denied|Read-only file system")
 CLOCK_SLIP = timedelta(minutes=5)  # two clocks that agree may differ by that
+PASSES_BACK = 50  # looked through for one that was whole
 KEPT = timedelta(days=90)  # runs in state
 log = structlog.get_logger("bellwether.run")
 
@@ -79,7 +80,8 @@ def run_once(
     neither history nor totals.
     """
     now = worker.clock.now()
-    report = Report(problems=[Problem("scorecard", why) for why in worker.settings.refused])
+    refused = [Problem("scorecard", why) for why in worker.settings.refused]
+    report = Report(whole=not dry_run and only is None, problems=refused)
     this = Pass(worker, now, report, progress or Quiet(), only, dry_run, due_only, budget)
     before = {name: dict(part.calls) for name, part in worker.destinations.items()}
     with leased(worker.state) as beat:
@@ -156,9 +158,11 @@ def _steps(this: Pass, beat: Callable[[], None]) -> None:
 
 
 def _judgements(this: Pass) -> None:
-    """Pulses go into the log; overrides whose last day is over since the last pass are told."""
+    """Pulses go into the log; overrides whose last day is over since the last whole pass are told."""
     pulses.tell_log(this.worker)
-    last = this.worker.state.last_finished("pass")
+    passes = this.worker.state.last_runs(PASSES_BACK, kind="pass")
+    whole = (run for run in passes if run.status in ("done", "partial") and run.report.get("whole", True))
+    last = next(whole, None)
     if last is None:
         return
     since = last.started_at.astimezone(this.worker.settings.timezone).date()

@@ -263,10 +263,12 @@ def test_a_pass_tells_once_which_overrides_ended(tmp_path: Path) -> None:
         _keep(worker, _override("b", "red", until=1))
         _keep(worker, _override("b", "yellow", until=5))  # newer, and lasting
         told = []
-        for day in (0, 1, 2, 2, 3):
+        for day, rehearsal in ((0, False), (1, False), (2, True), (2, False), (2, False), (3, False)):
             clock.advance_to(START + timedelta(days=day, hours=len(told)))
-            told.append([(one.account, one.name, one.tier, one.until) for one in _pulled(worker).expired])
-        assert told == [[], [], [("a", "A", "green", f"{_day(1)}")], [], []]
+            report = run_once(worker, dry_run=rehearsal)
+            told.append([(one.account, one.name, one.tier, one.until) for one in report.expired])
+        ended = [("a", "A", "green", f"{_day(1)}")]
+        assert told == [[], [], ended, ended, [], []]  # a rehearsal uses nothing up
 
 
 def test_a_judgement_gives_the_next_pass_of_a_daemon_something_to_do_also_one_made_during_a_pass(
