@@ -46,8 +46,8 @@ class Report:
     """One pass. Only what was done is filled in; counts are of rows, calls are API calls by vendor.
 
     `further`: as `scored`, by other scores than health. `segments`: how many accounts were scored by which scorecard.
-    `silenced`: how many came into another tier while a note keeps them silent. `whole`: neither a rehearsal nor narrowed
-    to some steps.
+    `silenced`: how many came into another tier while a note keeps them silent. `whole`: it was neither a rehearsal nor
+    narrowed to some steps.
     """
 
     whole: bool = True
