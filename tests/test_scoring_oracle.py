@@ -251,7 +251,7 @@ def test_a_day_known_beforehand_is_scored_as_one_of_many(
         assert alone.parts == {key: parts for key, parts in many.parts.items() if key[1] == day}
 
 
-@settings(max_examples=25, phases=[Phase.generate])
+@settings(max_examples=14, phases=[Phase.generate])
 @given(given_card=cards(), world=worlds())
 def test_a_range_of_days_read_at_once_is_scored_as_each_of_its_days(
     connection: duckdb.DuckDBPyConnection, given_card: dict[str, Any], world: World
