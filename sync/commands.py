@@ -29,7 +29,7 @@ from sync.rows import HEALTH, AccountRow, Delivery
 from sync.run import Step, run_once
 from sync.scores import Scored, alone, fetch, relations, scored, statement
 from sync.settings import Settings, load
-from sync.show import score_document, score_in_words, show_matching, show_parts, show_report, show_scores, tier_in_words
+from sync.show import score_document, score_in_words, show_day, show_matching, show_parts, show_report, tier_in_words
 from sync.stopping import signals
 from sync.worker import Worker, begun, begun_or_refused, opened
 
@@ -199,13 +199,7 @@ def scores(path: Path, *, score: str, on_day: str | None, account: str | None, s
     names = {row.id: row.name for row in accounts}
     cards = worker.settings.cards
     documents = [score_document(row, names[row.account], cards[row.version].name) for row in rows]
-    if as_json:
-        put_json(documents)
-    elif wanted is not None:
-        say(f"{wanted.name} on {day}: {score_in_words(documents[0])}", "bold")
-        show_parts(documents[0]["parts"])
-    else:
-        show_scores(day, documents)
+    show_day(f"{day}", documents, alone=wanted is not None, as_json=as_json)
 
 
 def score_of(settings: Settings, wanted: str) -> str:

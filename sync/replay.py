@@ -19,7 +19,7 @@ from scoring import Scorecard, Segment
 from sync import delta
 from sync.commands import account_of, at_work, day_of, today_of
 from sync.commands import scores as scores_of
-from sync.console import put_json, say
+from sync.console import put_json
 from sync.errors import UsageError
 from sync.evaluate import newest_final
 from sync.fold import NOBODY
@@ -29,7 +29,7 @@ from sync.replayed import Replay, replay_document, show_replay
 from sync.rows import HEALTH, AccountRow
 from sync.scorecards import named
 from sync.scores import Basis, alone, first_day, ranged
-from sync.show import score_document, score_in_words, show_parts, show_scores
+from sync.show import score_document, show_day
 from sync.worker import Worker
 
 if TYPE_CHECKING:
@@ -131,13 +131,7 @@ def told(path: Path, on_day: str | None, *, account: str | None, as_json: bool) 
         rows = worker.history.told_on(day, only)
         names = worker.state.names(row.account for row, _ in rows)
     documents = [score_document(row, names.get(row.account, row.account), card) for row, card in rows]
-    if as_json:
-        put_json(documents)
-    elif account is not None:
-        say(f"{documents[0]['name']} on {day}, as it was told: {score_in_words(documents[0])}", "bold")
-        show_parts(documents[0]["parts"])
-    else:
-        show_scores(day, documents)
+    show_day(f"{day}, as it was told", documents, alone=account is not None, as_json=as_json)
 
 
 def _look_for(worker: Worker, day: date) -> None:

@@ -6,11 +6,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from scoring import tenths
-from sync.console import complain, say, table
+from sync.console import complain, put_json, say, table
 from sync.matching import MatchReport
 from sync.report import Moved, Report
 from sync.scores import Scored
@@ -43,8 +42,18 @@ def score_document(row: Scored, name: str, scorecard: str) -> dict[str, Any]:
     }
 
 
-def show_scores(day: date, documents: Sequence[Mapping[str, Any]]) -> None:
-    """All accounts of a day, with the caps and watch flags of each."""
+def show_day(day: str, documents: Sequence[dict[str, Any]], *, alone: bool, as_json: bool) -> None:
+    """The scores of a day, in words: of one account with its parts, or of all with their caps and watch flags."""
+    if as_json:
+        put_json(documents)
+    elif alone:
+        say(f"{documents[0]['name']} on {day}: {score_in_words(documents[0])}", "bold")
+        show_parts(documents[0]["parts"])
+    else:
+        _all_scores(day, documents)
+
+
+def _all_scores(day: str, documents: Sequence[Mapping[str, Any]]) -> None:
     used = Counter((d["scorecard"], d["version"]) for d in documents)
     by = ", ".join(f"{name} {version}" + (f" ({n:,})" if len(used) > 1 else "") for (name, version), n in used.items())
     cells = ([d["account"], d["name"], d["score"], d["tier"], f"{d['coverage']:.0%}", _flags(d)] for d in documents)
