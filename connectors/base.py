@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, tzinfo
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 from zoneinfo import ZoneInfo
@@ -148,6 +148,13 @@ class Finding(NamedTuple):
     remedy: str = ""
 
 
+class Allowance(NamedTuple):
+    """Calls of the vendor's day, of all integrations together: how many there are, and how many are left."""
+
+    limit: int
+    left: int
+
+
 class Change(NamedTuple):
     """One step of a provisioning plan, in words; `apply` carries it out."""
 
@@ -279,6 +286,24 @@ class Destination(Directory, Protocol):
 
     def cost(self, records: int) -> int:
         """Calls that reading and writing so many records at once takes, when none is refused."""
+        ...
+
+    def allowance(self) -> Allowance | None:
+        """As the last answer told, else asked for with one call; None where there is no daily limit, or none is told.
+
+        Raises `ConnectorError`.
+        """
+        ...
+
+    def midnight(self) -> tzinfo | None:
+        """Whose midnight ends the vendor's day, asked for with one call; None where its last 24 hours count."""
+        ...
+
+    def ration(self, calls: int | None) -> None:
+        """Make at most so many calls from now on, and raise `WaitUntil` with `quota` in place of more; None: no bound.
+
+        The same is raised without a call once the vendor has said that its allowance is used up, until this is called.
+        """
         ...
 
     @property

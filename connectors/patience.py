@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import TypeVar
 
@@ -123,3 +124,44 @@ class Pace:
             if left <= 0:
                 self._recent.append(now)
             return left
+
+
+class Ration:
+    """How many calls may still be made of a vendor's day; without a bound until one is set. Thread-safe.
+
+    Once the vendor itself has said that its allowance is used up, none is made until this is set anew.
+    """
+
+    def __init__(self, place: str) -> None:
+        self._place = place
+        self._left: int | None = None
+        self._gone: WaitUntil | None = None
+        self._lock = threading.Lock()
+
+    def set(self, calls: int | None) -> None:
+        with self._lock:
+            self._left, self._gone = calls, None
+
+    @contextmanager
+    def call(self) -> Iterator[None]:
+        """Around one call; raises `WaitUntil` in place of one that may not be made."""
+        self._take()
+        try:
+            yield
+        except WaitUntil as error:
+            if error.quota:
+                with self._lock:
+                    self._gone = error
+            raise
+
+    def _take(self) -> None:
+        with self._lock:
+            if self._gone is not None:
+                words = str(self._gone).removeprefix(f"{self._gone.place}: ")
+                raise WaitUntil(words, seconds=self._gone.seconds, place=self._gone.place, quota=True)
+            if self._left is None:
+                return
+            if self._left <= 0:
+                words = "this worker's share of the day's calls is used up"
+                raise WaitUntil(words, seconds=0, place=self._place, quota=True)
+            self._left -= 1

@@ -146,6 +146,15 @@ class FileDestination:
         """The scores file is read once and written once."""
         return 2 if records else 0
 
+    def allowance(self) -> None:
+        """Files may be read and written as often as one likes."""
+
+    def midnight(self) -> None:
+        """Nor do they have days."""
+
+    def ration(self, calls: int | None) -> None:
+        """Nothing is counted."""
+
     def close(self) -> None:
         """Nothing is kept open."""
 

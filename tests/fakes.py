@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 
-from connectors.base import Account, Change, Cursor, FieldValue, Finding, KeyIs, Outcome, Page, Write
+from connectors.base import Account, Allowance, Change, Cursor, FieldValue, Finding, KeyIs, Outcome, Page, Write
 from connectors.clock import SteppedClock
 from sync.history import History
 from sync.log import Log
@@ -54,6 +54,8 @@ class FakeCrm:
         self.calls: Counter[str] = Counter()
         self.left_out = ""
         self.written: list[Write] = []
+        self.day: Allowance | None = None
+        self.rationed: list[int | None] = []
 
     def accounts(
         self, *, where: str, attributes: Mapping[str, str], limit: int | None = None
@@ -87,6 +89,15 @@ class FakeCrm:
 
     def cost(self, records: int) -> int:
         return 2 if records else 0
+
+    def allowance(self) -> Allowance | None:
+        return self.day
+
+    def midnight(self) -> tzinfo | None:
+        return None
+
+    def ration(self, calls: int | None) -> None:
+        self.rationed.append(calls)
 
     def close(self) -> None:
         pass

@@ -169,6 +169,53 @@ def test_the_daily_limit_stops_at_once(org, crm):
     assert crm.calls["write"] == 1
 
 
+def test_the_daily_limit_is_no_sign_in_problem_and_ends_all_calls_until_a_new_ration(org, served, crm):
+    org.script["PATCH composite/sobjects"] = in_turn(DAILY)
+    org.script["POST composite/sobjects/Account"] = in_turn(Answer(body=[]))
+    for attempt in (crm.write, crm.read, crm.write):
+        with pytest.raises(WaitUntil, match="allowance for 24 hours is used up"):
+            list(attempt(WRITE if attempt == crm.write else [ID]))
+    assert crm.calls == {"sign_in": 1, "read": 1, "write": 1}
+    crm.ration(5)
+    assert crm.read([ID]) == {}
+
+
+def test_no_call_is_made_beyond_the_ration(org, crm):
+    org.script["PATCH composite/sobjects"] = in_turn(Answer(503, "down"))
+    crm.ration(3)
+    with pytest.raises(WaitUntil, match="share of the day's calls is used up") as raised:
+        list(crm.write(WRITE))
+    assert raised.value.quota
+    assert crm.calls == {"sign_in": 1, "read": 1, "write": 2}  # describing the fields is a call too; signing in is none
+
+
+def test_what_is_left_of_24_hours_stands_beside_every_answer(org, crm):
+    told = ["api-usage=17/15000", "api-usage=18/15000; per-app-api-usage=17/250(appName=Ours)", "nonsense"]
+    org.script["POST composite/sobjects/Account"] = in_turn(
+        *(Answer(body=[], headers={"Sforce-Limit-Info": one}) for one in told)
+    )
+    left = []
+    for _ in told:
+        crm.read([ID])
+        left.append(crm.allowance())
+    assert left == [(15_000, 14_983), (15_000, 233), (15_000, 233)]
+    assert "limits" not in crm.calls
+
+
+@pytest.mark.parametrize(
+    ("answer", "allowance"),
+    [
+        (Answer(body={"DailyApiRequests": {"Max": 100_000, "Remaining": 20_000}}), (100_000, 20_000)),
+        (Answer(403, [{"errorCode": "INSUFFICIENT_ACCESS"}], {"Sforce-Limit-Info": "api-usage=5/100"}), (100, 95)),
+        (Answer(403, [{"errorCode": "INSUFFICIENT_ACCESS"}]), None),
+    ],
+)
+def test_it_is_asked_for_with_one_call_where_no_answer_has_told_it(org, crm, answer, allowance):
+    org.script["GET limits"] = in_turn(answer)
+    assert crm.allowance() == allowance
+    assert crm.calls == {"sign_in": 1, "limits": 1}
+
+
 def test_too_many_long_calls_at_once_pass_by_themselves(org, crm):
     busy = [{"message": "ConcurrentPerOrgLongTxn Limit exceeded.", "errorCode": "REQUEST_LIMIT_EXCEEDED"}]
     fine = Answer(body=[{"id": ID, "success": True, "errors": []}])

@@ -9,8 +9,10 @@ https://developers.hubspot.com/docs/api-reference/crm-companies-v3/guide
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import tzinfo
 
-from connectors.base import Account, Change, FieldValue, Finding, Outcome, Tools, Write
+from connectors.base import Account, Allowance, Change, FieldValue, Finding, Outcome, Tools, Write
+from connectors.hubspot import daily
 from connectors.hubspot.accounts import Accounts
 from connectors.hubspot.checks import Checks
 from connectors.hubspot.client import Client
@@ -60,6 +62,15 @@ class HubSpot:
 
     def cost(self, records: int) -> int:
         return self._writer.cost(records)
+
+    def allowance(self) -> Allowance | None:
+        return daily.allowance(self._client)
+
+    def midnight(self) -> tzinfo | None:
+        return daily.midnight(self._client)
+
+    def ration(self, calls: int | None) -> None:
+        self._client.ration.set(calls)
 
     @property
     def calls(self) -> Mapping[str, int]:

@@ -18,11 +18,11 @@ from importlib import import_module
 from typing import Any
 
 from connectors.address import checked_base_url, not_reached
-from connectors.base import Tools
+from connectors.base import Allowance, Tools
 from connectors.errors import AgainNow, ConnectorError, RowWrong, SettingsWrong
 from connectors.hubspot.remedies import sorted_call
 from connectors.hubspot.settings import Settings
-from connectors.patience import Pace, patiently
+from connectors.patience import Pace, Ration, patiently
 
 IN_FLIGHT = 4  # batches at once: 26 calls a second at 150 ms each, where 19 are allowed
 AT_MOST = (180, 10.0)  # calls in so many seconds, until the account says what it allows
@@ -30,6 +30,7 @@ OF_LIMIT = 0.95  # of what it allows: its clock and ours do not cut time at the 
 TIMEOUT = (3, 30)  # seconds to connect; of silence
 ANY_SUCCESS = dict.fromkeys(range(200, 300), "object")
 _FEW = re.compile(r"[1-9]\d{0,4}")
+_MANY = re.compile(r"\d{1,9}")
 
 
 class Client:
@@ -43,6 +44,9 @@ class Client:
         self._lock = threading.Lock()
         self._idle: list[Any] = []  # the SDK's clients that no thread is using
         self._pace = Pace(*AT_MOST, tools=tools, place=place)
+        self.ration = Ration(place)
+        self.allowance: Allowance | None = None  # as the last answer told
+        self.told = False  # whether any answer has spoken of limits
 
     def get(self, path: str, *, label: str, query: Mapping[str, Any] | None = None) -> Mapping[str, Any]:
         return self._patiently("GET", path, label, query=query)
@@ -65,8 +69,9 @@ class Client:
 
     def _patiently(self, method: str, path: str, label: str, *, rows: bool = False, **parts: Any) -> Mapping[str, Any]:
         def attempt() -> Mapping[str, Any]:
-            self._pace.wait()
-            return self._once(method, path, label, **parts)
+            with self.ration.call():
+                self._pace.wait()
+                return self._once(method, path, label, **parts)
 
         try:
             return patiently(attempt, tools=self.tools, place=self.place, pace=self._pace)
@@ -129,10 +134,14 @@ class Client:
 
     def _measure(self, headers: Mapping[str, str]) -> None:
         """Keep to what the account says it allows; answers of some paths (search) do not say."""
-        found = {str(name).lower(): _FEW.fullmatch(value) for name, value in headers.items()}
-        most, interval = (found.get(f"x-hubspot-ratelimit-{name}") for name in ("max", "interval-milliseconds"))
+        said = {str(name).lower().removeprefix("x-hubspot-ratelimit-"): value for name, value in headers.items()}
+        most, interval = (_FEW.fullmatch(said.get(name, "")) for name in ("max", "interval-milliseconds"))
         if most and interval:
             self._pace.allow(max(1, int(int(most[0]) * OF_LIMIT)), int(interval[0]) / 1000)
+            self.told = True
+        limit, left = (_MANY.fullmatch(said.get(name, "")) for name in ("daily", "daily-remaining"))
+        if limit and left:
+            self.allowance = Allowance(int(limit[0]), int(left[0]))
 
     @contextmanager
     def _line(self) -> Iterator[Any]:

@@ -8,8 +8,9 @@ integration. https://developer.salesforce.com/docs/atlas.en-us.api_rest.meta/api
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import tzinfo
 
-from connectors.base import Account, Change, FieldValue, Finding, Outcome, Tools, Write
+from connectors.base import Account, Allowance, Change, FieldValue, Finding, Outcome, Tools, Write
 from connectors.salesforce.accounts import Accounts
 from connectors.salesforce.checks import Checks
 from connectors.salesforce.client import Client
@@ -60,6 +61,16 @@ class Salesforce:
 
     def cost(self, records: int) -> int:
         return self._writer.cost(records)
+
+    def allowance(self) -> Allowance | None:
+        return self._client.allowance()
+
+    def midnight(self) -> tzinfo | None:
+        """Salesforce counts the calls of the last 24 hours."""
+        return None
+
+    def ration(self, calls: int | None) -> None:
+        self._client.ration.set(calls)
 
     @property
     def calls(self) -> Mapping[str, int]:

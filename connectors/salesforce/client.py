@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import weakref
 from collections import Counter
@@ -10,9 +11,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from connectors.address import same_origin
-from connectors.base import Tools
+from connectors.base import Allowance, Tools
 from connectors.errors import AgainNow, SettingsWrong, SignInAgain, as_expected
-from connectors.patience import patiently
+from connectors.patience import Ration, patiently
 from connectors.salesforce.settings import Settings
 from connectors.salesforce.signin import Session, SignIn
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from connectors.salesforce.transport import Line
 
 T = TypeVar("T")
+_USED = re.compile(r"api-usage=(\d{1,9})/(\d{1,9})")  # of the org, and of our app where the org limits it
 
 
 class Client:
@@ -27,6 +29,8 @@ class Client:
 
     def __init__(self, settings: Settings, *, place: str, tools: Tools) -> None:
         self.place, self.tools, self.calls = place, tools, Counter[str]()
+        self.ration = Ration(place)
+        self._allowance: Allowance | None = None
         self._version = settings.api_version
         self._lock = threading.Lock()
         self._signin = SignIn(settings, place=place, tools=tools, count=self._count)
@@ -81,6 +85,23 @@ class Client:
         with as_expected(self.place):
             return int(answer.get("totalSize") or 0)
 
+    def allowance(self) -> Allowance | None:
+        """Calls of 24 hours, as the last answer told (Salesforce counts them some moments later), else asked for."""
+        if self._allowance is None:
+            try:
+                answer = self.document("limits", label="limits")
+            except SettingsWrong:  # a user who may not look at limits is told this one beside every answer
+                return self._allowance
+            with as_expected(self.place):
+                told = answer["DailyApiRequests"]
+                self._allowance = Allowance(int(told["Max"]), max(0, int(told["Remaining"])))
+        return self._allowance
+
+    def _note(self, headers: Mapping[str, str]) -> None:
+        told = [(int(used), int(limit)) for used, limit in _USED.findall(headers.get("Sforce-Limit-Info", ""))]
+        if told:
+            self._allowance = Allowance(told[0][1], min(max(0, limit - used) for used, limit in told))
+
     @property
     def user_id(self) -> str | None:
         """The user we are signed in as, where Salesforce said so."""
@@ -114,19 +135,21 @@ class Client:
     def _signed_in(self, use: Callable[[Session], T], label: str) -> T:
         session = self._signin.session()
         try:
+            return self._counted(use, session, label)
+        except SignInAgain:
+            return self._counted(use, self._signin.renewed(session), label)
+
+    def _counted(self, use: Callable[[Session], T], session: Session, label: str) -> T:
+        with self.ration.call():
             self._count(label)
             return use(session)
-        except SignInAgain:
-            fresh = self._signin.renewed(session)
-        self._count(label)
-        return use(fresh)
 
     def _line(self) -> Line:
         line: Line | None = getattr(self._kept, "line", None)
         if line is None:
             from connectors.salesforce.transport import Line
 
-            line = self._kept.line = Line(version=self._version, place=self.place)
+            line = self._kept.line = Line(version=self._version, place=self.place, noted=self._note)
             with self._lock:
                 self._lines.add(line)
         return line

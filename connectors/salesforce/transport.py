@@ -8,7 +8,7 @@ end here. Imported late: the SDK takes a fifth of a second and 40 MB.
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import requests
@@ -21,6 +21,7 @@ from connectors.salesforce.remedies import sorted_call
 from connectors.salesforce.signin import Session
 
 T = TypeVar("T")
+Noted = Callable[[Mapping[str, str]], None]
 TIMEOUT = (5.0, 120.0)  # seconds to connect; of silence
 CSV = {"Content-Type": "text/csv; charset=UTF-8"}
 PIECE = 65536
@@ -45,11 +46,15 @@ class _PlainAdapter(_Adapter):
 
 
 class _Requests(requests.Session):
-    """A session that follows no redirect and takes no credential from ~/.netrc in place of ours."""
+    """A session that follows no redirect and takes no credential from ~/.netrc in place of ours.
 
-    def __init__(self, adapter: HTTPAdapter) -> None:
+    `noted` is told the headers of every answer.
+    """
+
+    def __init__(self, adapter: HTTPAdapter, noted: Noted) -> None:
         super().__init__()
         self.mount("https://", adapter)
+        self.hooks["response"].append(lambda response, **_: noted(response.headers))
         self.auth = lambda request: request
 
     def get_redirect_target(self, resp: requests.Response) -> None:
@@ -59,8 +64,8 @@ class _Requests(requests.Session):
 class Line:
     """A kept connection of one thread. `session` may change from call to call; the connection stays."""
 
-    def __init__(self, *, version: str, place: str) -> None:
-        self._version, self._place = version, place
+    def __init__(self, *, version: str, place: str, noted: Noted) -> None:
+        self._version, self._place, self._noted = version, place, noted
         self._session: Session | None = None
         self._sdk: Sdk | None = None
         self._requests: requests.Session | None = None
@@ -105,7 +110,7 @@ class Line:
         if self._sdk is None or self._session is not session:
             if self._requests is None:
                 plain = session.instance_url.startswith("http://")
-                self._requests = _Requests(_PlainAdapter() if plain else _Adapter())
+                self._requests = _Requests(_PlainAdapter() if plain else _Adapter(), self._noted)
             self._sdk = Sdk(
                 session_id=session.token,
                 instance_url=session.instance_url,
