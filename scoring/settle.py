@@ -117,9 +117,9 @@ def settle(card: Scorecard, previous: Steady | None, day: Day, *, final: bool = 
     return Steady(tier, card.version, toward, caps)
 
 
-def told(card: Scorecard, state: Steady | None, day: Day) -> str:
-    """The tier to tell: the steady one, limited by the caps in force; unscored on a day without a score."""
-    if state is None or day.tier == UNSCORED:
+def told(card: Scorecard, state: Steady | None) -> str:
+    """The tier to tell on a day that has a score: the steady one, limited by the caps in force."""
+    if state is None:
         return UNSCORED
     return min((state.tier, *(card.limits[cap.name].tier for cap in state.caps)), key=RANK.__getitem__)
 

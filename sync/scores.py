@@ -108,9 +108,9 @@ select a.id as account, s.* exclude (account) from (
 _SCOPE = "select a.account, d.as_of from accounts a cross join days d where a.since <= d.as_of"
 _NO_RULES = "select account, as_of from scored where false"
 _TOLD = """
-select s.account, s.as_of, s.score, t.tier, s.coverage, s.low, s.high, s.held, s.tier as raw_tier, s.tier_score,
-       t.fold, t.flags, '{card.name}' as scorecard, '{card.version}' as version
-from raw s join tiers t on t.account = s.account and t.as_of = s.as_of"""
+select account, as_of, score, tier, coverage, low, high, held, raw_tier, tier_score, fold, flags,
+       '{card.name}' as scorecard, '{card.version}' as version
+from tiers"""
 
 # Words of a known few are numbers to the engine: that halves what it costs to write two million of them to a file.
 _PARTS = """
