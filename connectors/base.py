@@ -136,6 +136,18 @@ class Outcome(NamedTuple):
     remedy: Remedy | None = None
 
 
+class Author(NamedTuple):
+    """Who last set a field of a record, as far as the vendor tells.
+
+    `by`: "us" (this integration), "machine" (another integration, a sync, a workflow, an import) or "person". `name` is
+    the person's or the integration's, and empty where the vendor has none. `at` is when (aware).
+    """
+
+    by: Literal["us", "machine", "person"]
+    name: str = ""
+    at: datetime | None = None
+
+
 class Finding(NamedTuple):
     """One line of `bellwether check`: what was looked at, whether it is well, and what to do if it is not.
 
@@ -282,6 +294,10 @@ class Destination(Directory, Protocol):
 
     def write(self, writes: Sequence[Write]) -> Iterable[Outcome]:
         """Write and yield exactly one outcome per write, in any order."""
+        ...
+
+    def authors(self, field: str, ids: Sequence[str]) -> Mapping[str, Author]:
+        """Who last set this field of ours on these records; those of which the vendor does not tell are left out."""
         ...
 
     def cost(self, records: int) -> int:

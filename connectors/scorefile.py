@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict
 from pydantic import Field as Setting
 
 from connectors.accountrows import keep_good
-from connectors.base import Account, Change, Field, FieldValue, Finding, Outcome, Tools, Write, fields_of
+from connectors.base import Account, Author, Change, Field, FieldValue, Finding, Outcome, Tools, Write, fields_of
 from connectors.errors import ConnectorError, SettingsWrong
 from connectors.findings import failed
 from connectors.leftout import in_words
@@ -141,6 +141,10 @@ class FileDestination:
             self._calls["write"] += 1
             self._replace(present)
         return outcomes
+
+    def authors(self, field: str, ids: Sequence[str]) -> Mapping[str, Author]:
+        """A file does not tell who wrote what stands in it."""
+        return {}
 
     def cost(self, records: int) -> int:
         """The scores file is read once and written once."""

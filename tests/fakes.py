@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 
-from connectors.base import Account, Allowance, Change, Cursor, FieldValue, Finding, KeyIs, Outcome, Page, Write
+from connectors.base import Account, Allowance, Author, Change, Cursor, FieldValue, Finding, KeyIs, Outcome, Page, Write
 from connectors.clock import SteppedClock
 from sync.history import History
 from sync.log import Log
@@ -44,13 +44,16 @@ class FakeSource:
 
 
 class FakeCrm:
-    """Holds records by id. `refuse`: record id -> the outcome its next writes get instead."""
+    """Holds records by id. `refuse`: record id -> the outcome its next writes get instead. `set_by`: record id -> who
+    last set its fields, where the vendor tells.
+    """
 
     def __init__(self, name: str, accounts: Iterable[Account]) -> None:
         self.name = name
         self.records = {account.id: account for account in accounts}
         self.present: dict[str, dict[str, FieldValue]] = {id: {} for id in self.records}
         self.refuse: dict[str, Outcome] = {}
+        self.set_by: dict[str, Author] = {}
         self.calls: Counter[str] = Counter()
         self.left_out = ""
         self.written: list[Write] = []
@@ -86,6 +89,10 @@ class FakeCrm:
             self.present[write.id].update(values)
             self.written.append(write)
             yield Outcome(write.id, True, confirmed=values)
+
+    def authors(self, field: str, ids: Sequence[str]) -> Mapping[str, Author]:
+        self.calls["read"] += 1
+        return {id: self.set_by[id] for id in ids if id in self.set_by}
 
     def cost(self, records: int) -> int:
         return 2 if records else 0

@@ -45,6 +45,7 @@ class Org:
     def __init__(self) -> None:
         self.script: dict[str, Callable[[Asked], Answer]] = {}
         self.fields = described()
+        self.children: list[dict] = []
         self.tokens = 0
         self.url = ""
 
@@ -55,7 +56,7 @@ class Org:
         if key in self.script:
             return self.script[key](asked)
         if key == "GET sobjects/Account/describe":
-            return Answer(body={"name": "Account", "fields": self.fields})
+            return Answer(body={"name": "Account", "fields": self.fields, "childRelationships": self.children})
         if key == "PATCH composite/sobjects":
             records = asked.json["records"]
             return Answer(body=[{"id": one["id"], "success": True, "errors": []} for one in records])

@@ -11,9 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import tzinfo
 
-from connectors.base import Account, Allowance, Change, FieldValue, Finding, Outcome, Tools, Write
+from connectors.base import Account, Allowance, Author, Change, FieldValue, Finding, Outcome, Tools, Write
 from connectors.hubspot import daily
 from connectors.hubspot.accounts import Accounts
+from connectors.hubspot.authors import Authors
 from connectors.hubspot.checks import Checks
 from connectors.hubspot.client import Client
 from connectors.hubspot.fields import Fields
@@ -33,6 +34,7 @@ class HubSpot:
         self._fields = Fields(self._client, settings, tools.fields)
         self._accounts = Accounts(self._client, self._fields, settings)
         self._writer = Writer(self._client, self._fields)
+        self._authors = Authors(self._client, self._fields)
         self._provision = Provision(self._client, self._fields, settings)
         self._checks = Checks(self._client, self._fields, self._provision, settings)
 
@@ -59,6 +61,9 @@ class HubSpot:
 
     def write(self, writes: Sequence[Write]) -> Iterator[Outcome]:
         return self._writer.write(writes)
+
+    def authors(self, field: str, ids: Sequence[str]) -> Mapping[str, Author]:
+        return self._authors.of(field, ids)
 
     def cost(self, records: int) -> int:
         return self._writer.cost(records)

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import tzinfo
 
-from connectors.base import Account, Allowance, Change, FieldValue, Finding, Outcome, Tools, Write
+from connectors.base import Account, Allowance, Author, Change, FieldValue, Finding, Outcome, Tools, Write
 from connectors.salesforce.accounts import Accounts
+from connectors.salesforce.authors import Authors
 from connectors.salesforce.checks import Checks
 from connectors.salesforce.client import Client
 from connectors.salesforce.fields import Fields
@@ -32,6 +33,7 @@ class Salesforce:
         external = settings.external_id_field
         self._accounts = Accounts(self._client, self._fields, external_id_field=external)
         self._writer = Writer(self._client, self._fields, bulk_above=settings.bulk_above)
+        self._authors = Authors(self._client, self._fields, named=settings.integration_users)
         self._provision = Provision(self._client, self._fields)
         self._checks = Checks(self._client, self._fields, self._provision, settings)
 
@@ -58,6 +60,9 @@ class Salesforce:
 
     def write(self, writes: Sequence[Write]) -> Iterator[Outcome]:
         return self._writer.write(writes)
+
+    def authors(self, field: str, ids: Sequence[str]) -> Mapping[str, Author]:
+        return self._authors.of(field, ids)
 
     def cost(self, records: int) -> int:
         return self._writer.cost(records)

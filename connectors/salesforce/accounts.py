@@ -57,21 +57,21 @@ class Accounts:
         return f"SELECT {columns} FROM Account{condition} ORDER BY Id{tail}"
 
     def _account(self, record: Mapping[str, Any], attributes: Mapping[str, str], ours: Mapping[str, str]) -> Account:
-        domain = host_of(_at(record, "Website"))
-        external = _at(record, self._external) if self._external else None
+        domain = host_of(at_path(record, "Website"))
+        external = at_path(record, self._external) if self._external else None
         return Account(
-            id=str(_at(record, "Id") or ""),
-            name=str(_at(record, "Name") or ""),
+            id=str(at_path(record, "Id") or ""),
+            name=str(at_path(record, "Name") or ""),
             domains=(domain,) if domain else (),
             refs={"external_id": str(external)} if external not in (None, "") else {},
-            owner=_at(record, "Owner.Name"),
-            since=as_moment(_at(record, "CreatedDate")),
-            attributes={event: level(_at(record, path)) for event, path in attributes.items()},
-            present={key: _at(record, name) for key, name in ours.items()},
+            owner=at_path(record, "Owner.Name"),
+            since=as_moment(at_path(record, "CreatedDate")),
+            attributes={event: level(at_path(record, path)) for event, path in attributes.items()},
+            present={key: at_path(record, name) for key, name in ours.items()},
         )
 
 
-def _at(record: Mapping[str, Any], path: str) -> Any:
+def at_path(record: Mapping[str, Any], path: str) -> Any:
     """The value at a dotted path, by names in any case, as SOQL does; None where a relation is empty."""
     value: Any = record
     for name in path.split("."):

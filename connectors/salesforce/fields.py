@@ -25,6 +25,7 @@ TYPES: Mapping[FieldKind, tuple[str, ...]] = MappingProxyType(
     }
 )
 Described = Mapping[str, Any]
+HISTORIES = "Histories"  # the history rows of an account, by what describe calls them
 
 
 class Fields:
@@ -35,6 +36,7 @@ class Fields:
         self.by_key: Mapping[str, Field] = {field.key: field for field in fields}
         self._described: Mapping[str, Described] | None = None
         self._held: Mapping[str, Field] = {}  # our fields as the org's own hold them
+        self._tracks = False
         self._lock = threading.Lock()
 
     def described(self, *, refresh: bool = False) -> Mapping[str, Described]:
@@ -46,6 +48,8 @@ class Fields:
                     described = {str(field["name"]).lower(): field for field in answer.get("fields") or ()}
                     names = {key: name.lower() for key, name in self.names.items()}
                     self._held = {key: _held(self.by_key[key], described.get(name)) for key, name in names.items()}
+                    related = answer.get("childRelationships") or ()
+                    self._tracks = any(one.get("relationshipName") == HISTORIES for one in related)
                 self._described = described
             return self._described
 
@@ -53,6 +57,11 @@ class Fields:
         """Our field -> its name, for those that exist and are not hidden from us."""
         seen = self.described(refresh=refresh)
         return {key: name for key, name in self.names.items() if name.lower() in seen}
+
+    def tracks(self) -> bool:
+        """Whether this org keeps a history of accounts that we may read."""
+        self.described()
+        return self._tracks
 
     def canonical(self, key: str, value: FieldValue) -> FieldValue:
         """`value` in the form the org's own field holds: its scale, length and kind of date.
@@ -64,6 +73,13 @@ class Fields:
         if not self._held:
             self.described()
         return canonical(self._held[key], value, tiers=self.tiers)
+
+    def means(self, key: str, value: FieldValue, present: FieldValue) -> bool:
+        """Whether `value` stands for what the field holds: in a history, a picklist may be told by its label."""
+        held = self.canonical(key, present)
+        described = self.described().get(self.names[key].lower()) or {}
+        labels = [one.get("label") for one in described.get("picklistValues") or () if one.get("value") == held]
+        return any(self.canonical(key, one) == self.canonical(key, value) for one in [held, *labels])
 
     def record(self, values: Mapping[str, FieldValue]) -> dict[str, FieldValue]:
         """Canonical values of our fields, those that are left out of the settings dropped."""

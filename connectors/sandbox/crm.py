@@ -28,7 +28,8 @@ _ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
 
 
 class Written(NamedTuple):
-    """One row written. `by`: "api", "human", or "seed" for what was there from the start.
+    """One row written. `by`: "api" for the integration under test, "human" or the name of one of the CRM's people, a
+    machine ("app", "sync", "workflow", "import"), or "seed" for what was there from the start.
 
     `call` numbers the API calls that write (0: none).
     """
@@ -160,7 +161,7 @@ class Store:
         return record
 
     def set_field(self, record: str, field: str, value: Any, by: str = "human") -> None:
-        """Change one field as somebody at the screen would."""
+        """Change one field as somebody at the screen would, or as `by` would (see `Written`)."""
         with self.lock:
             self.write(record, {field: self.coerced(field, value)}, by=by)
 

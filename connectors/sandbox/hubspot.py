@@ -30,7 +30,7 @@ from connectors.sandbox.hubspot_errors import (
     unauthorized,
     values_message,
 )
-from connectors.sandbox.hubspot_portal import DEFAULTS, PORTAL, TIME_ZONE, Portal
+from connectors.sandbox.hubspot_portal import APP_ID, APP_USER, DEFAULTS, PORTAL, TIME_ZONE, Portal
 from connectors.sandbox.hubspot_properties import described, from_request, stamped, wrong_options
 from connectors.sandbox.hubspot_search import search
 from connectors.sandbox.world import World
@@ -38,6 +38,7 @@ from connectors.sandbox.world import World
 READ, WRITE = "crm.objects.companies.read", "crm.objects.companies.write"
 SCHEMA_READ, SCHEMA_WRITE = "crm.schemas.companies.read", "crm.schemas.companies.write"
 OWNERS = "crm.objects.owners.read"
+SCOPES = (READ, WRITE, SCHEMA_READ, SCHEMA_WRITE, OWNERS)
 LARGEST_PAGE, LARGEST_OWNER_PAGE = 100, 500
 
 Handler = Callable[[Call], Response]
@@ -68,6 +69,7 @@ class Front:
         routes += self._objects("/crm/v3/objects")
         routes += self._properties("/crm/v3/properties")
         routes += self._owners("/crm/v3/owners") + self._account("/account-info/v3")
+        routes.append(self._route("POST", "/oauth/v2/private-apps/get/access-token-info", self.token))
         return [*routes, self._nothing()]
 
     def _objects(self, base: str) -> list[Route]:
@@ -282,9 +284,18 @@ class Front:
         return answer(200, said)
 
     def owner(self, call: Call) -> Response:
+        if call.query("idProperty", "id") not in ("id", "userId"):  # an owner's two numbers are the same here
+            raise invalid("idProperty must be id or userId")
         if call.path("id") not in self._portal.owners:
             raise not_found()
         return answer(200, _owner(call.path("id"), self._portal.owners[call.path("id")]))
+
+    def token(self, call: Call) -> Response:
+        """What a private app may ask about its own token."""
+        if _object(call).get("tokenKey") not in self._portal.tokens:
+            raise not_found()
+        scopes = [scope for scope in SCOPES if scope not in self._portal.missing_scopes]
+        return answer(200, {"userId": APP_USER, "hubId": PORTAL, "appId": int(APP_ID), "scopes": scopes})
 
     def details(self, call: Call) -> Response:
         offset = self._portal.clock.now().astimezone(TIME_ZONE).utcoffset() or timedelta()

@@ -21,8 +21,16 @@ FIRST_ID = 40_000_000_000
 APP_ID, APP_USER, HUMAN_USER = "18221010", 88_000_001, 88_000_002
 DEFAULTS = ("createdate", "domain", "hs_lastmodifieddate", "hs_object_id", "name")
 ALWAYS = ("createdate", "hs_lastmodifieddate", "hs_object_id")
-SOURCES = {"api": ("INTEGRATION", APP_ID, APP_USER), "human": ("CRM_UI", f"userId:{HUMAN_USER}", HUMAN_USER)}
-IMPORTED = ("IMPORT", "1", HUMAN_USER)
+SOURCES: dict[str, tuple[str, str, int | None]] = {
+    "api": ("INTEGRATION", APP_ID, APP_USER),
+    "app": ("INTEGRATION", "8151242", None),
+    "human": ("CRM_UI", f"userId:{HUMAN_USER}", HUMAN_USER),
+    "bulk": ("BATCH_UPDATE", "", HUMAN_USER),
+    "sync": ("SALESFORCE", "SalesforceSync", None),
+    "workflow": ("AUTOMATION_PLATFORM", "enrollmentId:1;actionExecutionIndex:0", None),
+    "import": ("IMPORT", "1", HUMAN_USER),
+    "seed": ("IMPORT", "1", HUMAN_USER),
+}
 LINKED = 10, 7  # seven companies of ten carry the id of their Salesforce account
 
 
@@ -181,18 +189,21 @@ class Portal(Store):
 
     def _history(self, record: str, name: str) -> list[dict[str, Any]]:
         """Every value the property had, the newest first, and who wrote it."""
-        return [_past(name, written) for written in reversed(self.past(record, name))]
+        return [self._past(name, written) for written in reversed(self.past(record, name))]
 
+    def _past(self, name: str, written: Written) -> dict[str, Any]:
+        source, source_id, user = SOURCES.get(written.by) or self._by_owner(written.by)
+        said = {
+            "value": written.fields[name],
+            "timestamp": stamped(written.at),
+            "sourceType": source,
+            "sourceId": source_id,
+        }
+        return said if user is None else said | {"updatedByUserId": user}
 
-def _past(name: str, written: Written) -> dict[str, Any]:
-    source, source_id, user = SOURCES.get(written.by, IMPORTED)
-    return {
-        "value": written.fields[name],
-        "timestamp": stamped(written.at),
-        "sourceType": source,
-        "sourceId": source_id,
-        "updatedByUserId": user,
-    }
+    def _by_owner(self, name: str) -> tuple[str, str, int]:
+        user = next(int(number) for number, owner in self.owners.items() if owner == name)
+        return "CRM_UI", f"userId:{user}", user
 
 
 def _company(company: Company, owners: dict[str, str]) -> Record:

@@ -27,7 +27,7 @@ from connectors.sandbox.salesforce_fields import RowRefused, described
 from connectors.sandbox.salesforce_org import Org
 from connectors.sandbox.salesforce_paths import find, refused
 from connectors.sandbox.salesforce_query import Queries, rendered
-from connectors.sandbox.salesforce_tables import Table
+from connectors.sandbox.salesforce_tables import CHILDREN, Table
 from connectors.sandbox.world import World
 
 VERSIONS = range(31, 68)  # older ones are retired
@@ -349,7 +349,10 @@ def _described_account(version: str, fields: list[dict[str, Any]]) -> dict[str, 
     return {
         **dict.fromkeys(CAN, True),
         **dict.fromkeys(CANNOT, False),
-        "childRelationships": [],
+        "childRelationships": [
+            {"childSObject": table, "field": key, "relationshipName": relation, "deprecatedAndHidden": False}
+            for relation, table, key in CHILDREN.values()
+        ],
         "fields": fields,
         "keyPrefix": "001",
         "label": "Account",

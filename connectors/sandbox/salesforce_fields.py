@@ -69,7 +69,7 @@ class Column:
 
     @property
     def filterable(self) -> bool:
-        return not (self.type == "textarea" and self.length > 255)
+        return self.type != "anyType" and not (self.type == "textarea" and self.length > 255)
 
 
 def stamped(moment: datetime) -> str:

@@ -18,6 +18,8 @@ from connectors.sandbox.salesforce_tables import (
     ASSIGNMENT,
     CUSTOM_FIELD,
     FIELD_PERMISSIONS,
+    HISTORY,
+    LICENSE,
     ORGANIZATION,
     PERMISSION_SET,
     PROFILE_COLUMNS,
@@ -33,12 +35,21 @@ ORG = salesforce_id("00D", 1)
 INTEGRATION_USER = salesforce_id("005", 1)
 HUMAN_USER = salesforce_id("005", 2)
 PROFILE = salesforce_id("00e", 1)
+API_PROFILE = salesforce_id("00e", 2)
 PROFILE_SET = salesforce_id("0PS", 1)  # the permission set behind the profile
 USERNAME = "integration@sandbox.test"
+SYNC_USER, APP_USER, AUTOMATION, PLATFORM = (salesforce_id("005", number) for number in (3, 4, 5, 6))
+API_ONLY = "Minimum Access - API Only Integrations"
+LICENSES = {salesforce_id("100", 1): "Salesforce", salesforce_id("100", 2): "Salesforce Integration"}
+WRITERS = {"api": INTEGRATION_USER, "sync": SYNC_USER, "app": APP_USER, "workflow": AUTOMATION, "platform": PLATFORM}
 
 
 class Org(Store):
-    """The org, as the integration user finds it. `columns` are the Account's fields, seen or not."""
+    """The org, as the integration user finds it. `columns` are the Account's fields, seen or not.
+
+    `tracked`: fields whose history is kept. Of those that write (`Written.by`), "app" is another integration with a
+    licence made for that, "sync" one that signs in as a person would, and a "workflow" runs as the automated process.
+    """
 
     def __init__(self, world: World, clock: Clock, faults: Profile) -> None:
         super().__init__(clock, faults, daily=Allowance(DAILY_CALLS, within(timedelta(hours=24))))
@@ -49,6 +60,8 @@ class Org(Store):
         self._numbers: dict[str, int] = {}
         people = dict.fromkeys(company.owner for company in world.companies)
         owners = {owner: salesforce_id("005", 10 + number) for number, owner in enumerate(people)}
+        self._owners = owners
+        self.tracked: set[str] = set()
         self.setup = _setup(owners)
         self.granted: dict[str, tuple[bool, bool]] = {}
         for column in ACCOUNT:
@@ -113,7 +126,17 @@ class Org(Store):
     def note(self, record: str, written: Written) -> None:
         row, when = self.records[record], stamped(written.at)
         row["LastModifiedDate"] = row["SystemModstamp"] = when
-        row["LastModifiedById"] = INTEGRATION_USER if written.by == "api" else HUMAN_USER
+        user = row["LastModifiedById"] = WRITERS.get(written.by) or self._owners.get(written.by, HUMAN_USER)
+        for name in sorted(self.tracked & set(written.fields)):
+            if written.fields[name] != row.get(name):
+                values = {"OldValue": row.get(name), "NewValue": written.fields[name]}
+                self._track({"AccountId": record, "Field": name, "CreatedById": user, "CreatedDate": when}, values)
+
+    def _track(self, change: Record, values: Record) -> None:
+        """One row of history. Of long text it only says that it changed."""
+        told = self.columns[change["Field"].lower()].length <= 255
+        row = {"Id": self.next_id("017"), "IsDeleted": False, **change}
+        self.insert("AccountHistory", row | (values if told else dict.fromkeys(values)))
 
     def delete(self, record: str) -> None:
         super().delete(record)
@@ -155,7 +178,11 @@ def _account(company: Company, owners: Mapping[str, str]) -> Record:
 
 def _setup(owners: Mapping[str, str]) -> dict[str, Table]:
     """The objects besides Account, with the rows an org begins with."""
-    profile = {"Id": PROFILE, "Name": "Integration", "UserType": "Standard"}
+    full, api_only = LICENSES
+    profiles = [
+        {"Id": PROFILE, "Name": "Integration", "UserType": "Standard", "UserLicenseId": full},
+        {"Id": API_PROFILE, "Name": API_ONLY, "UserType": "Standard", "UserLicenseId": api_only},
+    ]
     behind = {
         "Id": PROFILE_SET,
         "Name": "X00eSandbox",
@@ -165,6 +192,12 @@ def _setup(owners: Mapping[str, str]) -> dict[str, Table]:
     }
     users = [_user(INTEGRATION_USER, "Sandbox Integration", USERNAME), _user(HUMAN_USER, "Robin Admin")]
     users += [_user(user, name) for name, user in owners.items()]
+    users += [
+        _user(SYNC_USER, "CRM Sync"),
+        _user(APP_USER, "Billing Integration") | {"ProfileId": API_PROFILE},
+        _user(AUTOMATION, "Automated Process") | {"ProfileId": None, "UserType": "AutomatedProcess"},
+        _user(PLATFORM, "Platform Integration User") | {"ProfileId": None, "UserType": "CloudIntegrationUser"},
+    ]
     company = {
         "Id": ORG,
         "Name": "Sandbox Inc",
@@ -175,7 +208,9 @@ def _setup(owners: Mapping[str, str]) -> dict[str, Table]:
     }
     return {
         "User": table("User", USER, *users),
-        "Profile": table("Profile", PROFILE_COLUMNS, profile),
+        "Profile": table("Profile", PROFILE_COLUMNS, *profiles),
+        "UserLicense": table("UserLicense", LICENSE, *({"Id": id, "Name": name} for id, name in LICENSES.items())),
+        "AccountHistory": table("AccountHistory", HISTORY),
         "Organization": table("Organization", ORGANIZATION, company),
         "PermissionSet": table("PermissionSet", PERMISSION_SET, behind),
         "PermissionSetAssignment": table("PermissionSetAssignment", ASSIGNMENT),
@@ -208,6 +243,7 @@ def _user(user: str, name: str, username: str = "") -> Record:
         "LastName": last,
         "Email": email,
         "IsActive": True,
+        "UserType": "Standard",
         "ProfileId": PROFILE,
         "SystemModstamp": "2026-01-01T00:00:00.000+0000",
     }

@@ -5,18 +5,32 @@ A field hidden by field-level security is no column at all; neither is one that 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 from connectors.sandbox import soql
 from connectors.sandbox.crm import Record
 from connectors.sandbox.salesforce_org import Org
 from connectors.sandbox.salesforce_paths import Found, Getter, find, refused, tables
-from connectors.sandbox.salesforce_tables import Table
+from connectors.sandbox.salesforce_tables import CHILDREN, Table
 from connectors.sandbox.salesforce_where import condition, folded
 
 CURSORS = 50
+
+
+class Related(NamedTuple):
+    """A query inside a query: rows of another object by the id of the row they belong to."""
+
+    relation: str
+    table: str
+    fields: tuple[Found, ...]
+    rows: Mapping[str, Sequence[Record]]
+
+    def told(self, version: str, owner: str) -> dict[str, Any] | None:
+        found = [rendered(version, self.table, self.fields, row) for row in self.rows.get(owner, ())]
+        return {"totalSize": len(found), "done": True, "records": found} if found else None
 
 
 @dataclass
@@ -26,6 +40,7 @@ class Cursor:
     table: str
     fields: tuple[Found, ...]
     rows: Sequence[Record]
+    related: tuple[Related, ...] = ()
 
     def page(self, version: str, start: int, size: int, locator: str) -> dict[str, Any]:
         stop = start + size
@@ -33,8 +48,12 @@ class Cursor:
         body: dict[str, Any] = {"totalSize": len(self.rows), "done": done}
         if not done:
             body["nextRecordsUrl"] = f"/services/data/{version}/query/{locator}-{stop}"
-        body["records"] = [rendered(version, self.table, self.fields, row) for row in self.rows[start:stop]]
+        body["records"] = [self._record(version, row) for row in self.rows[start:stop]]
         return body
+
+    def _record(self, version: str, row: Record) -> dict[str, Any]:
+        related = {one.relation: one.told(version, row["Id"]) for one in self.related}
+        return rendered(version, self.table, self.fields, row) | related
 
 
 class Queries:
@@ -55,7 +74,7 @@ class Queries:
         if query.count is not None:
             return _counted(self._org, table, query, rows)
         fields = tuple(find(self._org, table, name) for name in query.fields)
-        cursor = Cursor(table.name, fields, rows)
+        cursor = Cursor(table.name, fields, rows, tuple(self._related(table, one) for one in query.children))
         locator = self._keep(cursor) if len(rows) > size else ""
         return cursor.page(version, 0, size, locator)
 
@@ -66,6 +85,17 @@ class Queries:
         if cursor is None or not start.isdigit():
             raise refused("INVALID_QUERY_LOCATOR", "invalid query locator")
         return cursor.page(version, int(start), size, name)
+
+    def _related(self, table: Table, query: soql.Query) -> Related:
+        relation, name, key = CHILDREN.get(query.table.lower(), ("", "", ""))
+        if table.name != "Account" or not relation:
+            raise refused("INVALID_TYPE", f"Didn't understand relationship '{query.table}' in FROM part of query call.")
+        child = self._table(name, tooling=False)
+        grouped: dict[str, list[Record]] = defaultdict(list)
+        for row in self._rows(child, replace(query, limit=None, offset=0), every=False):
+            grouped[row[key]].append(row)
+        fields = tuple(find(self._org, child, one) for one in query.fields)
+        return Related(relation, name, fields, {owner: rows[: query.limit] for owner, rows in grouped.items()})
 
     def _keep(self, cursor: Cursor) -> str:
         locator = self._org.next_id("01g")
@@ -88,6 +118,9 @@ class Queries:
                 (record for record, made in org.created.items() if made <= now) if every else org.live()
             )
             rows = [org.records[record] for record in chosen]
+        elif table.name == "AccountHistory":
+            seen = {column.name for column in org.columns_seen().values()}
+            rows = [row for row in table.rows.values() if row["Field"] in seen]
         else:
             rows = list(table.rows.values())
         if query.where is not None:

@@ -92,9 +92,22 @@ USER = (
     _text("LastName", "Last Name", 80),
     _text("Email", "Email", 128, kind="email"),
     _flag("IsActive", "Active"),
+    _text("UserType", "User Type", 40),
     _link("ProfileId", "Profile", "Profile"),
     _when("SystemModstamp", "System Modstamp"),
 )
+LICENSE = (_id("License ID"), _text("Name", "Name", 40))
+HISTORY = (
+    _id("Account History ID"),
+    _flag("IsDeleted", "Deleted", writable=False),
+    _link("AccountId", "Account", "Account", writable=False),
+    _link("CreatedById", "CreatedBy", "User", writable=False),
+    _when("CreatedDate", "Created Date"),
+    _text("Field", "Changed Field", 255, kind="picklist"),
+    Column("OldValue", "Old Value", "anyType", writable=False),
+    Column("NewValue", "New Value", "anyType", writable=False),
+)
+CHILDREN = {"histories": ("Histories", "AccountHistory", "AccountId")}  # of an account: relation, object, the key there
 ORGANIZATION = (
     _id("Organization ID"),
     _text("Name", "Name", 80),
@@ -131,7 +144,12 @@ CUSTOM_FIELD = (
     _text("NamespacePrefix", "Namespace", 15),
     _text("FullName", "Full Name"),
 )
-PROFILE_COLUMNS = (_id("Profile ID"), _text("Name", "Name"), _text("UserType", "User Type", 40))
+PROFILE_COLUMNS = (
+    _id("Profile ID"),
+    _text("Name", "Name"),
+    _text("UserType", "User Type", 40),
+    _link("UserLicenseId", "UserLicense", "UserLicense"),
+)
 
 
 def table(name: str, columns: tuple[Column, ...], *rows: Record) -> Table:

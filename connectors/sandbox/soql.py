@@ -1,7 +1,7 @@
 """Reads SOQL: the part of the language that a client reading accounts and permissions writes.
 
-`SELECT fields | COUNT() | COUNT(field) FROM object [WHERE ...] [ORDER BY ...] [LIMIT n] [OFFSET n]`. What is
-not understood is refused as malformed, never guessed at.
+`SELECT fields | COUNT() | COUNT(field) FROM object [WHERE ...] [ORDER BY ...] [LIMIT n] [OFFSET n]`; among the fields
+may stand queries of related rows, in parentheses. What is not understood is refused as malformed, never guessed at.
 """
 
 from __future__ import annotations
@@ -76,6 +76,7 @@ class Query:
     offset: int
     count: str | None  # "" for COUNT(), a field for COUNT(field)
     alias: str = "expr0"
+    children: tuple[Query, ...] = ()
 
 
 class _Token(NamedTuple):
@@ -106,29 +107,37 @@ class _Reader:
         self._tokens, self._at = tokens, 0
 
     def query(self) -> Query:
+        query = self._query()
+        if self._at < len(self._tokens):
+            raise self._unexpected()
+        return query
+
+    def _query(self) -> Query:
         self._need("SELECT")
-        fields, count, alias = self._selected()
+        fields, count, alias, children = self._selected()
         self._need("FROM")
         table = self._word()
         where = self._either() if self._take("WHERE") else None
         order = self._ordered() if self._take("ORDER") else ()
         limit = int(self._number()) if self._take("LIMIT") else None
         offset = int(self._number()) if self._take("OFFSET") else 0
-        if self._at < len(self._tokens):
-            raise self._unexpected()
-        return Query(fields, table, where, order, limit, offset, count, alias)
+        return Query(fields, table, where, order, limit, offset, count, alias, children)
 
-    def _selected(self) -> tuple[tuple[str, ...], str | None, str]:
+    def _selected(self) -> tuple[tuple[str, ...], str | None, str, tuple[Query, ...]]:
         first = self._word()
         if first.upper() == "COUNT" and self._take("("):
             count = "" if self._peek().text == ")" else self._word()
             self._need(")")
             alias = "expr0" if self._peek().text.upper() == "FROM" else self._word()
-            return (), count, alias
-        fields = [first]
+            return (), count, alias, ()
+        fields, children = [first], list[Query]()
         while self._take(","):
-            fields.append(self._word())
-        return tuple(fields), None, ""
+            if self._take("("):
+                children.append(self._query())
+                self._need(")")
+            else:
+                fields.append(self._word())
+        return tuple(fields), None, "", tuple(children)
 
     def _either(self) -> Node:
         """A condition; AND and OR may only meet through parentheses."""
