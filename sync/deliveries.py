@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
+from functools import cached_property
 from typing import Any, NamedTuple, Protocol
 
 from connectors.base import FIELDS, Destination, FieldValue, Outcome, Write
 from connectors.batches import batches
+from connectors.values import TIERS
 from sync.rows import Delivery, DeliveryStatus
 from sync.settings import Delivery as Rules
 from sync.verdicts import Verdict, further_scores
@@ -33,6 +35,11 @@ class Planned(NamedTuple):
     deciding: str
     known: Delivery | None
     leaving: bool = False
+
+    @property
+    def before(self) -> Mapping[str, Any]:
+        """What the record is known to have held."""
+        return (self.known.confirmed if self.known else None) or {}
 
 
 class Difference(NamedTuple):
@@ -105,6 +112,11 @@ class Round:
     today: date
     eager: bool = False
 
+    @cached_property
+    def tiers(self) -> Mapping[Any, str]:
+        """The tiers in our words, by what they are called there."""
+        return {value: tier for tier in TIERS if (value := self.destination.canonical("tier", tier)) is not None}
+
 
 def planned_for(
     picked: Iterable[tuple[str, str]], verdicts: Mapping[str, Verdict], known: Mapping[str, Delivery]
@@ -168,27 +180,31 @@ def deliver(
     *,
     save: Callable[[Iterable[Delivery]], None],
 ) -> None:
-    """Re-read the rows to be written, adopt what is already so, write the rest, and save every outcome."""
-    if not planned:
-        return
-    by_record = {item.write.id: item for item in planned}
-    writes: list[Write] = []
+    """Re-read the rows to be written, adopt what is already so, write the rest, and save every outcome.
+
+    Before anything is sent, what will be is saved as pending: after a kill or a lost answer it is known as ours.
+    """
+    going: dict[str, Planned] = {}
     for part in batches(planned, READ_AT_ONCE):
-        adopted: list[Delivery] = []
         present = round_.destination.read([item.write.id for item in part])
-        for item in part:
-            values = present.get(item.write.id)
-            if values is None:
-                words = "the record is not there"
-                outcome = Outcome(item.write.id, False, code="NOT_FOUND", message=words, remedy="gone")
-                adopted.append(_noted(round_, item, outcome, result))
-            elif not _differences(round_.destination, item, values):
-                result.adopted += 1
-                adopted.append(_confirmed(round_, item, values))
-            else:
-                writes.append(item.write)
-        save(adopted)
-    _write(round_, writes, by_record, result, save)
+        rows = [_compared(round_, item, present.get(item.write.id), result) for item in part]
+        save(rows)
+        for item, row in zip(part, rows, strict=True):
+            if row.status == "pending":  # what is wanted is known from the write
+                going[row.record_id] = item._replace(known=replace(row, wanted=None))
+    _write(round_, going, result, save)
+
+
+def _compared(round_: Round, item: Planned, present: Mapping[str, FieldValue] | None, result: Delivered) -> Delivery:
+    """What is known of a record that was read again: it is gone, it is as it should be, or it is to be written."""
+    if present is None:
+        words = "the record is not there"
+        return _noted(round_, item, Outcome(item.write.id, False, None, "NOT_FOUND", words, "gone"), result)
+    wanted = canonical(round_.destination, item.write.fields)
+    if not _differences(wanted, present):
+        result.adopted += 1
+        return _confirmed(round_, item, present)
+    return _pending(round_, item, wanted, present)
 
 
 def rehearse(round_: Round, planned: Sequence[Planned], result: Delivered) -> None:
@@ -196,7 +212,7 @@ def rehearse(round_: Round, planned: Sequence[Planned], result: Delivered) -> No
     present = round_.destination.read([item.write.id for item in planned]) if planned else {}
     for item in planned:
         values = present.get(item.write.id, {})
-        for key, before, after in _differences(round_.destination, item, values):
+        for key, before, after in _differences(canonical(round_.destination, item.write.fields), values):
             result.differences.append(
                 Difference(round_.destination.name, item.write.id, item.account, key, before, after)
             )
@@ -214,17 +230,16 @@ def plain(value: FieldValue) -> str | float | None:
 
 def _write(
     round_: Round,
-    writes: Sequence[Write],
-    by_record: Mapping[str, Planned],
+    going: Mapping[str, Planned],
     result: Delivered,
     save: Callable[[Iterable[Delivery]], None],
 ) -> None:
-    if not writes:
+    if not going:
         return
     batch: list[Delivery] = []
     try:
-        for outcome in round_.destination.write(writes):
-            batch.append(_noted(round_, by_record[outcome.id], outcome, result))
+        for outcome in round_.destination.write([item.write for item in going.values()]):
+            batch.append(_noted(round_, going[outcome.id], outcome, result))
             if len(batch) >= KEEP_EVERY:
                 save(batch)
                 batch = []
@@ -275,11 +290,8 @@ def next_refresh(record: str, today: date, every: timedelta) -> date:
     return today + timedelta(days=days - (today.toordinal() + zlib.crc32(record.encode())) % days)
 
 
-def _differences(
-    destination: Destination, item: Planned, present: Mapping[str, FieldValue]
-) -> list[tuple[str, Any, Any]]:
+def _differences(wanted: Mapping[str, Any], present: Mapping[str, FieldValue]) -> list[tuple[str, Any, Any]]:
     """Fields that differ; the moment of scoring alone is no difference."""
-    wanted = canonical(destination, item.write.fields)
     found = [(key, plain(present.get(key)), value) for key, value in wanted.items() if plain(present.get(key)) != value]
     return found if any(key != "scored_at" for key, _, _ in found) else []
 
@@ -298,10 +310,42 @@ def _noted(round_: Round, item: Planned, outcome: Outcome, result: Delivered) ->
     return _refused(round_, item, outcome)
 
 
+def _pending(round_: Round, item: Planned, wanted: Mapping[str, Any], present: Mapping[str, FieldValue]) -> Delivery:
+    """What will be sent, beside what stands there now. It is due until its outcome is known."""
+    known = item.known
+    return Delivery(
+        destination=round_.destination.name,
+        record_id=item.write.id,
+        account=item.account,
+        wanted=wanted,
+        confirmed={**item.before, **_ours(item, present)},
+        deciding=item.deciding,
+        status="pending",
+        attempts=known.attempts if known and known.deciding == item.deciding else 0,
+        next_try_at=round_.now,
+        confirmed_at=known.confirmed_at if known else None,
+        score=_score(wanted),
+        further=further_scores(wanted) or None,
+        past=_past(round_, known, wanted),
+    )
+
+
+def _ours(item: Planned, present: Mapping[str, FieldValue]) -> dict[str, Any]:
+    """The values of fields that we told this record, or are about to tell; others in them are nobody's business."""
+    fields = item.before.keys() | item.write.fields.keys()
+    return {key: plain(value) for key, value in present.items() if key in fields}
+
+
+def _past(round_: Round, known: Delivery | None, wanted: Mapping[str, Any]) -> tuple[str, ...]:
+    """The tiers a record was told with these, the newest first."""
+    told = [wanted.get("tier"), ((known.confirmed if known else None) or {}).get("tier")]
+    tiers = [round_.tiers[tier] for tier in told if tier in round_.tiers]
+    return tuple(dict.fromkeys([*tiers, *(known.past if known else ())]))
+
+
 def _confirmed(round_: Round, item: Planned, values: Mapping[str, FieldValue] | None) -> Delivery:
     wanted = canonical(round_.destination, item.write.fields)
-    told = {key: plain(value) for key, value in (values or {}).items()}
-    confirmed = {**((item.known.confirmed if item.known else None) or {}), **wanted, **told}
+    confirmed = {**item.before, **wanted, **_ours(item, values or {})}
     return Delivery(
         destination=round_.destination.name,
         record_id=item.write.id,
@@ -314,6 +358,7 @@ def _confirmed(round_: Round, item: Planned, values: Mapping[str, FieldValue] | 
         refresh_on=next_refresh(item.write.id, round_.today, round_.rules.refresh),
         score=_score(confirmed),
         further=further_scores(confirmed) or None,
+        past=_past(round_, item.known, wanted),
     )
 
 
@@ -341,6 +386,7 @@ def _refused(round_: Round, item: Planned, outcome: Outcome) -> Delivery:
         confirmed_at=known.confirmed_at if known else None,
         score=_score(wanted),
         further=further_scores(wanted) or None,
+        past=known.past if known else (),
     )
 
 

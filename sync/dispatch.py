@@ -46,7 +46,7 @@ def chosen_accounts(worker: Worker, accounts: Collection[str]) -> Collection[str
     if limit is None:
         return accounts
     known = [worker.state.deliveries(name) for name in worker.destinations]
-    return pilot(accounts, {item.account for part in known for item in part.values() if item.confirmed}, limit)
+    return pilot(accounts, {item.account for part in known for item in part.values() if item.confirmed_at}, limit)
 
 
 def _records(worker: Worker, name: str, found: Evaluation) -> dict[str, str]:

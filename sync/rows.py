@@ -118,6 +118,10 @@ class Delivery:
     `wanted` and `confirmed` are canonical values by our field names, as JSON; `deciding` is a fingerprint of the
     deciding fields of `wanted`, `score` the one that the next is compared with, `further` those of other scores than
     health by field. `code`, `message` and `remedy` belong to the last attempt that failed.
+
+    A row is `pending` from before its write until its outcome is saved: then `wanted` may stand on the record or not,
+    and `confirmed` is what stood there before. `past`: the tiers the record was ever told, in our words, newest first.
+    `merged_into`: the record that this one went into.
     """
 
     destination: str
@@ -136,6 +140,8 @@ class Delivery:
     refresh_on: date | None = None
     score: float | None = None
     further: Mapping[str, float] | None = None
+    past: tuple[str, ...] = ()
+    merged_into: str | None = None
 
 
 class Standing(NamedTuple):
@@ -153,11 +159,14 @@ class Standing(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """A person's word about an account. `id` grows: of two, the newer one has the greater.
+    """A person's word about an account.
 
     `day`: the first it counts for, `until`: the last (None for a pulse, whose age the scorecard limits), both in the
     settings' timezone. `tier` is an override's; `name` and `value` are a pulse's; `silence` is a note's. A withdrawn
     one stays, with the day from which it no longer counts and who took it back.
+
+    `origin`: where it was found if not on the command line, as `destination`, `record` and, where the CRM tells, `at`;
+    and as `account` the one it was said of before that went into this one.
     """
 
     id: int
@@ -176,6 +185,7 @@ class Judgement:
     withdrawn_on: date | None = None
     withdrawn_by: str | None = None
     logged: bool = False
+    origin: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

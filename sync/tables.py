@@ -164,6 +164,8 @@ class DeliveryTable(SQLModel, table=True):
     refresh_on: date | None
     score: float | None
     further: dict[str, float] | None = Field(sa_type=Json)
+    past: tuple[str, ...] = Field(sa_type=Words, nullable=True)
+    merged_into: str | None = Field(sa_type=Plain)
 
 
 class JudgementTable(SQLModel, table=True):
@@ -187,6 +189,7 @@ class JudgementTable(SQLModel, table=True):
     withdrawn_on: date | None
     withdrawn_by: str | None = Field(sa_type=Plain)
     logged: bool
+    origin: dict[str, str] | None = Field(sa_type=Json)
 
 
 class ScorecardTable(SQLModel, table=True):

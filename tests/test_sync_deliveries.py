@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from connectors.base import Account, FieldValue, Outcome
+from connectors.base import Account, FieldValue, Outcome, Write
 from sync.deliveries import Delivered, Planned, Round, clearing, deliver, pilot, planned_for, rehearse, worthwhile
 from sync.rows import Delivery
 from sync.settings import Delivery as Rules
@@ -172,18 +172,53 @@ def test_a_record_that_is_gone_is_closed() -> None:
     assert ledger["b"].status == "closed"
 
 
-def test_a_crash_in_the_middle_keeps_the_outcomes_so_far() -> None:
-    crm, ledger = _crm("a", "b"), Ledger()
+class Dies(FakeCrm):
+    """Writes the first record, answers for it, writes the second, and the power is cut."""
 
-    class Dies(FakeCrm):
-        def write(self, writes):  # type: ignore[no-untyped-def]
-            yield from super().write(writes[:1])
-            raise RuntimeError("power cut")
+    def write(self, writes: Sequence[Write]) -> Iterator[Outcome]:
+        yield from super().write(writes[:1])
+        list(super().write(writes[1:2]))
+        raise RuntimeError("power cut")
 
-    dying = Dies("crm", crm.records.values())
+
+def test_a_kill_between_a_write_and_its_outcome_leaves_a_row_that_says_what_was_sent() -> None:
+    crm, ledger = Dies("crm", [Account(account, account) for account in "abc"]), Ledger()
+    verdicts = {account: _verdict(account) for account in "abc"}
     with pytest.raises(RuntimeError, match="power cut"):
-        _pass(dying, ledger, {"a": _verdict("a"), "b": _verdict("b")})
-    assert list(ledger) == ["a"]
+        _pass(crm, ledger, verdicts)
+    assert {record: row.status for record, row in ledger.items()} == {"a": "confirmed", "b": "pending", "c": "pending"}
+    assert (ledger["b"].wanted or {})["tier"] == "green"
+    assert "tier" not in (ledger["b"].confirmed or {})
+    whole = FakeCrm("crm", crm.records.values())
+    whole.present = crm.present
+    result = _pass(whole, ledger, verdicts, now=NOW + timedelta(minutes=5))
+    assert (result.unchanged, result.adopted, result.written) == (1, 1, 1)
+    assert {row.status for row in ledger.values()} == {"confirmed"}
+
+
+def test_a_row_is_pending_before_anything_is_sent_and_keeps_its_attempts() -> None:
+    crm, ledger = _crm("a"), Ledger()
+    crm.refuse["a"] = Outcome("a", False, code="BUSY", message="busy", remedy="again")
+    _pass(crm, ledger, {"a": _verdict("a")})
+    seen: list[Delivery] = []
+
+    class Looks(FakeCrm):
+        def write(self, writes: Sequence[Write]) -> Iterator[Outcome]:
+            seen.append(ledger["a"])
+            return super().write(writes)
+
+    looks = Looks("crm", crm.records.values())
+    looks.refuse = crm.refuse
+    _pass(looks, ledger, {"a": _verdict("a")}, now=NOW + timedelta(minutes=6))
+    assert [(row.status, row.attempts) for row in seen] == [("pending", 1)]
+    assert (ledger["a"].status, ledger["a"].attempts) == ("failed", 2)
+
+
+def test_a_delivery_remembers_every_tier_it_told() -> None:
+    crm, ledger = _crm("a"), Ledger()
+    for tier in ("green", "yellow", "green"):
+        _pass(crm, ledger, {"a": _verdict("a", tier=tier)})
+    assert ledger["a"].past == ("green", "yellow")
 
 
 def test_a_rehearsal_shows_each_field_and_writes_nothing() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -390,6 +391,19 @@ def test_a_worker_killed_between_two_directories_reads_the_second_when_it_is_bac
         clock.advance_to(START + timedelta(minutes=5))
         run_once(worker, due_only=True)
     assert hub.present["99"]["tier"] == "green"
+
+
+def test_a_daemon_delivers_what_a_killed_run_left_pending_though_nothing_is_new(tmp_path: Path) -> None:
+    crm, clock = _crm("busy"), SteppedClock(START)
+    with a_worker(tmp_path, home=crm, sources=[_product(*_logins("busy", 10))], clock=clock) as worker:
+        run_once(worker, due_only=True)
+        [row] = worker.state.deliveries("crm").values()
+        clock.advance_to(START + timedelta(minutes=5))
+        worker.state.save_deliveries([replace(row, status="pending", next_try_at=clock.now())])
+        clock.advance_to(START + timedelta(minutes=10))
+        assert run_once(worker, due_only=True).delivered["crm"]["adopted"] == 1
+        assert worker.state.deliveries("crm")["busy"].status == "confirmed"
+        assert run_once(worker, due_only=True).scored == {}
 
 
 def test_a_daemon_leaves_a_crm_alone_whose_allowance_is_used_up(tmp_path: Path) -> None:
