@@ -168,10 +168,23 @@ class Allowance(NamedTuple):
 
 
 class Change(NamedTuple):
-    """One step of a provisioning plan, in words; `apply` carries it out."""
+    """One step of a provisioning plan, in words; `apply` carries it out (None: only a person can, or nobody should)."""
 
     what: str
-    apply: Callable[[], None]
+    apply: Callable[[], None] | None
+
+
+class Drift(NamedTuple):
+    """A field of ours that is not as it was made, in words, and what that does to what is written.
+
+    `left out`: nothing is written to it until it is mended. `blank`: values it does not offer are written as blank.
+    `cut`: values are rounded or shortened to what it holds, or it takes them all the same; that harms nothing.
+    """
+
+    field: str
+    message: str
+    remedy: str
+    effect: Literal["left out", "blank", "cut"]
 
 
 FieldKind = Literal["number", "tier", "text", "date", "datetime"]
@@ -280,8 +293,18 @@ class Directory(Protocol):
 class Destination(Directory, Protocol):
     """A directory that scores are written to."""
 
-    def plan(self) -> Sequence[Change]:
-        """What `provision --apply` would do; empty when the fields are as they should be."""
+    def plan(self, *, prune: bool = False) -> Sequence[Change]:
+        """What `provision --apply` would do; empty when the fields are as they should be.
+
+        `prune`: what it would take to remove exactly what was made here; empty when there is nothing of ours.
+        """
+        ...
+
+    def drift(self, *, since: datetime) -> Sequence[Drift]:
+        """Our fields that are not as they should be, as described `since` then or later; one call at most.
+
+        Raises `SettingsWrong` when none of them can be written.
+        """
         ...
 
     def canonical(self, field: str, value: FieldValue) -> FieldValue:

@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict
 from pydantic import Field as Setting
 
 from connectors.accountrows import keep_good
-from connectors.base import Account, Author, Change, Field, FieldValue, Finding, Outcome, Tools, Write, fields_of
+from connectors.base import Account, Author, Change, Drift, Field, FieldValue, Finding, Outcome, Tools, Write, fields_of
 from connectors.errors import ConnectorError, SettingsWrong
 from connectors.findings import failed
 from connectors.leftout import in_words
@@ -109,8 +109,12 @@ class FileDestination:
                 yield Finding(f"{self._place}.accounts", False, self.left_out, remedy)
         yield self._scores_finding()
 
-    def plan(self) -> Sequence[Change]:
-        """Nothing to provision: the columns come with the file."""
+    def plan(self, *, prune: bool = False) -> Sequence[Change]:
+        """Nothing to provision, and nothing to remove: the columns come with the file, and the file is yours."""
+        return ()
+
+    def drift(self, *, since: datetime) -> Sequence[Drift]:
+        """None: a file that holds other columns is refused as a whole."""
         return ()
 
     def canonical(self, field: str, value: FieldValue) -> FieldValue:

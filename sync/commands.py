@@ -76,7 +76,7 @@ def provision(path: Path, *, apply: bool, as_json: bool) -> int:
     with _rehearsing(load(path, regardless=True)) as worker:
         plan = [(name, change) for name, part in worker.destinations.items() for change in part.plan()]
         for name, change in plan:
-            if apply:
+            if apply and change.apply:
                 change.apply()
             if not as_json:
                 say(f"{'done' if apply else 'would'} {name}: {change.what}")

@@ -14,7 +14,7 @@ from datetime import date, datetime, timedelta
 from functools import cached_property
 from typing import Any, NamedTuple, Protocol
 
-from connectors.base import FIELDS, Destination, FieldValue, Outcome, Write
+from connectors.base import FIELDS, Destination, Drift, FieldValue, Outcome, Write
 from connectors.batches import batches
 from connectors.values import TIERS
 from sync.rows import Delivery, DeliveryStatus
@@ -97,13 +97,15 @@ class Delivered:
     failed: int = 0
     named: list[dict[str, str]] = field(default_factory=list)
     differences: list[Difference] = field(default_factory=list)
+    drifts: Sequence[Drift] = ()
 
 
 @dataclass(frozen=True)
 class Round:
     """One delivery to one destination: when it is, and how deliveries are to be made.
 
-    `eager`: a person asked for it, so rows that wait for their next try are tried now.
+    `eager`: a person asked for it, so rows that wait for their next try are tried now. `afresh`: a field has been
+    mended, so every record is looked at.
     """
 
     destination: Destination
@@ -111,6 +113,7 @@ class Round:
     now: datetime
     today: date
     eager: bool = False
+    afresh: bool = False
 
     @cached_property
     def tiers(self) -> Mapping[Any, str]:
@@ -249,7 +252,7 @@ def _write(
 
 def _worth(round_: Round, answer: Decided, before: Stand) -> bool:
     refresh = before.refresh_on is not None and round_.today >= before.refresh_on
-    return refresh or _changed(round_, answer, before)
+    return refresh or round_.afresh or _changed(round_, answer, before)
 
 
 def _changed(round_: Round, answer: Decided, before: Stand) -> bool:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import replace
 
 from sync.deliveries import Delivered, Round, clearing, deliver, pilot, planned_for, rehearse, worthwhile
+from sync.drift import Watch
 from sync.evaluate import Evaluation
 from sync.rows import Delivery, Standing
 from sync.worker import Worker
@@ -22,6 +24,8 @@ def dispatch(
 ) -> None:
     """Deliver to one destination, filling in `result` as it goes. Words are found only for what is written."""
     name = round_.destination.name
+    watch = None if dry_run else Watch(worker, round_)
+    round_ = replace(round_, afresh=watch is not None and watch.mended)
     known, records = worker.state.standings(name), _records(worker, name, found)
     mine = ((record, account) for record, account in records.items() if account in chosen)
     picked = worthwhile(round_, found.told, mine, known, result)
@@ -34,10 +38,16 @@ def dispatch(
         beat()  # an outcome is recorded only while the lease is ours
         worker.state.save_deliveries(rows)
 
-    if dry_run:
+    if watch is None:
         rehearse(round_, planned, result)
-    else:
-        deliver(round_, planned, result, save=save)
+        return
+    try:
+        if planned:
+            watch.look()
+    finally:
+        result.drifts = watch.found
+    deliver(round_, watch.usable(planned), result, save=save)
+    watch.done()
 
 
 def chosen_accounts(worker: Worker, accounts: Collection[str]) -> Collection[str]:

@@ -147,10 +147,10 @@ def _moved(before: Mapping[str, Total], reports: Sequence[Report]) -> list[Moved
 def _provision(worker: Worker, bars: Bars) -> dict[str, int]:
     made = {}
     for name, destination in worker.destinations.items():
-        plan = destination.plan()
+        plan = [change.apply for change in destination.plan() if change.apply]
         bars.start(f"fields {name}", len(plan))
-        for change in plan:
-            change.apply()
+        for apply in plan:
+            apply()
             bars.advance(f"fields {name}")
         bars.finish(f"fields {name}")
         made[name] = len(plan)

@@ -25,6 +25,7 @@ from sync import pulses
 from sync.accounts import read_companies, read_home
 from sync.deliveries import Delivered, Round
 from sync.dispatch import chosen_accounts, dispatch
+from sync.drift import problems
 from sync.errors import LeaseLost, StateError
 from sync.evaluate import Evaluation, evaluated, unrecorded
 from sync.judgements import expired
@@ -333,6 +334,9 @@ def _deliver(this: Pass, name: str, found: Evaluation, chosen: Collection[str], 
     finally:
         told = asdict(result)
         this.report.differences += [found._asdict() for found in told.pop("differences")]
+        told["drifts"] = [found._asdict() for found in result.drifts]
+        for problem in problems(name, result.drifts):
+            _tell(this, problem.place, problem.message)
         if not this.dry_run:
             this.report.delivered[name] = told
         this.progress.advance(name, result.written + result.adopted + result.failed)

@@ -10,7 +10,20 @@ from dataclasses import replace
 from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 
-from connectors.base import Account, Allowance, Author, Change, Cursor, FieldValue, Finding, KeyIs, Outcome, Page, Write
+from connectors.base import (
+    Account,
+    Allowance,
+    Author,
+    Change,
+    Cursor,
+    Drift,
+    FieldValue,
+    Finding,
+    KeyIs,
+    Outcome,
+    Page,
+    Write,
+)
 from connectors.clock import SteppedClock
 from sync.history import History
 from sync.log import Log
@@ -56,6 +69,7 @@ class FakeCrm:
         self.set_by: dict[str, Author] = {}
         self.calls: Counter[str] = Counter()
         self.left_out = ""
+        self.drifts: list[Drift] = []
         self.written: list[Write] = []
         self.day: Allowance | None = None
         self.rationed: list[int | None] = []
@@ -69,8 +83,12 @@ class FakeCrm:
     def check(self, *, where: str, attributes: Mapping[str, str]) -> Iterator[Finding]:
         yield Finding(self.name, True, "well")
 
-    def plan(self) -> Sequence[Change]:
+    def plan(self, *, prune: bool = False) -> Sequence[Change]:
         return ()
+
+    def drift(self, *, since: datetime) -> Sequence[Drift]:
+        self.calls["described"] += bool(self.drifts)
+        return self.drifts
 
     def canonical(self, field: str, value: FieldValue) -> FieldValue:
         return round(value, 1) if isinstance(value, float) else value

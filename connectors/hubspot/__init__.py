@@ -9,9 +9,10 @@ https://developers.hubspot.com/docs/api-reference/crm-companies-v3/guide
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import tzinfo
+from datetime import datetime, tzinfo
 
-from connectors.base import Account, Allowance, Author, Change, FieldValue, Finding, Outcome, Tools, Write
+from connectors.base import Account, Allowance, Author, Change, Drift, FieldValue, Finding, Outcome, Tools, Write
+from connectors.drift import checked
 from connectors.hubspot import daily
 from connectors.hubspot.accounts import Accounts
 from connectors.hubspot.authors import Authors
@@ -36,7 +37,7 @@ class HubSpot:
         self._writer = Writer(self._client, self._fields)
         self._authors = Authors(self._client, self._fields)
         self._provision = Provision(self._client, self._fields, settings)
-        self._checks = Checks(self._client, self._fields, self._provision, settings)
+        self._checks = Checks(self._client, self._fields, settings)
 
     def accounts(
         self, *, where: str, attributes: Mapping[str, str], limit: int | None = None
@@ -50,8 +51,12 @@ class HubSpot:
     def check(self, *, where: str, attributes: Mapping[str, str]) -> Iterator[Finding]:
         return self._checks.run(where=where, attributes=attributes)
 
-    def plan(self) -> Sequence[Change]:
+    def plan(self, *, prune: bool = False) -> Sequence[Change]:
         return self._provision.plan()
+
+    def drift(self, *, since: datetime) -> Sequence[Drift]:
+        found = self._fields.drifts(since=since)
+        return checked(found, self._fields.names, place=self._client.place)
 
     def canonical(self, field: str, value: FieldValue) -> FieldValue:
         return self._fields.canonical(field, value)

@@ -9,7 +9,8 @@ from typing import Any
 from connectors.base import Account
 from connectors.errors import SettingsWrong, as_expected
 from connectors.hubspot.client import Client
-from connectors.hubspot.fields import Described, Fields
+from connectors.hubspot.drift import Described
+from connectors.hubspot.fields import Fields
 from connectors.hubspot.settings import Settings
 from connectors.hubspot.where import parse
 from connectors.leftout import Sieve
@@ -34,14 +35,15 @@ class Accounts:
 
     def pages(self, *, where: str, attributes: Mapping[str, str], limit: int | None) -> Iterator[Sequence[Account]]:
         conditions = parse(where)
-        kinds = self._kinds(attributes)
+        described = self._fields.described(refresh=True)
+        kinds, ours = _kinds(attributes, described), self._fields.usable()
         used = (condition.property for condition in conditions)
-        wanted = [*_ALWAYS, *self._refs.values(), *attributes.values(), *self._fields.names.values(), *used]
+        wanted = [*_ALWAYS, *self._refs.values(), *attributes.values(), *ours.values(), *used]
         left, sieve = limit, Sieve()
         self._sieve = sieve
         for companies in self._listed(wanted):
             members = (one for one in companies if all(c.meets(_properties(one)) for c in conditions))
-            page = list(islice(sieve.accounts(members, lambda one: self._account(one, attributes, kinds)), left))
+            page = list(islice(sieve.accounts(members, lambda one: self._account(one, kinds, attributes, ours)), left))
             if page:
                 yield page
             left = None if left is None else left - len(page)
@@ -65,18 +67,13 @@ class Accounts:
                 raise SettingsWrong("HubSpot handed out the same page twice", place=self._client.place)
             query["after"] = str(after)
 
-    def _kinds(self, attributes: Mapping[str, str]) -> dict[str, str]:
-        """Event -> the type of its property, which the listed text does not tell."""
-        if not attributes:
-            return {}
-        described = self._fields.described(refresh=True)
-        for event, name in attributes.items():
-            if name not in described:
-                words = f"companies have no property {name[:100]!r}; correct the name"
-                raise SettingsWrong(words, place=f"accounts.attributes.{event}")
-        return {event: _kind(described[name]) for event, name in attributes.items()}
-
-    def _account(self, company: Mapping[str, Any], attributes: Mapping[str, str], kinds: Mapping[str, str]) -> Account:
+    def _account(
+        self,
+        company: Mapping[str, Any],
+        kinds: Mapping[str, str],
+        attributes: Mapping[str, str],
+        ours: Mapping[str, str],
+    ) -> Account:
         held = _properties(company)
         refs = {kind: str(held[name]) for kind, name in self._refs.items() if held.get(name)}
         return Account(
@@ -87,7 +84,7 @@ class Accounts:
             owner=held.get("hubspot_owner_id") or None,
             since=as_moment(held.get("createdate") or company.get("createdAt")),
             attributes={event: level(held.get(name), kinds[event]) for event, name in attributes.items()},
-            present={key: held.get(name) for key, name in self._fields.names.items() if name in held},
+            present={key: held.get(name) for key, name in ours.items() if name in held},
         )
 
 
@@ -96,8 +93,13 @@ def _properties(company: Any) -> Mapping[str, Any]:
     return found if isinstance(found, Mapping) else {}
 
 
-def _kind(described: Described) -> str:
-    return str(described.get("type") or "string")
+def _kinds(attributes: Mapping[str, str], described: Mapping[str, Described]) -> dict[str, str]:
+    """Event -> the type of its property, which the listed text does not tell."""
+    for event, name in attributes.items():
+        if name not in described:
+            words = f"companies have no property {name[:100]!r}; correct the name"
+            raise SettingsWrong(words, place=f"accounts.attributes.{event}")
+    return {event: str(described[name].get("type") or "string") for event, name in attributes.items()}
 
 
 def domains(properties: Mapping[str, Any]) -> tuple[str, ...]:

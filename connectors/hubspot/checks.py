@@ -8,19 +8,17 @@ from connectors.base import Finding
 from connectors.errors import ConnectorError, RowWrong
 from connectors.findings import failed
 from connectors.hubspot.client import Client
-from connectors.hubspot.fields import TYPES, Described, Fields
-from connectors.hubspot.provision import Provision
+from connectors.hubspot.drift import Described
+from connectors.hubspot.fields import Fields
 from connectors.hubspot.settings import Settings
 from connectors.hubspot.where import parse
-
-PROVISION = "run `bellwether provision --apply`, or create it by hand"
 
 
 class Checks:
     """Looks and changes nothing; an error becomes a finding."""
 
-    def __init__(self, client: Client, fields: Fields, provision: Provision, settings: Settings) -> None:
-        self._client, self._fields, self._provision, self._settings = client, fields, provision, settings
+    def __init__(self, client: Client, fields: Fields, settings: Settings) -> None:
+        self._client, self._fields, self._settings = client, fields, settings
         self._place = client.place
 
     def run(self, *, where: str, attributes: Mapping[str, str]) -> Iterator[Finding]:
@@ -32,9 +30,7 @@ class Checks:
         yield self._finding("access_token", True, "signed in; company properties can be read")
         yield self._may("read companies", self._read_one)
         yield self._may("write companies", self._write_none)
-        for key, name in self._fields.names.items():
-            problem, remedy = self._problem(key, described.get(name))
-            yield self._finding(f"fields.{key}", not problem, f"{name} {problem or 'can be written'}", remedy)
+        yield from self._our_properties()
         yield from self._read_properties(described, attributes)
         if where:
             yield self._members(where, described)
@@ -57,21 +53,14 @@ class Checks:
         except RowWrong:
             return
 
-    def _problem(self, key: str, described: Described | None) -> tuple[str, str]:
-        if described is None:
-            return "does not exist", PROVISION
-        kind = self._fields.by_key[key].kind
-        if described.get("type") not in TYPES[kind]:
-            wanted = TYPES[kind][0]
-            remedy = f"make a new property of type {wanted}, or name another one in `fields`"
-            return f"is of type {described.get('type')}, not {wanted}", remedy
-        rights = described.get("modificationMetadata") or {}
-        if rights.get("readOnlyValue") or described.get("calculated"):
-            return "is read-only", "name another property in `fields`"
-        lacking = self._provision.lacking_options(described) if kind == "tier" else []
-        if lacking:
-            return f"lacks the option {', '.join(lacking)}", f"{PROVISION}; or rename it in tier_values"
-        return "", ""
+    def _our_properties(self) -> Iterator[Finding]:
+        drifted = {one.field: one for one in self._fields.drifts()}
+        for key, name in self._fields.names.items():
+            found = drifted.get(key)
+            if found is None:
+                yield self._finding(f"fields.{key}", True, f"{name} can be written")
+            else:
+                yield self._finding(f"fields.{key}", found.effect == "cut", found.message, found.remedy)
 
     def _read_properties(self, described: Mapping[str, Described], attributes: Mapping[str, str]) -> Iterator[Finding]:
         wanted = {f"accounts.attributes.{event}": name for event, name in attributes.items()}

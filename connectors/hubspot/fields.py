@@ -4,26 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
+from datetime import datetime
 from typing import Any
 
-from connectors.base import FIELDS, Field, FieldKind, FieldValue
+from connectors.base import FIELDS, Drift, Field, FieldValue
 from connectors.errors import as_expected
 from connectors.hubspot.client import Client
+from connectors.hubspot.drift import Described, drifts, lacking
 from connectors.hubspot.settings import Settings
 from connectors.values import canonical
-
-# The property types that can hold ours; the first is the one `provision` creates.
-TYPES: Mapping[FieldKind, tuple[str, ...]] = MappingProxyType(
-    {
-        "number": ("number",),
-        "tier": ("enumeration", "string"),
-        "text": ("string",),
-        "date": ("date",),
-        "datetime": ("datetime",),
-    }
-)
-Described = Mapping[str, Any]
 
 
 class Fields:
@@ -33,21 +22,50 @@ class Fields:
         self._client, self.names, self.tiers = client, settings.names(fields), settings.tiers
         self.by_key: Mapping[str, Field] = {field.key: field for field in fields}
         self._described: Mapping[str, Described] | None = None
+        self._described_at: datetime | None = None
+        self._drifts: Sequence[Drift] = ()
+        self._refused: Mapping[str, Sequence[str]] = {}  # tier values that the account's lists would refuse
         self._lock = threading.Lock()
 
-    def described(self, *, refresh: bool = False) -> Mapping[str, Described]:
-        """The definitions of company properties by name."""
+    def described(self, *, refresh: bool = False, since: datetime | None = None) -> Mapping[str, Described]:
+        """The definitions of company properties by name.
+
+        `refresh`: asked for anew; `since`: asked for anew unless it was since then.
+        """
         with self._lock:
-            if self._described is None or refresh:
-                path = f"/crm/properties/{self._client.date}/companies"
+            stale = since is not None and (self._described_at is None or self._described_at < since)
+            if self._described is None or refresh or stale:
+                moment, path = self._client.tools.clock.now(), f"/crm/properties/{self._client.date}/companies"
                 answer = self._client.get(path, label="read", query={"archived": "false"})
                 with as_expected(self._client.place):
-                    self._described = {str(one["name"]): one for one in answer.get("results") or ()}
-            return self._described
+                    self._learn({str(one["name"]): one for one in answer.get("results") or ()})
+                self._described_at = moment
+            return self._described or {}
+
+    def _learn(self, described: Mapping[str, Described]) -> None:
+        drifted = list(drifts(self.by_key, self.names, self.tiers, described))
+        tiers = {key: name for key, name in self.names.items() if self.by_key[key].kind == "tier" and name in described}
+        self._refused = {key: lacking(described[name], self.tiers) for key, name in tiers.items()}
+        self._drifts, self._described = drifted, described
+
+    def drifts(self, *, since: datetime | None = None, refresh: bool = False) -> Sequence[Drift]:
+        """Our properties that are not as they should be."""
+        self.described(since=since, refresh=refresh)
+        return self._drifts
+
+    def usable(self) -> dict[str, str]:
+        """Our field -> its property, without those of which it is known that they cannot be written."""
+        out = {one.field for one in self._drifts if one.effect == "left out"}
+        return {key: name for key, name in self.names.items() if key not in out}
 
     def canonical(self, key: str, value: FieldValue) -> FieldValue:
-        """`value` as a company holds it; None for a field that the settings leave out."""
-        return canonical(self.by_key[key], value, tiers=self.tiers) if key in self.names else None
+        """`value` as a company holds it; None for a field that the settings leave out, and for a tier that the
+        property is known to refuse.
+        """
+        if key not in self.names:
+            return None
+        found = canonical(self.by_key[key], value, tiers=self.tiers)
+        return None if found in self._refused.get(key, ()) else found
 
     def record(self, values: Mapping[str, FieldValue]) -> dict[str, FieldValue]:
         """Canonical values of our fields, those that are left out of the settings dropped."""
@@ -55,7 +73,7 @@ class Fields:
 
     def present(self, properties: Mapping[str, Any]) -> dict[str, FieldValue]:
         """Canonical values of those of our properties that an answer holds."""
-        held = {key: properties[name] for key, name in self.names.items() if name in properties}
+        held = {key: properties[name] for key, name in self.usable().items() if name in properties}
         return {key: self.canonical(key, value) for key, value in held.items()}
 
 

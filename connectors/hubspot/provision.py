@@ -11,7 +11,8 @@ from typing import Any
 
 from connectors.base import Change, Field
 from connectors.hubspot.client import Client, Refused
-from connectors.hubspot.fields import Described, Fields
+from connectors.hubspot.drift import Described, lacking
+from connectors.hubspot.fields import Fields
 from connectors.hubspot.settings import Settings
 
 ALREADY = ("CONFLICT", "OBJECT_ALREADY_EXISTS", "PROPERTY_EXISTS")
@@ -36,16 +37,9 @@ class Provision:
     def _options(self, described: Mapping[str, Described]) -> Iterator[Change]:
         for key, name in self._fields.names.items():
             tier = described.get(name) if self._fields.by_key[key].kind == "tier" else None
-            if tier and (lacking := self.lacking_options(tier)):
-                what = f"add the option{'s' * (len(lacking) > 1)} {', '.join(lacking)} to {name}"
-                yield Change(what, partial(self._add_options, tier, lacking))
-
-    def lacking_options(self, described: Described) -> list[str]:
-        """Tier values that a list property does not offer."""
-        if described.get("type") != "enumeration":
-            return []
-        offered = {option.get("value") for option in described.get("options") or ()}
-        return [value for value in self._fields.tiers.values() if value not in offered]
+            if tier and (values := lacking(tier, self._fields.tiers)):
+                what = f"add the option{'s' * (len(values) > 1)} {', '.join(values)} to {name}"
+                yield Change(what, partial(self._add_options, tier, values))
 
     def _has_group(self) -> bool:
         answer = self._client.get(f"{self._path}/groups", label="setup")
@@ -62,12 +56,12 @@ class Provision:
         what = f"create the company property {name} ({field.label}: {body['type']})"
         return Change(what, partial(self._make, self._path, body))
 
-    def _add_options(self, described: Described, lacking: list[str]) -> None:
+    def _add_options(self, described: Described, values: list[str]) -> None:
         kept = [
             {name: value for name, value in option.items() if name in OPTION and value is not None}
             for option in described.get("options") or ()
         ]
-        body = {"options": kept + options(lacking, first=len(kept))}
+        body = {"options": kept + options(values, first=len(kept))}
         self._client.patch(f"{self._path}/{described['name']}", body, label="setup")
 
     def _make(self, path: str, body: Mapping[str, Any]) -> None:

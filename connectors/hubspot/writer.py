@@ -129,7 +129,7 @@ class Writer:
     def _retrieve(self, ids: Sequence[str]) -> dict[str, dict[str, FieldValue]]:
         body = {
             "inputs": [{"id": id} for id in ids],
-            "properties": list(self._fields.names.values()),
+            "properties": list(self._fields.usable().values()),
             "propertiesWithHistory": [],
         }
         answer = self._client.batch(f"{self._path}/read", body, label="read")

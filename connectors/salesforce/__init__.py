@@ -8,9 +8,10 @@ integration. https://developer.salesforce.com/docs/atlas.en-us.api_rest.meta/api
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import tzinfo
+from datetime import datetime, tzinfo
 
-from connectors.base import Account, Allowance, Author, Change, FieldValue, Finding, Outcome, Tools, Write
+from connectors.base import Account, Allowance, Author, Change, Drift, FieldValue, Finding, Outcome, Tools, Write
+from connectors.drift import checked
 from connectors.salesforce.accounts import Accounts
 from connectors.salesforce.authors import Authors
 from connectors.salesforce.checks import Checks
@@ -49,8 +50,12 @@ class Salesforce:
     def check(self, *, where: str, attributes: Mapping[str, str]) -> Iterator[Finding]:
         return self._checks.run(where=where, attributes=attributes)
 
-    def plan(self) -> Sequence[Change]:
+    def plan(self, *, prune: bool = False) -> Sequence[Change]:
         return self._provision.plan()
+
+    def drift(self, *, since: datetime) -> Sequence[Drift]:
+        found = self._fields.drifts(since=since)
+        return checked(found, self._fields.names, place=self._client.place)
 
     def canonical(self, field: str, value: FieldValue) -> FieldValue:
         return self._fields.canonical(field, value)

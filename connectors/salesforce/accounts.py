@@ -31,7 +31,7 @@ class Accounts:
 
     def pages(self, *, where: str, attributes: Mapping[str, str], limit: int | None) -> Iterator[Sequence[Account]]:
         """Our own fields are read where they can be seen, so that a pilot works before they exist."""
-        ours = self._fields.visible(refresh=True)
+        ours = self._fields.usable(refresh=True)
         soql = self._soql(where, attributes, ours, limit)
         left, sieve = limit, Sieve()
         self._sieve = sieve

@@ -47,7 +47,7 @@ class Authors:
 
     def of(self, field: str, ids: Sequence[str]) -> dict[str, Author]:
         """By account id, as it was given; an account that is not there, or of which nothing is told, is left out."""
-        name = self._fields.visible().get(field)
+        name = self._fields.usable().get(field)
         if name is None:
             return {}
         with as_expected(self._client.place):

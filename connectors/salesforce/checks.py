@@ -8,11 +8,11 @@ from connectors.base import Finding
 from connectors.errors import ConnectorError
 from connectors.findings import failed, words
 from connectors.salesforce.client import Client
-from connectors.salesforce.fields import TYPES, Described, Fields
+from connectors.salesforce.drift import PROVISION, Described
+from connectors.salesforce.fields import Fields
 from connectors.salesforce.provision import Provision
 from connectors.salesforce.settings import Settings, is_path
 
-PROVISION = "run `bellwether provision --apply`, or ask an administrator"
 HIDDEN = "field-level security hides it from the integration user; " + PROVISION
 
 
@@ -42,13 +42,17 @@ class Checks:
             yield self._members(where)
 
     def _our_fields(self, seen: Mapping[str, Described]) -> Iterator[Finding]:
-        names = self._fields.names
-        unseen = [name for name in names.values() if name.lower() not in seen]
+        names, drifted = self._fields.names, {one.field: one for one in self._fields.drifts()}
+        unseen = [key for key in drifted if names[key].lower() not in seen]
         existing = self._existing() if unseen else set()
         for key, name in names.items():
-            described = seen.get(name.lower())
-            problem, remedy = self._problem(key, described) if described else _unseen(name, existing)
-            yield self._finding(f"fields.{key}", not problem, f"{name} {problem or 'can be written'}", remedy)
+            found = drifted.get(key)
+            if found is None:
+                yield self._finding(f"fields.{key}", True, f"{name} can be written")
+            elif key in unseen and existing is not None and name.lower() in existing:
+                yield self._finding(f"fields.{key}", False, f"{name} is hidden", HIDDEN)
+            else:
+                yield self._finding(f"fields.{key}", found.effect == "cut", found.message, found.remedy)
 
     def _existing(self) -> set[str] | None:
         """Fields that exist though hidden; None when the user may not look at the org's setup."""
@@ -56,29 +60,6 @@ class Checks:
             return self._provision.existing()
         except ConnectorError:
             return None
-
-    def _problem(self, key: str, described: Described) -> tuple[str, str]:
-        kind = self._fields.by_key[key].kind
-        if described.get("type") not in TYPES[kind]:
-            wanted = TYPES[kind][0]
-            remedy = f"make a new field of type {wanted}, or name another field in `fields`"
-            return f"is of type {described.get('type')}, not {wanted}", remedy
-        if not described.get("updateable"):
-            return "cannot be edited", "give the integration user edit access to it; " + PROVISION
-        lacking = self._lacking_tiers(described) if kind == "tier" else []
-        if lacking:
-            return (
-                f"lacks the value {', '.join(lacking)}",
-                "add it to the picklist, or rename it in tier_values",
-            )
-        return "", ""
-
-    def _lacking_tiers(self, described: Described) -> list[str]:
-        if described.get("type") != "picklist":
-            return []
-        options = described.get("picklistValues") or ()
-        active = {option.get("value") for option in options if option.get("active", True)}
-        return [value for value in self._fields.tiers.values() if value not in active]
 
     def _read_fields(self, seen: Mapping[str, Described], attributes: Mapping[str, str]) -> Iterator[Finding]:
         wanted = {f"accounts.attributes.{event}": path for event, path in attributes.items()}
@@ -112,10 +93,3 @@ class Checks:
 
     def _finding(self, what: str, ok: bool, message: str, remedy: str = "") -> Finding:
         return Finding(f"{self._place}.{what}", ok, message, remedy)
-
-
-def _unseen(name: str, existing: set[str] | None) -> tuple[str, str]:
-    """What is wrong with a field that describe does not list."""
-    if existing is None:
-        return "is missing, or hidden", PROVISION
-    return ("is hidden", HIDDEN) if name.lower() in existing else ("is missing", PROVISION)

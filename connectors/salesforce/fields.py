@@ -5,26 +5,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from types import MappingProxyType
-from typing import Any
+from datetime import datetime
 
-from connectors.base import FIELDS, Field, FieldKind, FieldValue
+from connectors.base import FIELDS, Drift, Field, FieldValue
 from connectors.errors import as_expected
 from connectors.salesforce.client import Client
+from connectors.salesforce.drift import TYPES, Described, drifts, lacking, restricted
 from connectors.salesforce.settings import Settings
 from connectors.values import canonical
 
-# The kinds of field that can hold ours; the first is the one `provision` creates.
-TYPES: Mapping[FieldKind, tuple[str, ...]] = MappingProxyType(
-    {
-        "number": ("double", "int", "percent", "currency"),
-        "tier": ("picklist", "string"),
-        "text": ("string", "textarea"),
-        "date": ("date", "datetime"),
-        "datetime": ("datetime", "date"),
-    }
-)
-Described = Mapping[str, Any]
 HISTORIES = "Histories"  # the history rows of an account, by what describe calls them
 
 
@@ -35,28 +24,47 @@ class Fields:
         self._client, self.names, self.tiers = client, settings.names(fields), settings.tiers
         self.by_key: Mapping[str, Field] = {field.key: field for field in fields}
         self._described: Mapping[str, Described] | None = None
+        self._described_at: datetime | None = None
         self._held: Mapping[str, Field] = {}  # our fields as the org's own hold them
+        self._drifts: Sequence[Drift] = ()
+        self._refused: Mapping[str, Sequence[str]] = {}  # tier values that the org's picklists would refuse
         self._tracks = False
         self._lock = threading.Lock()
 
-    def described(self, *, refresh: bool = False) -> Mapping[str, Described]:
-        """What the integration user can see of Account, by field name in lower case."""
+    def described(self, *, refresh: bool = False, since: datetime | None = None) -> Mapping[str, Described]:
+        """What the integration user can see of Account, by field name in lower case.
+
+        `refresh`: asked for anew; `since`: asked for anew unless it was since then.
+        """
         with self._lock:
-            if self._described is None or refresh:
+            stale = since is not None and (self._described_at is None or self._described_at < since)
+            if self._described is None or refresh or stale:
+                moment = self._client.tools.clock.now()
                 answer = self._client.document("sobjects/Account/describe", label="read")
                 with as_expected(self._client.place):
-                    described = {str(field["name"]).lower(): field for field in answer.get("fields") or ()}
-                    names = {key: name.lower() for key, name in self.names.items()}
-                    self._held = {key: _held(self.by_key[key], described.get(name)) for key, name in names.items()}
+                    self._learn({str(field["name"]).lower(): field for field in answer.get("fields") or ()})
                     related = answer.get("childRelationships") or ()
                     self._tracks = any(one.get("relationshipName") == HISTORIES for one in related)
-                self._described = described
-            return self._described
+                self._described_at = moment
+            return self._described or {}
 
-    def visible(self, *, refresh: bool = False) -> dict[str, str]:
-        """Our field -> its name, for those that exist and are not hidden from us."""
-        seen = self.described(refresh=refresh)
-        return {key: name for key, name in self.names.items() if name.lower() in seen}
+    def _learn(self, described: Mapping[str, Described]) -> None:
+        found = {key: described.get(name.lower()) for key, name in self.names.items()}
+        held = {key: _held(self.by_key[key], one) for key, one in found.items()}
+        drifted = list(drifts(self.by_key, self.names, self.tiers, described))
+        self._refused = {key: lacking(one, self.tiers) for key, one in found.items() if one and restricted(one)}
+        self._held, self._drifts, self._described = held, drifted, described
+
+    def drifts(self, *, since: datetime | None = None, refresh: bool = False) -> Sequence[Drift]:
+        """Our fields that are not as they should be."""
+        self.described(since=since, refresh=refresh)
+        return self._drifts
+
+    def usable(self, *, refresh: bool = False) -> dict[str, str]:
+        """Our field -> its name, for those that can be seen and written."""
+        self.described(refresh=refresh)
+        out = {one.field for one in self._drifts if one.effect == "left out"}
+        return {key: name for key, name in self.names.items() if key not in out}
 
     def tracks(self) -> bool:
         """Whether this org keeps a history of accounts that we may read."""
@@ -66,13 +74,15 @@ class Fields:
     def canonical(self, key: str, value: FieldValue) -> FieldValue:
         """`value` in the form the org's own field holds: its scale, length and kind of date.
 
-        None for a field that the settings leave out: a record holds nothing of it.
+        None for a field that the settings leave out, and for a tier that the picklist refuses: a record holds
+        nothing of it.
         """
         if key not in self.names:
             return None
         if not self._held:
             self.described()
-        return canonical(self._held[key], value, tiers=self.tiers)
+        found = canonical(self._held[key], value, tiers=self.tiers)
+        return None if found in self._refused.get(key, ()) else found
 
     def means(self, key: str, value: FieldValue, present: FieldValue) -> bool:
         """Whether `value` stands for what the field holds: in a history, a picklist may be told by its label."""

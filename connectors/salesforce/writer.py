@@ -113,7 +113,7 @@ class Writer:
 
     def read(self, ids: Sequence[str]) -> dict[str, dict[str, FieldValue]]:
         """Canonical present values of our visible fields; a record that is not there is left out."""
-        ours = self._fields.visible()
+        ours = self._fields.usable()
         found: dict[str, dict[str, FieldValue]] = {}
         for part in batches(ids, READ_BATCH):
             for _, answer in halved(part, partial(self._retrieve, names=["Id", *ours.values()])):

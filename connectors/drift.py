@@ -1,0 +1,17 @@
+"""Fields that are not as they were made: when that is too much to go on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from connectors.base import Drift
+from connectors.errors import SettingsWrong
+
+
+def checked(found: Sequence[Drift], names: Mapping[str, str], *, place: str) -> Sequence[Drift]:
+    """`found` as it is. Raises `SettingsWrong` when not one of the fields in `names` can be written."""
+    out = [one for one in found if one.effect == "left out"]
+    if names and len(out) == len(names):
+        words = f"none of the {len(out)} fields can be written; {out[0].message}; {out[0].remedy}"
+        raise SettingsWrong(words, place=place)
+    return found

@@ -1,0 +1,70 @@
+"""What has become of our company properties since they were made, as one list of definitions tells it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from connectors.base import Drift, Field, FieldKind
+
+Described = Mapping[str, Any]
+
+# The property types that can hold ours; the first is the one `provision` creates.
+TYPES: Mapping[FieldKind, tuple[str, ...]] = MappingProxyType(
+    {
+        "number": ("number",),
+        "tier": ("enumeration", "string"),
+        "text": ("string",),
+        "date": ("date",),
+        "datetime": ("datetime",),
+    }
+)
+PROVISION = "run `bellwether provision --apply`, or create it by hand"
+
+_Found = tuple[str, str, Any]
+
+
+def drifts(
+    fields: Mapping[str, Field], names: Mapping[str, str], tiers: Mapping[str, str], described: Mapping[str, Described]
+) -> Iterator[Drift]:
+    """`fields`, and `names` of those that are used, by our name; `described`: by the property's."""
+    ours = set(names.values())
+    for key, name in names.items():
+        if name in described:
+            found = _changed(fields[key], described[name], tiers)
+        else:
+            found = _gone(fields[key], (one for other, one in described.items() if other not in ours))
+        if found:
+            message, remedy, effect = found
+            yield Drift(key, f"{name} {message}", remedy, effect)
+
+
+def lacking(described: Described, tiers: Mapping[str, str]) -> list[str]:
+    """Tier values that a list property does not offer."""
+    if described.get("type") != "enumeration":
+        return []
+    offered = {option.get("value") for option in described.get("options") or ()}
+    return [value for value in tiers.values() if value not in offered]
+
+
+def _gone(field: Field, others: Iterable[Described]) -> _Found:
+    for other in others:
+        if other.get("label") == field.label and other.get("type") in TYPES[field.kind]:
+            remedy = f"if that is meant, set fields: {{{field.key}: {other['name']}}}; otherwise {PROVISION}"
+            return f"is gone, while {other['name']} has its label {field.label!r}", remedy, "left out"
+    return "does not exist", PROVISION, "left out"
+
+
+def _changed(field: Field, described: Described, tiers: Mapping[str, str]) -> _Found | None:
+    kind, wanted = described.get("type"), TYPES[field.kind][0]
+    if kind not in TYPES[field.kind]:
+        remedy = f"make a new property of type {wanted}, or name another one in `fields`"
+        return f"is of type {kind}, not {wanted}", remedy, "left out"
+    rights = described.get("modificationMetadata") or {}
+    if rights.get("readOnlyValue") or described.get("calculated"):
+        return "is read-only", "name another property in `fields`", "left out"
+    values = lacking(described, tiers) if field.kind == "tier" else []
+    if values:
+        return f"lacks the option {', '.join(values)}", f"{PROVISION}; or rename it in tier_values", "blank"
+    return None
