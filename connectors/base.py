@@ -323,6 +323,13 @@ class Destination(Directory, Protocol):
         """Who last set this field of ours on these records; those of which the vendor does not tell are left out."""
         ...
 
+    def survivors(self, ids: Sequence[str]) -> Mapping[str, str | None]:
+        """Of records that are not there: the one each was merged into, or None for one that was deleted.
+
+        Those that are there, and those of which the vendor does not tell, are left out.
+        """
+        ...
+
     def cost(self, records: int) -> int:
         """Calls that reading and writing so many records at once takes, when none is refused."""
         ...

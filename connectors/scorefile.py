@@ -150,6 +150,10 @@ class FileDestination:
         """A file does not tell who wrote what stands in it."""
         return {}
 
+    def survivors(self, ids: Sequence[str]) -> Mapping[str, str | None]:
+        """Nor where a line went that is not there any more."""
+        return {}
+
     def cost(self, records: int) -> int:
         """The scores file is read once and written once."""
         return 2 if records else 0

@@ -58,7 +58,7 @@ class FakeSource:
 
 class FakeCrm:
     """Holds records by id. `refuse`: record id -> the outcome its next writes get instead. `set_by`: record id -> who
-    last set its fields, where the vendor tells.
+    last set its fields, where the vendor tells. `gone`: id that is not there -> the record it was merged into, or None.
     """
 
     def __init__(self, name: str, accounts: Iterable[Account]) -> None:
@@ -67,6 +67,7 @@ class FakeCrm:
         self.present: dict[str, dict[str, FieldValue]] = {id: {} for id in self.records}
         self.refuse: dict[str, Outcome] = {}
         self.set_by: dict[str, Author] = {}
+        self.gone: dict[str, str | None] = {}
         self.calls: Counter[str] = Counter()
         self.left_out = ""
         self.drifts: list[Drift] = []
@@ -111,6 +112,10 @@ class FakeCrm:
     def authors(self, field: str, ids: Sequence[str]) -> Mapping[str, Author]:
         self.calls["read"] += 1
         return {id: self.set_by[id] for id in ids if id in self.set_by}
+
+    def survivors(self, ids: Sequence[str]) -> Mapping[str, str | None]:
+        self.calls["read"] += 1
+        return {id: self.gone[id] for id in ids if id in self.gone}
 
     def cost(self, records: int) -> int:
         return 2 if records else 0

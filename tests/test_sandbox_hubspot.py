@@ -458,15 +458,32 @@ def test_clearing_a_value_echoes_it_as_recorded(vendor: Vendor) -> None:
 def test_rows_fail_as_a_test_asks(vendor: Vendor) -> None:
     vendor.portal.fail_rows[vendor.ids[0]] = "VALIDATION_ERROR"
     vendor.portal.delete(vendor.ids[1])
-    vendor.portal.merge(vendor.ids[2], vendor.ids[3])
     body = vendor.update(*(traced(record, city="Boston") for record in vendor.ids[:4])).json()
-    assert [one["id"] for one in body["results"]] == [vendor.ids[3]]
-    assert body["numErrors"] == 3
+    assert {one["id"] for one in body["results"]} == set(vendor.ids[2:4])
+    assert body["numErrors"] == 2
     refused, gone = body["errors"]
     assert (refused["category"], refused["context"]["ids"]) == ("VALIDATION_ERROR", vendor.ids[:1])
-    assert (gone["category"], gone["context"]["ids"]) == ("OBJECT_NOT_FOUND", vendor.ids[1:3])
-    assert vendor.portal.value(vendor.ids[3], "hs_merged_object_ids") == vendor.ids[2]
-    assert [written.record for written in vendor.portal.writes] == [vendor.ids[3]]
+    assert (gone["category"], gone["context"]["ids"]) == ("OBJECT_NOT_FOUND", vendor.ids[1:2])
+    assert [written.record for written in vendor.portal.writes] == vendor.ids[2:4]
+
+
+def test_two_merged_companies_lead_to_a_new_one(vendor: Vendor) -> None:
+    loser, winner, third = vendor.ids[2:5]
+    vendor.portal.set_field(loser, "city", "Boston")
+    plan = vendor.portal.value(winner, "plan")
+    made = vendor.portal.merge(third, vendor.portal.merge(loser, winner))
+    for old in (loser, winner, third):
+        answer = vendor.http.get(f"{COMPANIES}/{old}", params={"properties": "plan,city,hs_merged_object_ids"}).json()
+        assert answer["id"] == made
+    assert {loser, winner, third} < set(answer["properties"]["hs_merged_object_ids"].split(";"))
+    assert (answer["properties"]["plan"], answer["properties"]["city"]) == (plan, "Boston")
+    body = {"inputs": [{"id": loser}], "properties": ["plan"]}
+    [read] = vendor.http.post(f"{COMPANIES}/batch/read", json=body).json()["results"]
+    assert read["id"] == made
+    assert vendor.update(traced(loser, city="Bern")).json()["errors"][0]["category"] == "OBJECT_NOT_FOUND"
+    listed = {one["id"] for one in vendor.http.get(COMPANIES, params={"limit": 100}).json()["results"]}
+    assert made in listed
+    assert not {loser, winner, third} & listed
 
 
 @pytest.mark.parametrize("faults", [Profile(locked=0.5)], indirect=True)

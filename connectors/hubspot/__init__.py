@@ -21,6 +21,7 @@ from connectors.hubspot.client import Client
 from connectors.hubspot.fields import Fields
 from connectors.hubspot.provision import Provision
 from connectors.hubspot.settings import Settings
+from connectors.hubspot.survivors import survivors
 from connectors.hubspot.writer import Writer
 
 __all__ = ["HubSpot", "Settings"]
@@ -69,6 +70,9 @@ class HubSpot:
 
     def authors(self, field: str, ids: Sequence[str]) -> Mapping[str, Author]:
         return self._authors.of(field, ids)
+
+    def survivors(self, ids: Sequence[str]) -> Mapping[str, str | None]:
+        return survivors(self._client, ids)
 
     def cost(self, records: int) -> int:
         return self._writer.cost(records)

@@ -119,12 +119,13 @@ class Writer:
 
     def read(self, ids: Sequence[str]) -> dict[str, dict[str, FieldValue]]:
         """Canonical present values of our properties; a company that is not there is left out."""
-        return dict(abreast(batches(ids, BATCH), self._present, width=IN_FLIGHT))
+        parts = batches(list(dict.fromkeys(ids)), BATCH)
+        return dict(abreast(parts, self._present, width=IN_FLIGHT))
 
     def _present(self, ids: Sequence[str]) -> Iterator[tuple[str, dict[str, FieldValue]]]:
         for _, answer in halved(ids, self._retrieve):
-            if not isinstance(answer, RowWrong):
-                yield from answer.items()
+            if not isinstance(answer, RowWrong):  # by the id of a merged company HubSpot finds the one it went into
+                yield from ((id, present) for id, present in answer.items() if id in ids)
 
     def _retrieve(self, ids: Sequence[str]) -> dict[str, dict[str, FieldValue]]:
         body = {

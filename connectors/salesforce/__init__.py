@@ -19,6 +19,7 @@ from connectors.salesforce.client import Client
 from connectors.salesforce.fields import Fields
 from connectors.salesforce.provision import Provision
 from connectors.salesforce.settings import Settings
+from connectors.salesforce.survivors import survivors
 from connectors.salesforce.writer import Writer
 
 __all__ = ["Salesforce", "Settings"]
@@ -68,6 +69,9 @@ class Salesforce:
 
     def authors(self, field: str, ids: Sequence[str]) -> Mapping[str, Author]:
         return self._authors.of(field, ids)
+
+    def survivors(self, ids: Sequence[str]) -> Mapping[str, str | None]:
+        return survivors(self._client, ids)
 
     def cost(self, records: int) -> int:
         return self._writer.cost(records)

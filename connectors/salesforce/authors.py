@@ -9,9 +9,8 @@ https://help.salesforce.com/s/articleView?id=platform.integration_user.htm
 
 from __future__ import annotations
 
-import re
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from connectors.base import Author
@@ -20,13 +19,12 @@ from connectors.errors import SettingsWrong, as_expected
 from connectors.salesforce.accounts import at_path
 from connectors.salesforce.client import Client
 from connectors.salesforce.fields import HISTORIES, Fields
+from connectors.salesforce.ids import distinct, listed, short
 from connectors.values import as_moment
 
 BATCH = 300  # ids in one query, whose address may have 16,384 characters
 NOT_PEOPLE = ("AutomatedProcess", "CloudIntegrationUser")
 LICENSE = "Salesforce Integration"
-
-_ID = re.compile(r"[A-Za-z0-9]{15}([A-Za-z0-9]{3})?")
 
 Record = Mapping[str, Any]
 
@@ -41,7 +39,7 @@ class Authors:
 
     def __init__(self, client: Client, fields: Fields, *, named: Sequence[str]) -> None:
         self._client, self._fields = client, fields
-        self._named = {one.lower() for one in named if "@" in one} | {one[:15] for one in named if "@" not in one}
+        self._named = {one.lower() for one in named if "@" in one} | {short(one) for one in named if "@" not in one}
         self._users: dict[str, User] = {}
         self._lock = threading.Lock()
 
@@ -51,11 +49,11 @@ class Authors:
         if name is None:
             return {}
         with as_expected(self._client.place):
-            told = {str(one["Id"])[:15]: self._told(field, name, one) for one in self._records(name, _short(ids))}
-            users = self._known(_short(user for user, _, _ in told.values()))
+            told = {short(str(one["Id"])): self._told(field, name, one) for one in self._records(name, distinct(ids))}
+            users = self._known(distinct(user for user, _, _ in told.values()))
         found: dict[str, Author] = {}
         for id in ids:
-            user, at, of_field = told.get(id[:15], ("", None, False))
+            user, at, of_field = told.get(short(id), ("", None, False))
             who = users.get(user)
             if who and (of_field or who.by != "person"):
                 found[id] = Author(who.by, who.name, as_moment(at))
@@ -66,7 +64,7 @@ class Authors:
         history = f", ({rows} ORDER BY CreatedDate DESC, Id DESC LIMIT 1)" if self._fields.tracks() else ""
         columns = f"Id, {name}, LastModifiedById, LastModifiedDate{history}"
         for part in batches(ids, BATCH):
-            soql = f"SELECT {columns} FROM Account WHERE Id IN ({_listed(part)})"
+            soql = f"SELECT {columns} FROM Account WHERE Id IN ({listed(part)})"
             for page in self._client.query(soql, label="read"):
                 yield from page
 
@@ -76,39 +74,28 @@ class Authors:
         for row in (record.get(HISTORIES) or {}).get("records") or ():
             # Tracking may have been switched off since: a row of another value tells nothing of this one.
             if self._fields.means(field, row.get("NewValue"), present):
-                return str(row.get("CreatedById"))[:15], row.get("CreatedDate"), True
-        return str(record.get("LastModifiedById"))[:15], record.get("LastModifiedDate"), False
+                return short(str(row.get("CreatedById"))), row.get("CreatedDate"), True
+        return short(str(record.get("LastModifiedById"))), record.get("LastModifiedDate"), False
 
     def _known(self, ids: Sequence[str]) -> Mapping[str, User]:
         with self._lock:
             for part in batches([id for id in ids if id not in self._users], BATCH):
                 for record in self._asked(part):
-                    self._users[str(record["Id"])[:15]] = self._user(record)
+                    self._users[short(str(record["Id"]))] = self._user(record)
             return dict(self._users)
 
     def _asked(self, ids: Sequence[str]) -> list[Record]:
-        columns, where = "Id, Name, Username, UserType", f"FROM User WHERE Id IN ({_listed(ids)})"
+        columns, where = "Id, Name, Username, UserType", f"FROM User WHERE Id IN ({listed(ids)})"
         try:
             pages = [*self._client.query(f"SELECT {columns}, Profile.UserLicense.Name {where}", label="read")]
-        except (
-            SettingsWrong
-        ):  # a user that may not look at setup sees no licences: the settings have to name such users
+        except SettingsWrong:  # who may not look at setup sees no licences: the settings have to name such users
             pages = [*self._client.query(f"SELECT {columns} {where}", label="read")]
         return [record for page in pages for record in page]
 
     def _user(self, record: Record) -> User:
-        id, name = str(record["Id"])[:15], str(record.get("Name") or "")
-        if id == (self._client.user_id or "")[:15]:
+        id, name = short(str(record["Id"])), str(record.get("Name") or "")
+        if id == short(self._client.user_id or ""):
             return User("us", name)
         named = {id, str(record.get("Username")).lower()} & self._named
         licensed = at_path(record, "Profile.UserLicense.Name") == LICENSE
         return User("machine" if named or licensed or record.get("UserType") in NOT_PEOPLE else "person", name)
-
-
-def _short(ids: Iterable[str]) -> list[str]:
-    """Each id once, by its first 15 characters, which tell it from all others; what is none is left out."""
-    return list(dict.fromkeys(id[:15] for id in ids if _ID.fullmatch(id)))
-
-
-def _listed(ids: Iterable[str]) -> str:
-    return ", ".join(f"'{id}'" for id in ids)

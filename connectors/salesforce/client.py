@@ -67,9 +67,8 @@ class Client:
         """What `read` makes of the rows of a CSV answer as they arrive; every attempt begins again with the first."""
         return self._patiently(lambda session: self._line().rows(session, path, read), label, 6)
 
-    def query(self, soql: str, *, label: str, tooling: bool = False) -> Iterator[list[Mapping[str, Any]]]:
-        """The records of a query, page by page."""
-        path = "tooling/query" if tooling else "query"
+    def query(self, soql: str, *, label: str, path: str = "query") -> Iterator[list[Mapping[str, Any]]]:
+        """The records of a query, page by page. `path`: `queryAll` finds deleted ones too, `tooling/query` setup."""
         answer = self.document(path, label=label, params={"q": soql})
         while True:
             with as_expected(self.place):

@@ -43,7 +43,7 @@ class Provision:
         """Custom fields of Account in lower case, hidden ones too."""
         soql = "SELECT DeveloperName, NamespacePrefix FROM CustomField WHERE TableEnumOrId = 'Account'"
         names = set()
-        for page in self._client.query(soql, label="setup", tooling=True):
+        for page in self._client.query(soql, label="setup", path="tooling/query"):
             for record in page:
                 prefix = f"{record['NamespacePrefix']}__" if record.get("NamespacePrefix") else ""
                 names.add(f"{prefix}{record['DeveloperName']}__c".lower())

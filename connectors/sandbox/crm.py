@@ -170,11 +170,12 @@ class Store:
             self.deleted.add(record)
             self.modified[record] = self.clock.now()
 
-    def merge(self, loser: str, winner: str) -> None:
-        """One of two duplicates goes; the other stays under its own id."""
+    def merge(self, loser: str, winner: str) -> str:
+        """One of two duplicates goes; the other stays under its own id, which is returned."""
         with self.lock:
             self.delete(loser)
             self.merged[loser] = winner
+        return winner
 
     def write(self, record: str, fields: Mapping[str, Any], *, by: str, call: int = 0) -> None:
         written = Written(self.clock.now(), by, record, dict(fields), call)

@@ -176,7 +176,9 @@ class Front:
         return {"after": after, "link": f"{self._base_url()}{call.request.url.path}?{query}"}
 
     def read(self, call: Call) -> Response:
-        record = self._record(call)
+        record = self._portal.led_to(call.path("id"), call.query("idProperty") or None)
+        if record is None:
+            raise not_found()
         names, histories = _names(call, "properties") or DEFAULTS, _names(call, "propertiesWithHistory")
         return answer(200, self._portal.shown(record, names, histories=histories))
 

@@ -40,7 +40,7 @@ def read(portal: Portal, wanted: Mapping[str, Any], *, archived: bool) -> Answer
     results, missing = [], []
     for one in inputs:
         given = str(one.get("id"))
-        record = portal.found(given, id_property)
+        record = portal.led_to(given, id_property)
         if archived:
             record = given if given in portal.deleted else None
         if record is None:

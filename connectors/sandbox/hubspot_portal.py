@@ -17,7 +17,7 @@ from connectors.sandbox.world import Company, World
 PORTAL = 147_000_001
 TIME_ZONE = ZoneInfo("America/New_York")
 DAILY_CALLS, TEN_SECONDS_CALLS, SEARCHES = 650_000, 190, 5
-FIRST_ID = 40_000_000_000
+FIRST_ID, STEP = 40_000_000_000, 7919
 APP_ID, APP_USER, HUMAN_USER = "18221010", 88_000_001, 88_000_002
 DEFAULTS = ("createdate", "domain", "hs_lastmodifieddate", "hs_object_id", "name")
 ALWAYS = ("createdate", "hs_lastmodifieddate", "hs_object_id")
@@ -124,6 +124,12 @@ class Portal(Store):
         record = self.unique.get(id_property, {}).get(given) if id_property else given
         return record if record is not None and self.here(record) else None
 
+    def led_to(self, given: str, id_property: str | None) -> str | None:
+        """The same, and by the id of a company that went into another one."""
+        while id_property is None and given in self.merged:
+            given = self.merged[given]
+        return self.found(given, id_property)
+
     def write(self, record: str, fields: Any, *, by: str, call: int = 0) -> None:
         for name, value in fields.items():
             self._unindex(record, name)
@@ -155,10 +161,21 @@ class Portal(Store):
         value = self.value(record, name)
         return [] if value is None else [Written(self.created[record], "seed", record, {name: value}, 0)]
 
-    def merge(self, loser: str, winner: str) -> None:
-        super().merge(loser, winner)
-        merged = [one for one in self.records[winner].get("hs_merged_object_ids", "").split(";") if one]
-        self.records[winner]["hs_merged_object_ids"] = ";".join([*merged, loser])
+    def merge(self, loser: str, winner: str) -> str:
+        """Both go into a new company, whose id is returned: it has the winner's values, and the loser's beside them."""
+        with self.lock:
+            made = str(int(self.order[-1]) + STEP)
+            both = self.records[winner], self.records[loser]
+            merged = [one for fields in both for one in fields.get("hs_merged_object_ids", "").split(";") if one]
+            for one in (winner, loser):
+                for name in self.records[one]:
+                    self._unindex(one, name)
+                self.delete(one)
+                self.merged[one] = made
+            kept = {name: value for fields in reversed(both) for name, value in fields.items() if value}
+            ids = {"hs_object_id": made, "hs_merged_object_ids": ";".join([*merged, winner, loser])}
+            self._changes |= {(made, name): list(self.past(winner, name)) for name in kept}
+            return self.add(made, kept | ids, created=self.created[winner])
 
     def value(self, record: str, name: str) -> str | None:
         """The property's value; None when it is unset, or no property."""
@@ -209,7 +226,7 @@ class Portal(Store):
 def _company(company: Company, owners: dict[str, str]) -> Record:
     created = stamped(company.created)
     fields = {
-        "hs_object_id": str(FIRST_ID + company.number * 7919),
+        "hs_object_id": str(FIRST_ID + company.number * STEP),
         "name": company.name,
         "domain": company.domain,
         "website": company.domain,

@@ -142,9 +142,9 @@ class Org(Store):
         super().delete(record)
         self.records[record]["IsDeleted"] = True
 
-    def merge(self, loser: str, winner: str) -> None:
-        super().merge(loser, winner)
+    def merge(self, loser: str, winner: str) -> str:
         self.records[loser]["MasterRecordId"] = winner
+        return super().merge(loser, winner)
 
     def resolved(self, text: Any, prefix: str = "001") -> str:
         """The 18-character id meant by a 15- or 18-character one; raises `RowRefused`."""
