@@ -131,7 +131,7 @@ def by_range(folder: str, accounts: int, *, parts: bool) -> Work:
     def work() -> dict[str, Any]:
         found = 0
         log = data.open_log(place / "settled")
-        with ranged(log, given.pop(), first, last, spill=place / "spill", also=[place]) as chunks:
+        with ranged(log, given.pop(), first, last, spill=place / "spill", also=[place], parts=parts) as chunks:
             for number, connection in enumerate(chunks):
                 [(scores,)] = connection.execute("select count(score) from scores").fetchall()
                 found += int(scores)

@@ -27,12 +27,15 @@ class Compiled:
 
     `rules` has, for each rule of the scorecard, `<rule>__holds` (null where it cannot be known), and for a cap over a
     comparison what was compared: `<cap>__now` and `<cap>__before`. It is empty where the scorecard has no rules.
+
+    `totals`: the columns of `scored` that `scores` and `rules` read; the others are there for the parts.
     """
 
     stages: tuple[Stage, ...]
     scores: str
     parts: str
     rules: str
+    totals: tuple[str, ...]
 
     @property
     def tables(self) -> Iterator[Step]:
@@ -58,9 +61,10 @@ def compile(scorecard: Scorecard, sources: Mapping[str, Sequence[str]], asked: A
     wanted = plan(scorecard, sources, asked)
     facts = measures.told(wanted)
     numbers = tuple(measures.steps(wanted, facts))
-    scored = (*numbers, *points.steps(wanted, numbers[-1].name), *shares.steps(wanted, tuple(_read(wanted))))
+    read = tuple(dict.fromkeys(_read(wanted)))
+    scored = (*numbers, *points.steps(wanted, numbers[-1].name), *shares.steps(wanted, read))
     stages = ((measures.clocks(),), *facts.stages, scored)
-    return Compiled(stages, _scores(wanted), shares.parts(wanted), _rules(wanted))
+    return Compiled(stages, _scores(wanted), shares.parts(wanted), _rules(wanted), (*shares.TOTALS, *read))
 
 
 def _scores(wanted: Plan) -> str:

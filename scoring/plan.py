@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import cached_property
+from types import MappingProxyType
 from typing import NamedTuple
 
 from scoring import patterns, rules
@@ -21,11 +22,15 @@ class Asked(NamedTuple):
 
 
 class Range(NamedTuple):
-    """Every day from first to last, both scored, and the day each source that was read has been read through."""
+    """Every day from first to last, both scored, and the day each source that was read has been read through.
+
+    `often`: about how many facts of an account a source has, where that is known; results do not depend on it.
+    """
 
     first: date
     last: date
     through: Mapping[str, date]
+    often: Mapping[str, float] = MappingProxyType({})
 
     def begins(self, sources: Sequence[str]) -> date:
         """The first day that a clock of these sources stands on."""

@@ -24,6 +24,17 @@ from scoring.printer import (
     times,
 )
 
+TOTALS = (
+    "account",
+    "as_of",
+    "live_score",
+    "coverage",
+    "low",
+    "high",
+    "best",
+    "tier",
+    "held",
+)  # what scores are made of
 FRESH = 1  # a source may speak for yesterday and still be called live
 
 

@@ -203,7 +203,7 @@ def _live(worker: Worker, span: Span, wanted: Wanted) -> tuple[Lived, list[dict[
     basis, days = worker.basis(accounts, links), list[dict[str, Any]]()
     tally = Tally(worker, links, span)
     basis = alone(basis, wanted.only) if wanted.only else basis
-    with lives(worker, basis, span, also=[wanted.csv.folder] if wanted.csv else []) as chunks:
+    with lives(worker, basis, span, also=[wanted.csv.folder] if wanted.csv else [], parts=wanted.parts) as chunks:
         for connection in chunks:
             tally.take(connection)
             if wanted.csv:
@@ -215,16 +215,24 @@ def _live(worker: Worker, span: Span, wanted: Wanted) -> tuple[Lived, list[dict[
 
 @contextmanager
 def lives(
-    worker: Worker, basis: Basis, span: Span, *, also: Sequence[Path] = ()
+    worker: Worker, basis: Basis, span: Span, *, also: Sequence[Path] = (), parts: bool = False
 ) -> Iterator[Iterator[duckdb.DuckDBPyConnection]]:
-    """Connections with the relations `scores` and `parts`: some accounts, each with all of its days.
+    """Connections with the relations `scores` and, if wanted, `parts`: some accounts, each with all of its days.
 
     Days that were not kept between the last one that was and the first of these are there too, worked out on the way.
     """
     last = worker.history.last_before(span.first)
     before, first = (worker.history.states_after(last), last + timedelta(1)) if last else (NOBODY, span.first)
-    reached = [worker.history.path, *also]
-    with ranged(worker.log, basis, first, span.last, spill=worker.spill, also=reached, before=before) as chunks:
+    with ranged(
+        worker.log,
+        basis,
+        first,
+        span.last,
+        spill=worker.spill,
+        also=[worker.history.path, *also],
+        before=before,
+        parts=parts,
+    ) as chunks:
         yield chunks
 
 

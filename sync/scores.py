@@ -101,7 +101,7 @@ class On(Protocol):
 
 # Accounts are numbers until they are scored, in the order of their ids: they are grouped and joined by.
 _NAMED = """create or replace table scored as
-select a.id as account, s.* exclude (account) from (
+select a.id as account, {columns} from (
 {scored}
 ) s join accounts a on a.account = s.account"""
 
@@ -161,10 +161,18 @@ def scored(
 
 @contextmanager
 def ranged(
-    log: Log, basis: Basis, first: date, last: date, *, spill: Path, also: Sequence[Path] = (), before: str = NOBODY
+    log: Log,
+    basis: Basis,
+    first: date,
+    last: date,
+    *,
+    spill: Path,
+    also: Sequence[Path] = (),
+    before: str = NOBODY,
+    parts: bool = True,
 ) -> Iterator[Iterator[duckdb.DuckDBPyConnection]]:
     """Every day from first to last, final all of them, some accounts after others: what `scored` gives for each day is
-    here in `scores` and `parts` for all days, a connection for each chunk of accounts.
+    here in `scores` and, if they are wanted, `parts` for all days, a connection for each chunk of accounts.
 
     They stand until the next chunk is asked for. The facts of a chunk are read from the log once for all its days;
     chunks, made here, are so small that these and all the days of it fit beside each other into a gigabyte.
@@ -183,7 +191,7 @@ def ranged(
         def chunks() -> Iterator[duckdb.DuckDBPyConnection]:
             for start in range(0, accounts, AT_ONCE):
                 _narrow(connection, start)
-                _tell(connection, basis, _span(basis, first, last), before=before, final=True)
+                _tell(connection, basis, _span(connection, basis, first, last), before=before, parts=parts)
                 yield connection
 
         yield chunks()
@@ -207,7 +215,14 @@ def relations(score: str) -> str:
 
 
 def _tell(
-    connection: duckdb.DuckDBPyConnection, basis: Basis, asked: Asked | Range, *, before: str, final: bool, of: str = ""
+    connection: duckdb.DuckDBPyConnection,
+    basis: Basis,
+    asked: Asked | Range,
+    *,
+    before: str,
+    final: bool = True,
+    of: str = "",
+    parts: bool = True,
 ) -> None:
     """Make `scores` and `parts` of the accounts and days that stand in the tables, each by its scorecard.
 
@@ -220,7 +235,7 @@ def _tell(
         connection.execute(f"create or replace table segments as {by_rule}")
     by_day = several and isinstance(asked, Range) and _moves(connection)
     for place, segment in enumerate(basis.segments):
-        _score(connection, basis, place, compile(segment.card, basis.names, asked), of=of)
+        _score(connection, basis, place, compile(segment.card, basis.names, asked), of=of, parts=parts)
         if by_day:
             for name in ("raw", "rules"):
                 connection.execute(f"create or replace table {name}_{place} as select * from {name}")
@@ -230,7 +245,7 @@ def _tell(
             connection.execute(f"create or replace table {of}scores_{place} as {told}")
     if by_day:
         _fold_by_day(connection, basis, before)
-    for name in ("scores", "parts"):
+    for name in ("scores", "parts") if parts else ("scores",):
         every = " union all ".join(f"select * from {of}{name}_{place}" for place in range(len(basis.segments)))
         connection.execute(f"create or replace view {of}{name} as {every}")
 
@@ -259,7 +274,9 @@ def _fold_by_day(connection: duckdb.DuckDBPyConnection, basis: Basis, before: st
         before = f"select account, fold from ({left}) where as_of = date '{day}'"
 
 
-def _score(connection: duckdb.DuckDBPyConnection, basis: Basis, place: int, compiled: Compiled, *, of: str) -> None:
+def _score(
+    connection: duckdb.DuckDBPyConnection, basis: Basis, place: int, compiled: Compiled, *, of: str, parts: bool
+) -> None:
     """Make the relations `raw`, `rules` and `<of>parts_<place>` of one scorecard, for the accounts it is for."""
     several = len(basis.segments) > 1
     if several:
@@ -269,9 +286,18 @@ def _score(connection: duckdb.DuckDBPyConnection, basis: Basis, place: int, comp
     *stages, last = compiled.tables
     for name, sql in stages:
         connection.execute(f"create table {name} as {sql}")
-    connection.execute(_NAMED.format(scored=last.sql))
+    columns = "s.* exclude (account)" if parts else ", ".join(f"s.{name}" for name in compiled.totals[1:])
+    connection.execute(_NAMED.format(columns=columns, scored=last.sql))
     for name, _ in stages:
         connection.execute(f"drop table {name}")
+    if parts:
+        _part(connection, basis, place, compiled, of=of)
+    connection.execute(f"create or replace view raw as {compiled.scores}")
+    connection.execute(f"create or replace view rules as {compiled.rules or _NO_RULES}")
+
+
+def _part(connection: duckdb.DuckDBPyConnection, basis: Basis, place: int, compiled: Compiled, *, of: str) -> None:
+    """Make `<of>parts_<place>`."""
     cards = [segment.card for segment in basis.segments]
     parts = _PARTS.format(
         parts=compiled.parts,
@@ -280,10 +306,8 @@ def _score(connection: duckdb.DuckDBPyConnection, basis: Basis, place: int, comp
         states=_listed(("live", "held", "missing", "stale")),
     )
     # one scorecard's parts are read from its wide rows as they are asked for; the next one's take their place
-    kind = "table" if several or of else "view"
+    kind = "table" if len(cards) > 1 or of else "view"
     connection.execute(f"create or replace {kind} {of}parts_{place} as {parts}")
-    connection.execute(f"create or replace view raw as {compiled.scores}")
-    connection.execute(f"create or replace view rules as {compiled.rules or _NO_RULES}")
 
 
 def fetch(
@@ -384,8 +408,11 @@ def asked(basis: Basis, day: date) -> Asked:
     return Asked(day, {source: min(day, through) for source, through in read.items()})
 
 
-def _span(basis: Basis, first: date, last: date) -> Range:
-    return Range(first, last, {r.source: last_day(r.through, basis.timezone) for r in basis.readings if r.through})
+def _span(connection: duckdb.DuckDBPyConnection, basis: Basis, first: date, last: date) -> Range:
+    """The range, with how much each source says of the accounts at hand."""
+    through = {r.source: last_day(r.through, basis.timezone) for r in basis.readings if r.through}
+    counted = connection.execute("select source, count(*) / (select count(*) from accounts) from facts group by source")
+    return Range(first, last, through, dict(counted.fetchall()))
 
 
 def _inputs(basis: Basis) -> Iterator[tuple[str, list[_Column]]]:
