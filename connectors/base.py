@@ -237,7 +237,8 @@ def _fields_of(score: str) -> Iterator[Field]:
 class Tools:
     """What a connector is handed. `actor` hashes a user id; `root` is the folder that relative paths start from.
 
-    `fields`: those that records have.
+    `fields`: those that records have. `stand`: asked right before every call that writes to records; it raises what
+    ends the work when another worker does it now.
     """
 
     clock: Clock
@@ -247,6 +248,7 @@ class Tools:
     spool: Path
     root: Path
     fields: tuple[Field, ...] = FIELDS
+    stand: Callable[[], None] = lambda: None
 
 
 class Source(Protocol):

@@ -143,6 +143,7 @@ class FileDestination:
             outcomes.append(Outcome(write.id, True, fields))
         if any(outcome.ok for outcome in outcomes):
             self._calls["write"] += 1
+            self._tools.stand()
             self._replace(present)
         return outcomes
 

@@ -23,6 +23,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sync.errors import StateError
 
 LOCK_SECONDS = 30  # how long to wait for another process's transaction before giving up
+KEEPALIVES = {"tcp_keepalives_idle": "60", "tcp_keepalives_interval": "15", "tcp_keepalives_count": "4"}
 MIGRATION_LOCK = 0x62656C6C  # any number, the same in every process: one migrates, the others wait
 
 
@@ -51,7 +52,7 @@ def open_engine(url: str, *, create: bool = True) -> Engine:
         _prepare_file(address, create=create)
         engine = _sqlite(address)
     else:
-        engine = create_engine(address, hide_parameters=True, pool_pre_ping=True, **_JSON)
+        engine = _postgres(address)
     try:
         _migrate(engine)
     except DBAPIError as error:
@@ -102,7 +103,7 @@ def database_error(address: URL, error: DBAPIError) -> StateError:
     said = str(error.orig).strip().splitlines()[0] if str(error.orig).strip() else type(error.orig).__name__
     if address.password:
         said = said.replace(str(address.password), "***")
-    if "locked" in said:
+    if "locked" in said or "lock timeout" in said:
         said += f"; another process has held it for over {LOCK_SECONDS} s: wait for it, or end it"
     elif "not a database" in said or "malformed" in said:
         said += "; restore it from a copy, or move it away to start anew"
@@ -158,6 +159,22 @@ def _sqlite(address: URL) -> Engine:
         options = connection.get_execution_options()
         if not options.get("no_transaction"):
             connection.exec_driver_sql("BEGIN" if options.get("reads_only") else "BEGIN IMMEDIATE")
+
+    return engine
+
+
+def _postgres(address: URL) -> Engine:
+    """Waits for locks as long as SQLite does. A host that vanished in a transaction holds its locks two minutes more:
+    the server looks for it by then, where the system's default is two hours.
+    """
+    engine = create_engine(address, hide_parameters=True, pool_pre_ping=True, **_JSON)
+    wanted = {"lock_timeout": f"{LOCK_SECONDS}s", **KEEPALIVES}
+
+    @event.listens_for(engine, "connect")
+    def configure(connection: Any, _record: object) -> None:
+        connection.autocommit = True  # what is set in a transaction goes with it where that is rolled back
+        connection.execute("; ".join(f"set {name} = '{value}'" for name, value in wanted.items()))
+        connection.autocommit = False
 
     return engine
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import uuid4
@@ -27,6 +28,10 @@ CONFIGURATION: dict[str, str | None] = {
     "delta.deletedFileRetentionDuration": f"interval {RETENTION_HOURS} hours",
     "delta.checkpointInterval": "20",
 }
+
+
+Guard = Callable[[], AbstractContextManager[None]]
+"""Entered for each commit: keeps other processes from committing meanwhile, or raises. A table knows no lease."""
 
 
 class DataFile(NamedTuple):
@@ -101,7 +106,7 @@ def swap(table: DeltaTable, added: Sequence[AddAction], removed: Sequence[DataFi
     table.create_write_transaction([*added, *gone], "append", table.schema())
 
 
-def erase(path: Path, doomed: Callable[[DataFile], str | None], *, spill: Path) -> int:
+def erase(path: Path, doomed: Callable[[DataFile], str | None], *, spill: Path, guard: Guard) -> int:
     """Take rows out of a table in one commit, and then out of its past; returns how many.
 
     `doomed` says in SQL which rows of a file go, or None. Only the holder of the lease may call this.
@@ -120,9 +125,10 @@ def erase(path: Path, doomed: Callable[[DataFile], str | None], *, spill: Path) 
                 added.append(write_file(connection, path, file.partition, kept))
                 removed.append(file)
                 rows += count
-    if removed:
-        swap(table, [action for action in added if action], removed)
-    purge(path)
+    with guard():  # a purge takes what another process is about to commit
+        if removed:
+            swap(table, [action for action in added if action], removed)
+        purge(path)
     return rows
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
 from sync.deliveries import Delivered, Round, clearing, deliver, pilot, planned_for, rehearse, worthwhile
 from sync.drift import Watch
+from sync.errors import LeaseLost
 from sync.evaluate import Evaluation
 from sync.rows import Delivery, Standing
 from sync.worker import Worker
@@ -19,7 +20,6 @@ def dispatch(
     found: Evaluation,
     *,
     chosen: Collection[str],
-    beat: Callable[[], None],
     dry_run: bool,
 ) -> None:
     """Deliver to one destination, filling in `result` as it goes. Words are found only for what is written."""
@@ -34,9 +34,13 @@ def dispatch(
     verdicts = {verdict.account: verdict for verdict in found.verdicts({account for _, account in picked})}
     planned = [*planned_for(picked, verdicts, before), *clearing(round_, (before[record] for record in gone))]
 
+    sent: set[str] = set()
+
     def save(rows: Iterable[Delivery]) -> None:
-        beat()  # an outcome is recorded only while the lease is ours
+        rows = list(rows)
         worker.state.save_deliveries(rows)
+        for row in rows:
+            (sent.add if row.status == "pending" else sent.discard)(row.record_id)
 
     if watch is None:
         rehearse(round_, planned, result)
@@ -46,7 +50,11 @@ def dispatch(
             watch.look()
     finally:
         result.drifts = watch.found
-    deliver(round_, watch.usable(planned), result, save=save)
+    try:
+        deliver(round_, watch.usable(planned), result, save=save)
+    except LeaseLost:
+        worker.state.tell_late(name, sent)
+        raise
     watch.done()
 
 

@@ -7,6 +7,7 @@ as a whole and replaces what was there: parts first, so that a day that has scor
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from datetime import date, timedelta
 from itertools import groupby
 from operator import itemgetter
@@ -19,7 +20,7 @@ from deltalake.schema import PrimitiveType
 
 from scoring import Part, Standing
 from sync import delta
-from sync.delta import DataFile
+from sync.delta import DataFile, Guard
 from sync.fold import NOBODY
 from sync.rows import HEALTH
 from sync.scores import Scored
@@ -63,10 +64,10 @@ _MONTH = {"month": "varchar"}
 
 
 class History:
-    """The history in a folder. One process writes it at a time, whoever holds the lease; anybody may read."""
+    """The history in a folder. One process writes it at a time, which `guard` sees to; anybody may read."""
 
-    def __init__(self, path: Path, *, spill: Path | None = None) -> None:
-        self.path = path.absolute()
+    def __init__(self, path: Path, *, spill: Path | None = None, guard: Guard = nullcontext) -> None:
+        self.path, self._guard = path.absolute(), guard
         self._scores, self._parts = self.path / "scores", self.path / "parts"
         self._spill = spill or self.path.parent / "spill"
         self._database: duckdb.DuckDBPyConnection | None = None  # opening one costs more than most questions
@@ -77,7 +78,7 @@ class History:
         if score == HEALTH:
             return self
         if score not in self._others:
-            self._others[score] = History(self.path / score, spill=self._spill)
+            self._others[score] = History(self.path / score, spill=self._spill, guard=self._guard)
         return self._others[score]
 
     def kept(self) -> list[History]:
@@ -103,8 +104,8 @@ class History:
         if not days:
             return
         said = f"{str(final).lower()} as final"
-        _replace(connection, self._parts, _PARTS, _relation(f"{of}parts", _PARTS), days)
-        _replace(connection, self._scores, _SCORES | _SAID, _relation(f"{of}scores", _SCORES, said), days)
+        self._replace(connection, self._parts, _PARTS, _relation(f"{of}parts", _PARTS), days)
+        self._replace(connection, self._scores, _SCORES | _SAID, _relation(f"{of}scores", _SCORES, said), days)
 
     def days(self, *, final_only: bool = False, since: date = BEGINNING) -> set[date]:
         """The days that have been kept; `since` a day on, which reads no file of the months before."""
@@ -197,7 +198,7 @@ class History:
         """Take an account out of every day, by all scores, and out of the tables' past; how many rows."""
         condition = f"account = {delta.text(account)}"
         paths = [path for one in self.kept() for path in (one._scores, one._parts)]
-        return sum(delta.erase(path, lambda _: condition, spill=self._spill) for path in paths)
+        return sum(delta.erase(path, lambda _: condition, spill=self._spill, guard=self._guard) for path in paths)
 
     def close(self) -> None:
         """Let go of the memory that reading uses."""
@@ -206,6 +207,36 @@ class History:
         if self._database is not None:
             self._database.close()
             self._database = None
+
+    def _replace(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        path: Path,
+        columns: Mapping[str, str],
+        rows: str,
+        days: Collection[date],
+    ) -> None:
+        """Put the rows in place of all rows of these days, in one commit. A month of many files becomes one of one."""
+        schema = _schema({**columns, **_MONTH})
+        table = delta.open_table(path) or delta.create_table(path, schema, list(_MONTH))
+        lacking = [field for field in schema.fields if field.name not in {one.name for one in table.schema().fields}]
+        if lacking:  # a history that began before these were kept
+            table.alter.add_columns(lacking)
+        added, removed = [], []
+        for month, found in groupby(sorted(set(days)), _month):
+            these = _dates(found)
+            files = [file for file in delta.data_files(table) if file.partition["month"] == month]
+            old = files if len(files) >= MONTH_FILES else _holding(connection, path, files, these)
+            query = f"{rows} where as_of in ({these})"
+            if old:
+                kept = f"select {', '.join(columns)} from {_rows(path, old, columns)} where as_of not in ({these})"
+                query = f"{query}\nunion all\n{kept}"
+            added.append(delta.write_file(connection, path, {"month": month}, query))
+            removed += old
+        with self._guard():
+            delta.swap(table, [file for file in added if file], removed)
+        if removed:
+            delta.vacuum(path)
 
     def _ask(
         self, path: Path, query: str, values: Sequence[object], *, first: str = "", last: str = "9999-12"
@@ -226,31 +257,6 @@ def _among(accounts: Sequence[str] | None) -> tuple[str, list[list[str]]]:
 
 def _relation(name: str, columns: Mapping[str, str], *more: str) -> str:
     return f"select {', '.join([*columns, *more])} from {name}"
-
-
-def _replace(
-    connection: duckdb.DuckDBPyConnection, path: Path, columns: Mapping[str, str], rows: str, days: Collection[date]
-) -> None:
-    """Put the rows in place of all rows of these days, in one commit. A month of many files becomes one of one."""
-    schema = _schema({**columns, **_MONTH})
-    table = delta.open_table(path) or delta.create_table(path, schema, list(_MONTH))
-    lacking = [field for field in schema.fields if field.name not in {one.name for one in table.schema().fields}]
-    if lacking:  # a history that began before these were kept
-        table.alter.add_columns(lacking)
-    added, removed = [], []
-    for month, found in groupby(sorted(set(days)), _month):
-        these = _dates(found)
-        files = [file for file in delta.data_files(table) if file.partition["month"] == month]
-        old = files if len(files) >= MONTH_FILES else _holding(connection, path, files, these)
-        query = f"{rows} where as_of in ({these})"
-        if old:
-            kept = f"select {', '.join(columns)} from {_rows(path, old, columns)} where as_of not in ({these})"
-            query = f"{query}\nunion all\n{kept}"
-        added.append(delta.write_file(connection, path, {"month": month}, query))
-        removed += old
-    delta.swap(table, [file for file in added if file], removed)
-    if removed:
-        delta.vacuum(path)
 
 
 def _rows(path: Path, files: Sequence[DataFile], columns: Mapping[str, str]) -> str:

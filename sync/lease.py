@@ -1,7 +1,8 @@
 """The lease: one worker at a time, whether a daemon or a person at a terminal.
 
 It is renewed all the while. A worker that was killed leaves its lease behind: where its process can be seen, it is
-looked for, and if it is gone nobody waits for the lease to run out.
+looked for, and if it is gone nobody waits for the lease to run out. One that was stopped, and goes on after another has
+taken over, finds its writes refused (`State.under`): nothing here goes by what it remembers.
 """
 
 from __future__ import annotations
@@ -14,33 +15,31 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
+import structlog
+
 from connectors.clock import Clock, SystemClock
-from sync.errors import Busy, LeaseLost
+from sync.errors import Busy, StateError
+from sync.rows import Fence
 from sync.state import State
 
 LENGTH = timedelta(minutes=10)
 _THIS_PROCESS = uuid.uuid4().hex[:12]
+log = structlog.get_logger("bellwether.lease")
 
 
 class Lease:
-    """A lease that is ours. `renew` is called now and then; `beat` between pieces of work."""
+    """A lease that is ours, or was. `renew` is called now and then."""
 
-    def __init__(self, state: State, clock: Clock, holder: str, epoch: int) -> None:
-        self._state, self._clock, self._holder, self._epoch = state, clock, holder, epoch
-        self._lost = threading.Event()
+    def __init__(self, state: State, clock: Clock, fence: Fence) -> None:
+        self.fence = fence
+        self._state, self._clock = state, clock
 
-    def renew(self) -> None:
-        seconds = LENGTH.total_seconds()
-        if not self._state.renew_lease(self._holder, self._epoch, now=self._clock.now(), seconds=seconds):
-            self._lost.set()
-
-    def beat(self) -> None:
-        """Go on, or raise `LeaseLost` when another worker took over."""
-        if self._lost.is_set():
-            raise LeaseLost("another worker has taken over; this pass ends here")
+    def renew(self) -> bool:
+        """Whether it is still ours; then it lasts its whole length again."""
+        return self._state.renew_lease(*self.fence, now=self._clock.now(), seconds=LENGTH.total_seconds())
 
     def release(self) -> None:
-        self._state.release_lease(self._holder, self._epoch)
+        self._state.release_lease(*self.fence)
 
 
 def take(state: State, clock: Clock) -> Lease:
@@ -50,7 +49,7 @@ def take(state: State, clock: Clock) -> Lease:
     epoch = state.take_lease(holder, now=clock.now(), seconds=seconds, over=_dead(state))
     if epoch is None:
         raise Busy(_who(state))
-    return Lease(state, clock, holder, epoch)
+    return Lease(state, clock, Fence(holder, epoch))
 
 
 def here() -> str:
@@ -63,7 +62,7 @@ def here() -> str:
 
 @contextmanager
 def leased(state: State) -> Iterator[Callable[[], None]]:
-    """Hold the lease, renewed by a thread of its own; yields its `beat`.
+    """Hold the lease, renewed by a thread of its own; yields what raises `LeaseLost` once it is another's.
 
     It goes by the machine's time even where the world is simulated: it is about processes on machines.
     """
@@ -72,12 +71,16 @@ def leased(state: State) -> Iterator[Callable[[], None]]:
 
     def keep() -> None:
         while not ended.wait(LENGTH.total_seconds() / 5):
-            lease.renew()
+            try:
+                lease.renew()
+            except StateError as error:  # the next try may reach it; meanwhile no write goes unchecked
+                log.warning("the lease could not be renewed", error=str(error))
 
     keeper = threading.Thread(target=keep, name="lease", daemon=True)
     keeper.start()
     try:
-        yield lease.beat
+        with state.under(lease.fence):
+            yield state.stand
     finally:
         ended.set()
         keeper.join()

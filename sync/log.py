@@ -12,7 +12,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -26,7 +26,7 @@ from deltalake.schema import PrimitiveType
 from connectors.base import Page, Rejected
 from connectors.clock import Clock
 from sync import delta, intake
-from sync.delta import DataFile
+from sync.delta import DataFile, Guard
 from sync.settling import Settled, settle
 
 TAIL_FILES = 32  # small files of one month and source before they are merged
@@ -88,10 +88,15 @@ class Appended:
 
 
 class Log:
-    """The log in a folder. Threads may append at the same time; the lease keeps other writing processes away."""
+    """The log in a folder. Threads may append at the same time; `guard` keeps other writing processes away.
 
-    def __init__(self, path: Path, *, timezone: ZoneInfo, clock: Clock, spill: Path | None = None) -> None:
-        self.path = path.absolute()
+    Without it a page that a stopped process held in its hands would be newer than what was told since.
+    """
+
+    def __init__(
+        self, path: Path, *, timezone: ZoneInfo, clock: Clock, spill: Path | None = None, guard: Guard = nullcontext
+    ) -> None:
+        self.path, self._guard = path.absolute(), guard
         self._timezone, self._clock = timezone, clock
         self._spill = spill or self.path.parent / "spill"
         self._lock = threading.Lock()
@@ -184,7 +189,7 @@ class Log:
 
     def settle(self, *, memory_limit: str = "1GB", threads: int = 2) -> Settled:
         """Merge the tail into the settled slices. Pages may be appended meanwhile; they stay in the tail."""
-        return settle(self.path, memory_limit=memory_limit, threads=threads, spill=self._spill)
+        return settle(self.path, memory_limit=memory_limit, threads=threads, spill=self._spill, guard=self._guard)
 
     def sources(self) -> set[str]:
         """Every source that facts are kept of."""
@@ -211,7 +216,7 @@ class Log:
             named = keys.get(file.partition["source"])
             return f"account_key in ({', '.join(map(delta.text, sorted(named)))})" if named else None
 
-        return delta.erase(self.path, doomed, spill=self._spill)
+        return delta.erase(self.path, doomed, spill=self._spill, guard=self._guard)
 
     def close(self) -> None:
         """Let go of the memory that appending uses."""
@@ -259,7 +264,8 @@ class Log:
 select {delta.text(source)} as source, id, account_key, actor, name, occurred_at, value, label, day,
        timestamptz '{seen.isoformat()}' as seen_at, month, false as settled
 from changes order by month, account_key, day, id""")
-        write_deltalake(table, rows, mode="append")
+        with self._guard():
+            write_deltalake(table, rows, mode="append")
         _gather(table, source)
 
     def _next_seen(self, connection: duckdb.DuckDBPyConnection, table: DeltaTable) -> datetime:

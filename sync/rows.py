@@ -17,6 +17,13 @@ DeliveryStatus = Literal["pending", "confirmed", "failed", "quarantined", "close
 JudgementKind = Literal["override", "pulse", "note"]
 
 
+class Fence(NamedTuple):
+    """A turn of the lease. What is written under it is refused once the turn is another's."""
+
+    holder: str
+    epoch: int
+
+
 @dataclass(frozen=True, slots=True)
 class AccountRow:
     """A customer. `left_at`: when its record stopped meeting `accounts.where` (None: it is a member now)."""

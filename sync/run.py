@@ -87,13 +87,16 @@ def run_once(
     before = {name: dict(part.calls) for name, part in worker.destinations.items()}
     with leased(worker.state) as beat:
         _look_at_clock(this)
+        if worker.state.recall_late():
+            worker.stood_on.clear()
         run = _begin(worker, "pass", now)
         try:
             with suppress(Stopped):
                 _steps(this, beat)
         except BaseException as error:
             this.report.problems.append(Problem("run", f"ended early: {type(error).__name__}"))
-            worker.state.finish_run(run, "failed", this.report.kept(), worker.clock.now())
+            with suppress(LeaseLost):  # then it is not ours to say how the run ended
+                worker.state.finish_run(run, "failed", this.report.kept(), worker.clock.now())
             raise
         if worker.stop.is_set():
             this.report.problems.append(Problem("run", "asked to stop; the rest is left to the next pass"))
@@ -150,7 +153,7 @@ def _steps(this: Pass, beat: Callable[[], None]) -> None:
         if this.only is None and found is not None and not this.worker.stop.is_set():
             chosen = chosen_accounts(this.worker, found.decisions)
             for name in this.worker.destinations:
-                _try(this, name, lambda name=name: _deliver(this, name, found, chosen, beat))  # type: ignore[misc]
+                _try(this, name, lambda name=name: _deliver(this, name, found, chosen))  # type: ignore[misc]
     if this.only is None and not this.dry_run:
         this.worker.stood_on.clear()
         if len(this.report.problems) == well and not this.worker.stop.is_set():
@@ -315,7 +318,7 @@ def _score(this: Pass, open_: ExitStack) -> None:
     this.report.segments = {cards[version].name: count for version, count in sorted(found.segments.items())}
 
 
-def _deliver(this: Pass, name: str, found: Evaluation, chosen: Collection[str], beat: Callable[[], None]) -> None:
+def _deliver(this: Pass, name: str, found: Evaluation, chosen: Collection[str]) -> None:
     rules, destination = this.worker.settings.delivery, this.worker.destinations[name]
     round_ = Round(destination, rules, this.now, this.today, eager=not this.due_only)
     until = this.worker.resting.get(name, this.now)
@@ -326,7 +329,7 @@ def _deliver(this: Pass, name: str, found: Evaluation, chosen: Collection[str], 
     result = Delivered()
     this.progress.start(name)
     try:
-        dispatch(this.worker, round_, result, found, chosen=chosen, beat=beat, dry_run=this.dry_run)
+        dispatch(this.worker, round_, result, found, chosen=chosen, dry_run=this.dry_run)
     except WaitUntil as error:
         if error.quota:
             this.worker.resting[name] = this.now + timedelta(seconds=error.seconds)

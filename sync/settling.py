@@ -19,7 +19,7 @@ from deltalake.exceptions import CommitFailedError
 from deltalake.transaction import AddAction
 
 from sync import delta
-from sync.delta import DataFile
+from sync.delta import DataFile, Guard
 
 ATTEMPTS = 5
 
@@ -45,7 +45,7 @@ class Settled:
     files_after: int = 0
 
 
-def settle(path: Path, *, memory_limit: str, threads: int, spill: Path) -> Settled:
+def settle(path: Path, *, memory_limit: str, threads: int, spill: Path, guard: Guard) -> Settled:
     """Settle the log at `path`; with no tail there is nothing to do."""
     table = delta.open_table(path)
     if table is None:
@@ -57,7 +57,8 @@ def settle(path: Path, *, memory_limit: str, threads: int, spill: Path) -> Settl
         with delta.connect(memory_limit=memory_limit, threads=threads, spill=spill) as connection:
             added, removed = _merge(connection, path, files)
         try:
-            delta.swap(table, added, removed)
+            with guard():
+                delta.swap(table, added, removed)
         except CommitFailedError:
             for action in added:
                 (path / action.path).unlink()

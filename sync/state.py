@@ -3,7 +3,8 @@ and the lease.
 
 All SQL of the worker is in this file. It runs on SQLite (one file, one machine) and on PostgreSQL by URL. A
 change runs in a transaction that has the right to write from its first statement, because on SQLite a transaction
-that begins by reading can lose another's update without an error.
+that begins by reading can lose another's update without an error. While its worker holds the lease, a change is refused
+in the same transaction once the lease is another's: a process may be stopped for an hour between any two statements.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from datetime import date, datetime, timedelta
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
+from uuid import uuid4
 
 from sqlalchemy import ColumnElement, Connection, Select, Table, delete, func, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
@@ -22,12 +24,13 @@ from sqlalchemy.exc import DBAPIError
 
 from connectors.base import Account, Key
 from sync.database import database_error, open_engine, vacuum
-from sync.errors import UsageError
+from sync.errors import LeaseLost, UsageError
 from sync.rows import (
     HEALTH,
     AccountRow,
     Decision,
     Delivery,
+    Fence,
     Judgement,
     JudgementKind,
     Reading,
@@ -41,6 +44,7 @@ from sync.tables import ACCOUNTS, DELIVERIES, JUDGEMENTS, KEYS, LEASE, META, REA
 
 CHUNK = 10_000  # rows a statement is executed with at a time: bounds memory, not the transaction
 LEASE_NAME = "worker"
+LATE = "late/"  # how the keys begin under which lost workers told what they may have written
 TAKEN_OUT = "(it named a customer who was erased)"
 
 _KEY_COLUMNS = (KEYS.c.source, KEYS.c.key, KEYS.c.name, KEYS.c.domains, KEYS.c.refs)
@@ -54,6 +58,7 @@ class State:
     def __init__(self, url: str, *, create: bool = True) -> None:
         self._engine = open_engine(url, create=create)
         self._reader = self._engine.execution_options(reads_only=True)
+        self._fence: Fence | None = None
 
     def close(self) -> None:
         self._engine.dispose()
@@ -263,6 +268,26 @@ class State:
         with self._write() as connection:
             _upsert(connection, DELIVERIES, map(_values, deliveries))
 
+    def tell_late(self, destination: str, records: Collection[str]) -> None:
+        """A worker that has lost the lease may have written to these after whoever has it now: all it may still say.
+
+        It stands apart from the deliveries, where the pass that is under way would write over it.
+        """
+        with self._change() as connection:
+            _upsert(connection, META, [{"key": f"{LATE}{uuid4().hex}", "value": [destination, sorted(records)]}])
+
+    def recall_late(self) -> int:
+        """Have the records looked at again that were told of as written late; how many."""
+        late = META.c.key.startswith(LATE)
+        settled = DELIVERIES.c.status.in_(("confirmed", "closed"))
+        with self._write() as connection:
+            told = connection.scalars(delete(META).where(late).returning(META.c.value)).all()
+            for destination, records in told:
+                for some in _chunks(records, 500):
+                    these = (DELIVERIES.c.destination == destination) & DELIVERIES.c.record_id.in_(some) & settled
+                    connection.execute(update(DELIVERIES).where(these).values(status="pending", next_try_at=None))
+        return sum(len(records) for _, records in told)
+
     # -- judgements ------------------------------------------------------------------------------------------
 
     def add_judgement(self, judgement: Judgement) -> int | None:
@@ -445,7 +470,7 @@ class State:
             .values(holder=holder, epoch=LEASE.c.epoch + 1, expires_at=now + timedelta(seconds=seconds))
             .returning(LEASE.c.epoch)
         )
-        with self._write() as connection:
+        with self._change() as connection:
             epoch: int | None = connection.scalar(taken)
         return epoch
 
@@ -458,9 +483,32 @@ class State:
         return self._change_lease(holder, epoch, holder=None, expires_at=None)
 
     def _change_lease(self, owner: str, number: int, **values: Any) -> bool:
-        ours = (LEASE.c.name == LEASE_NAME) & (LEASE.c.holder == owner) & (LEASE.c.epoch == number)
-        with self._write() as connection:
-            return connection.execute(update(LEASE).where(ours).values(**values)).rowcount == 1
+        with self._change() as connection:
+            return connection.execute(update(LEASE).where(_held(Fence(owner, number))).values(**values)).rowcount == 1
+
+    @contextmanager
+    def under(self, fence: Fence) -> Iterator[None]:
+        """Meanwhile every change, but of the lease itself, raises `LeaseLost` once the lease is another's."""
+        self._fence = fence
+        try:
+            yield
+        finally:
+            self._fence = None
+
+    def stand(self) -> None:
+        """Look in the database whether the lease is still ours. Raises `LeaseLost`."""
+        if self._fence is not None:
+            with self._read() as connection:
+                _stand(connection, self._fence)
+
+    @contextmanager
+    def holding(self) -> Iterator[None]:
+        """Nobody takes the lease over meanwhile: for what is committed elsewhere than here. Raises `LeaseLost`."""
+        if self._fence is None:
+            yield
+            return
+        with self._write():
+            yield
 
     # -- transactions ----------------------------------------------------------------------------------------
 
@@ -474,11 +522,29 @@ class State:
 
     @contextmanager
     def _write(self) -> Iterator[Connection]:
+        with self._change() as connection:
+            if self._fence is not None:
+                _stand(connection, self._fence, lock=True)
+            yield connection
+
+    @contextmanager
+    def _change(self) -> Iterator[Connection]:
         try:
             with self._engine.begin() as connection:
                 yield connection
         except DBAPIError as error:
             raise database_error(self._engine.url, error) from None
+
+
+def _held(fence: Fence) -> ColumnElement[bool]:
+    return (LEASE.c.name == LEASE_NAME) & (LEASE.c.holder == fence.holder) & (LEASE.c.epoch == fence.epoch)
+
+
+def _stand(connection: Connection, fence: Fence, *, lock: bool = False) -> None:
+    """`lock`: whoever takes the lease over waits for this transaction; on SQLite everybody who writes does anyway."""
+    ours = select(LEASE.c.epoch).where(_held(fence))
+    if connection.scalar(ours.with_for_update(read=True) if lock else ours) is None:
+        raise LeaseLost("another worker has taken over; this pass ends here")
 
 
 def _upsert(

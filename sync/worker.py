@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -105,12 +105,12 @@ def _opened(settings: Settings, clock: Clock | None, stop: threading.Event | Non
     made: list[Any] = [state]
     try:
         salted = hashed_under(salt_of(settings, state))
-        tools = _tools(settings, salted, clock, stop)
+        tools = replace(_tools(settings, salted, clock, stop), stand=state.stand)
         sources = {name: _build(entry, tools, made) for name, entry in settings.sources.items()}
         destinations = {name: _build(entry, tools, made) for name, entry in settings.destinations.items()}
-        log = Log(settings.data / "log", timezone=settings.timezone, clock=clock)
+        log = Log(settings.data / "log", timezone=settings.timezone, clock=clock, guard=state.holding)
         made.append(log)
-        history = History(settings.data / "history")
+        history = History(settings.data / "history", guard=state.holding)
         made.append(history)
         yield Worker(settings, clock, stop, state, log, history, sources, destinations, salted)
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 
 from scoring import Part
 from sync import delta, history
+from sync.errors import LeaseLost
 from sync.history import History
 
 FIRST = date(2025, 12, 30)
@@ -114,20 +116,42 @@ def test_scores_wait_for_their_parts(
     kept: History, connection: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _scored(connection, [FIRST], score=50)
-    real = history._replace
+    real = History._replace
 
-    def killed_between(connection: object, path: Path, *rest: object) -> None:
+    def killed_between(of: History, connection: object, path: Path, *rest: object) -> None:
         if path.name == "scores":
             raise KeyboardInterrupt
-        real(connection, path, *rest)  # type: ignore[arg-type]
+        real(of, connection, path, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(history, "_replace", killed_between)
+    monkeypatch.setattr(History, "_replace", killed_between)
     with pytest.raises(KeyboardInterrupt):
         kept.record(connection, [FIRST], final=True)
     assert kept.days() == set()
     monkeypatch.undo()
     kept.record(connection, [FIRST], final=True)
     assert len(kept.parts_on(FIRST)["account-0"]) == 2
+
+
+def test_a_day_that_was_held_in_hand_does_not_replace_the_one_kept(
+    tmp_path: Path, connection: duckdb.DuckDBPyConnection
+) -> None:
+    lost = False
+
+    @contextmanager
+    def guard() -> Iterator[None]:
+        if lost:
+            raise LeaseLost
+        yield
+
+    guarded = History(tmp_path / "history", guard=guard)
+    _scored(connection, [FIRST], score=50)
+    guarded.record(connection, [FIRST], final=True)
+    lost = True
+    _scored(connection, [FIRST], score=10)
+    for late in (lambda: guarded.record(connection, [FIRST], final=True), lambda: guarded.erase("account-0")):
+        with pytest.raises(LeaseLost):
+            late()
+    assert guarded.scores_on(FIRST)["account-0"][0] == 50
 
 
 def test_many_single_days_stay_in_few_files(

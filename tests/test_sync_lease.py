@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from connectors.clock import SteppedClock
-from sync.errors import Busy, LeaseLost
+from sync.errors import Busy
 from sync.lease import LENGTH, here, leased, take
 from sync.state import State
 
@@ -78,11 +78,9 @@ def test_work_goes_on_while_it_is_renewed_and_ends_when_it_was_taken_over(state:
     lease = take(state, clock)
     for _ in range(10):
         clock.advance_to(clock.now() + LENGTH / 2)
-        lease.renew()
-        lease.beat()
+        assert lease.renew()
     clock.advance_to(clock.now() + LENGTH * 2)
     assert state.take_lease("another", now=clock.now(), seconds=600)
-    lease.renew()
-    with pytest.raises(LeaseLost):
-        lease.beat()
+    assert not lease.renew()
+    lease.release()
     assert state.lease() == ("another", clock.now() + timedelta(seconds=600))

@@ -25,6 +25,7 @@ from connectors.hubspot.remedies import sorted_call
 from connectors.hubspot.settings import Settings
 from connectors.patience import Pace, Ration, patiently
 
+WRITE = "write"  # calls that change records have this label
 IN_FLIGHT = 4  # batches at once: 26 calls a second at 150 ms each, where 19 are allowed
 AT_MOST = (180, 10.0)  # calls in so many seconds, until the account says what it allows
 OF_LIMIT = 0.95  # of what it allows: its clock and ours do not cut time at the same moments
@@ -104,6 +105,8 @@ class Client:
     ) -> Mapping[str, Any]:
         from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, SSLError
 
+        if label == WRITE:
+            self.tools.stand()
         with self._lock:
             self.calls[label] += 1
         try:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from connectors.salesforce.transport import Line
 
 T = TypeVar("T")
+WRITE = "write"  # calls that change records have this label
 _USED = re.compile(r"api-usage=(\d{1,9})/(\d{1,9})")  # of the org, and of our app where the org limits it
 
 
@@ -139,6 +140,8 @@ class Client:
             return self._counted(use, self._signin.renewed(session), label)
 
     def _counted(self, use: Callable[[Session], T], session: Session, label: str) -> T:
+        if label == WRITE:
+            self.tools.stand()
         with self.ration.call():
             self._count(label)
             return use(session)

@@ -1,0 +1,269 @@
+"""A worker that lost its lease changes nothing any more: not in state, not in the log, and at most one batch of a CRM.
+
+Real processes are stopped and go on after another worker has done their work.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from sqlalchemy import update
+
+from connectors.base import Account, Event, Key, Page, Write
+from connectors.clock import SteppedClock, SystemClock
+from connectors.sandbox import Sandbox
+from connectors.sandbox.faults import Door
+from sync import database
+from sync.deliveries import plain
+from sync.errors import LeaseLost, StateError
+from sync.lease import leased
+from sync.log import Log
+from sync.rows import Delivery, Judgement, Total
+from sync.run import run_once
+from sync.settings import load
+from sync.state import State
+from sync.tables import LEASE
+from sync.worker import Worker, opened
+from tests import hubspot_stub
+from tests.loopback import Answer, Asked, Loopback
+
+NOW = datetime(2026, 11, 2, 9, tzinfo=UTC)
+DAY = NOW.date()
+ACCOUNT = Account("a", "Acme")
+JUDGEMENT = Judgement(0, "note", "a", "Ann", "Why", DAY, DAY, None, None, None, False, NOW)
+OVERRIDE = replace(JUDGEMENT, kind="override", tier="red", day=date(2020, 1, 1), until=date(2099, 1, 1))
+CHANGES: dict[str, Callable[[State], object]] = {
+    "set_meta": lambda state: state.set_meta("key", 1),
+    "save_accounts": lambda state: state.save_accounts([ACCOUNT], now=NOW),
+    "close_missing_accounts": lambda state: state.close_missing_accounts(set(), now=NOW),
+    "save_keys": lambda state: state.save_keys([Key("desk", "k", None)], now=NOW),
+    "forget_keys": lambda state: state.forget_keys("desk", before=NOW),
+    "save_reading": lambda state: state.save_reading("desk", cursor=None, since=None, through=None, names=()),
+    "start_run": lambda state: state.start_run("pass", "slot", NOW),
+    "finish_run": lambda state: state.finish_run(1, "done", {}, NOW),
+    "forget_runs": lambda state: state.forget_runs(NOW),
+    "save_totals": lambda state: state.save_totals([Total("a", 1, "red", DAY, 1, NOW, (), "v", "")]),
+    "remove_totals": lambda state: state.remove_totals(["a"]),
+    "save_deliveries": lambda state: state.save_deliveries([Delivery("crm", "a", "a")]),
+    "recall_late": lambda state: state.recall_late(),
+    "add_judgement": lambda state: state.add_judgement(JUDGEMENT),
+    "withdraw_judgement": lambda state: state.withdraw_judgement(1, "Ann", now=NOW, day=DAY),
+    "mark_logged": lambda state: state.mark_logged([JUDGEMENT]),
+    "save_scorecard": lambda state: state.save_scorecard("v", "name", {}, NOW),
+    "erase": lambda state: state.erase("a", [], {}, lambda report: report),
+    "forget_cursors": lambda state: state.forget_cursors(["desk"]),
+    "holding": lambda state: state.holding().__enter__(),
+}
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/state.db"
+    found: str = request.getfixturevalue("postgres_database")
+    return found
+
+
+@pytest.fixture
+def state(url: str) -> Iterator[State]:
+    state = State(url)
+    yield state
+    state.close()
+
+
+def _run_out(state: State) -> None:
+    """As if the holder had not renewed its lease for as long as it lasts."""
+    with state._change() as connection:
+        connection.execute(update(LEASE).values(expires_at=NOW))
+
+
+def _taken_over(state: State) -> None:
+    _run_out(state)
+    assert state.take_lease("another", now=datetime.now(UTC), seconds=600)
+
+
+def test_no_change_is_left_out_here() -> None:
+    methods = {name: method for name, method in vars(State).items() if inspect.isfunction(method)}
+    assert set(CHANGES) == {name for name, method in methods.items() if "self._write()" in inspect.getsource(method)}
+
+
+def test_every_change_is_refused_once_the_lease_is_anothers(state: State) -> None:
+    for change in CHANGES.values():
+        change(state)  # nobody holds the lease: a person at a terminal
+    with leased(state) as beat:
+        CHANGES["save_accounts"](state)
+        beat()
+        _taken_over(state)
+        before = list(state.rows())
+        for name, change in CHANGES.items():
+            with pytest.raises(LeaseLost):
+                change(state)
+            assert list(state.rows()) == before, name
+        with pytest.raises(LeaseLost, match="another worker has taken over"):
+            beat()
+    assert state.lease() is not None  # and it is not given back by who lost it
+
+
+def test_nobody_takes_the_lease_over_in_the_middle_of_a_change(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "LOCK_SECONDS", 1)
+    state = State(url)
+    with leased(state):
+        _run_out(state)
+        with state.holding(), pytest.raises(StateError, match="another process has held it"):
+            state.take_lease("another", now=datetime.now(UTC), seconds=600)
+        CHANGES["save_accounts"](state)
+        assert state.take_lease("another", now=datetime.now(UTC), seconds=600)
+    state.close()
+
+
+def test_a_page_that_was_held_in_hand_does_not_become_the_newest(tmp_path: Path) -> None:
+    state, clock = State(f"sqlite:///{tmp_path}/state.db"), SteppedClock(NOW)
+    log = Log(tmp_path / "log", timezone=ZoneInfo("UTC"), clock=clock, guard=state.holding)
+    log.append("desk", _page(1.0))
+    with leased(state):
+        log.append("desk", _page(2.0))
+        _taken_over(state)
+        version = log.version()
+        for late in (lambda: log.append("desk", _page(3.0)), log.settle, lambda: log.erase({"desk": ["a"]})):
+            with pytest.raises(LeaseLost):
+                late()
+        assert log.version() == version
+    log.close()
+    state.close()
+
+
+def _page(value: float) -> Page:
+    return Page(events=[Event("desk", "1/severity", "a", None, "ticket.severity", NOW, value)])
+
+
+BATCH = 4
+STOPPED = f"""
+import connectors.salesforce.writer as writer, sync.cli as cli
+writer.BATCH = {BATCH}
+cli.main()
+"""
+SETTINGS = """\
+home: salesforce
+state: {state}
+destinations:
+  salesforce: {{base_url: {url}, client_id: sandbox, client_secret: sandbox-salesforce}}
+accounts: {{where: "Type = 'Customer'"}}
+sources: {{}}
+"""
+
+
+class Gate:
+    """Stops a worker as its first batch arrives, and has the batch carried out late."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.worker = 0  # the process to stop
+        self.stopped, self.go_on = threading.Event(), threading.Event()
+        self.batches = 0
+        through = Door.__call__
+
+        async def call(door: Door, scope: Any, receive: Any, send: Any) -> None:
+            if scope.get("method") == "PATCH" and scope["path"].endswith("composite/sobjects"):
+                self.batches += 1
+                if self.worker and not self.stopped.is_set():
+                    os.kill(self.worker, signal.SIGSTOP)
+                    self.stopped.set()
+                    await asyncio.to_thread(self.go_on.wait, 60)
+            await through(door, scope, receive, send)
+
+        monkeypatch.setattr(Door, "__call__", call)
+
+
+def _present(worker: Worker) -> dict[str, dict[str, object]]:
+    found = worker.home.read(list(worker.state.deliveries("salesforce")))
+    return {record: {key: plain(value) for key, value in values.items()} for record, values in found.items()}
+
+
+def _differing(worker: Worker) -> set[str]:
+    """The records that hold something else than state says is confirmed."""
+    held = _present(worker)
+    known = worker.state.deliveries("salesforce")
+    return {record for record, row in known.items() if not (row.confirmed or {}).items() <= held[record].items()}
+
+
+@contextmanager
+def _stopped_in_a_delivery(folder: Path, gate: Gate) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-c", STOPPED, "run", "--config", str(folder / "bellwether.yaml")]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        gate.worker = process.pid
+        try:
+            assert gate.stopped.wait(60)
+            yield process
+        finally:
+            gate.go_on.set()
+            process.kill()
+
+
+def test_a_worker_that_was_stopped_in_a_delivery_sends_no_further_batch_and_the_next_run_repairs(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = Gate(monkeypatch)
+    with Sandbox(accounts=10, seed=3, clock=SystemClock(), vendors=("salesforce",)) as box:
+        (tmp_path / "bellwether.yaml").write_text(SETTINGS.format(state=url, url=box.urls["salesforce"]))
+        with opened(load(tmp_path / "bellwether.yaml")) as worker:
+            for change in worker.home.plan():
+                change.apply()
+            with _stopped_in_a_delivery(tmp_path, gate) as stopped:
+                _run_out(worker.state)
+                for row in worker.state.accounts():
+                    worker.state.add_judgement(replace(OVERRIDE, account=row.id))
+                assert run_once(worker).status == "done"
+                assert _differing(worker) == set()
+                known, batches = worker.state.deliveries("salesforce"), gate.batches
+
+                gate.go_on.set()
+                stopped.send_signal(signal.SIGCONT)
+                _, said = stopped.communicate(timeout=60)
+            assert (stopped.returncode, said.count("\n")) == (1, 1)
+            assert "another worker has taken over" in said
+            assert gate.batches == batches
+            assert worker.state.deliveries("salesforce") == known
+            assert len(_differing(worker)) == BATCH  # it landed late
+
+            repaired = run_once(worker)
+            assert (repaired.status, repaired.delivered["salesforce"]["written"]) == ("done", BATCH)
+            assert _differing(worker) == set()
+            assert {held["tier"] for held in _present(worker).values()} == {"red"}
+
+
+def test_four_batches_in_flight_are_the_most_that_a_stopped_worker_sends_to_hubspot(tmp_path: Path) -> None:
+    lost = threading.Event()
+
+    def stand() -> None:
+        if lost.is_set():
+            raise LeaseLost("another worker has taken over")
+
+    portal = hubspot_stub.Portal()
+    portal.script["POST batch/update"] = lambda asked: _updated(asked, lost)
+    with Loopback(portal) as served:
+        handed = replace(hubspot_stub.tools(tmp_path), stand=stand)
+        crm = hubspot_stub.hubspot(served, tmp_path, handed=handed)
+        with pytest.raises(LeaseLost):
+            list(crm.write([Write(str(number), {"score": 50.0}) for number in range(1, 1001)]))
+        assert 1 <= len(served.paths("POST")) <= 4
+        crm.close()
+
+
+def _updated(asked: Asked, lost: threading.Event) -> Answer:
+    lost.set()
+    return Answer(
+        body={"results": [{"id": one["id"], "properties": one["properties"]} for one in asked.json["inputs"]]}
+    )
