@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test check format bench fuzz soak clean
+.PHONY: help demo test check format bench fuzz oracle soak clean
 
 help: ## what there is to make
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -34,6 +34,10 @@ bench: .venv/ready ## speed and size beside plain code (SIZE=small: a minute; SI
 
 fuzz: .venv/ready ## a million changed inputs, by target (INPUTS=20000: half a minute; SEED=2)
 	$(BIN)/python -m tests.fuzz --inputs $(or $(INPUTS),1000000) --seed $(or $(SEED),1)
+
+oracle: .venv/ready ## random scorecards and facts against a slow reference (CASES=5000: a quarter of an hour; SEED=2)
+	ORACLE_CASES=$(or $(CASES),5000) ORACLE_SEED=$(or $(SEED),1) \
+		$(BIN)/pytest -n 2 tests/test_scoring_oracle.py
 
 soak: .venv/ready ## seven days of faults in half an hour: nothing lost, repeated or grown (DAYS=2: ten minutes)
 	$(BIN)/python -m tests.soak --days $(or $(DAYS),7)

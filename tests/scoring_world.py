@@ -100,8 +100,8 @@ def card(**given: Any) -> Scorecard:
     return Scorecard.model_validate({"name": "test", **given})
 
 
-def connect() -> duckdb.DuckDBPyConnection:
-    connection = duckdb.connect(config={"threads": 1})
+def connect(*, threads: int = 1) -> duckdb.DuckDBPyConnection:
+    connection = duckdb.connect(config={"threads": threads})
     connection.execute(TABLES)
     return connection
 

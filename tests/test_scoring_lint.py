@@ -17,8 +17,8 @@ from scoring.ranges import ANY, Range, between, certain, extremes, implies, narr
 from scoring.reach import segments
 from scoring.remarks import weights
 from tests.oracle import Oracle
+from tests.scoring_cases import SOURCES, cards, worlds
 from tests.scoring_world import World
-from tests.test_scoring_oracle import SOURCES, cards, try_card, worlds
 from tests.test_scoring_signals import ROWS
 
 RISING, FALLING = {0: 0, 10: 100}, {0: 100, 10: 0}
@@ -373,10 +373,7 @@ def sized(card: Scorecard, name: str) -> bool:
 
 @settings(max_examples=25)
 @given(cards(), worlds())
-def test_random_measures_are_within_what_they_are_said_to_be(given_card: dict[str, Any], world: World) -> None:
-    card = try_card(given_card)
-    if card is None:
-        return
+def test_random_measures_are_within_what_they_are_said_to_be(card: Scorecard, world: World) -> None:
     said(card, yields=SOURCES, days=dict.fromkeys(SOURCES, 9), unmatched=["m0"])
     oracle = Oracle(card, world)
     for account, day in product(world.accounts, world.days):

@@ -6,25 +6,25 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date, timedelta
 from fractions import Fraction
+from functools import partial
 from itertools import pairwise
+from random import Random
 from typing import Any
 
 import duckdb
+import psycopg
 import pytest
-from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from scoring import Part, Range, Scorecard, View, causes, compile, kinds, worth
 from tests.oracle import Oracle
-from tests.scoring_world import TODAY, Score, Scored, World, card, connect, fill, run, score
+from tests.scoring_cases import SOURCES, parts, tried
+from tests.scoring_world import TODAY, Score, Scored, World, asked, connect, fill, run, score
+from tests.test_scoring_postgres import alike, filled, prepared
 
 STEP = Fraction(1, 2**20)
-SOURCES = {"one": ["use", "mod.*", "level"], "two": ["mod.a", "say"], "1three": ["say", "open", "close", "plan"]}
-CURVES = [{0: 0, 1: 100}, {0: 100, 3: 40, 9: 0}, {-0.5: 0, 0: 70, 0.2: 100}, {0.1: 33.3, 0.7: 70, 2: 70}]
-ACCOUNTS = ["acme", "beta", "coda", "dune"]
-SINCE = [None, TODAY - timedelta(days=1), None, TODAY]
-KEYS = ["k1", "k2", "k3", "k4", "k5"]
 TIERS = ["red", "yellow", "green"]
+STOPPED, AGO = st.sets(st.sampled_from(sorted(SOURCES))), st.integers(0, 12)
 
 
 @pytest.fixture(scope="module")
@@ -33,139 +33,18 @@ def connection() -> Iterator[duckdb.DuckDBPyConnection]:
         yield connection
 
 
-def days(*choices: int) -> st.SearchStrategy[str]:
-    return st.sampled_from([f"{choice}d" for choice in choices])
-
-
-def maybe(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    return st.one_of(st.none(), strategy)
-
-
-@st.composite
-def base(draw: st.DrawFn) -> dict[str, Any]:
-    """A measure taken from events."""
-    take = draw(st.sampled_from(TAKES))
-    made: dict[str, Any] = {"take": take}
-    if take == "open":
-        made |= {"opens": "open", "closes": "close", "as": draw(maybe(st.just("oldest_days")))}
-    elif take == "days_between":
-        made |= {"from": "use", "to": draw(st.sampled_from(["say", "mod.*"]))}
-    else:
-        made["events"] = draw(st.sampled_from(["use", "mod.*", "mod.a", "say", "level", ["say", "mod.b"], ["*"]]))
-        made["where"] = draw(maybe(st.sampled_from(["value >= 1", "value < 2", "label = 'high'"])))
-    if take in LEVELS:
-        made |= {"max_age": draw(maybe(days(3, 20))), "window": draw(maybe(days(5, 9)))}
-    elif take not in ("open", "days_between"):
-        made["window"] = draw(days(1, 4, 7, 13))
-    if take in ("count", "sum", "mean"):
-        made["half_life"] = draw(maybe(days(2, 5)))
-    return made
-
-
-TAKES = [
-    "count", "sum", "mean", "median", "min", "max", "last", "first", "distinct_users", "user_days", "active_days",
-    "distinct_names", "names_on", "open", "days_since", "days_until", "days_between",
-]  # fmt: skip
-LEVELS = ["last", "first", "days_since", "days_until", "names_on"]
-
-
-@st.composite
-def cards(draw: st.DrawFn) -> dict[str, Any]:
-    measures = {f"m{number}": draw(base()) for number in range(draw(st.integers(2, 4)))}
-    plain = sorted(measures)
-    for name in draw(st.sets(st.sampled_from(plain[1:]))):
-        measures[name]["over"] = draw(st.one_of(st.just("m0"), st.sampled_from([2, 0.3, 14])))
-    for number in range(draw(st.integers(0, 2))):
-        measures[f"c{number}"] = {
-            "of": draw(st.sampled_from(plain)),
-            "against": {"shift": draw(st.sampled_from(["3d", "6d"]))},
-        }
-        base_measure = measures[measures[f"c{number}"]["of"]]
-        if base_measure.get("window"):
-            measures[f"c{number}"]["against"] = draw(st.sampled_from(["previous", {"shift": "5d"}]))
-        if base_measure["take"] in ("count", "sum", "active_days") and not {"over", "half_life"} & set(
-            filled(base_measure)
-        ):
-            measures[f"c{number}"]["against"] = draw(st.sampled_from(["previous", {"longer": "20d"}]))
-    if draw(st.booleans()):
-        measures["plan"] = {"events": "plan", "take": "last", "map": {"free": 20, "pro": 70}}
-    dimensions: dict[str, Any] = {}
-    for name, measure in measures.items():
-        measure["absent"] = draw(maybe(st.sampled_from([0, 50, 100])))
-        if "map" not in measure:
-            measure["points"] = draw(st.sampled_from(CURVES))
-        group = dimensions.setdefault(
-            draw(st.sampled_from(["alpha", "beta"])), {"weight": draw(st.sampled_from([1, 2.5, 40])), "measures": {}}
-        )
-        group["measures"][name] = draw(st.sampled_from([1, 3, 0.7]))
-    names = [name for name in measures if name != "plan"]
-    limits = draw(st.lists(st.sampled_from(names), max_size=2, unique=True))
-    rules = {f"r_{name}": (name, draw(st.sampled_from([-0.3, 0, 1, 2.5]))) for name in limits}
-    return {
-        "caps": {rule: {"when": f"{name} <= {limit}", "reason": "low"} for rule, (name, limit) in rules.items()},
-        "hold": draw(days(1, 3, 7)),
-        "coverage_floor": draw(st.sampled_from([0, 0.4, 0.5, 0.9])),
-        "dimensions": dimensions,
-        "measures": {name: filled(measure) for name, measure in measures.items()},
-    }
-
-
-def filled(measure: dict[str, Any]) -> dict[str, Any]:
-    return {word: value for word, value in measure.items() if value is not None}
-
-
-@st.composite
-def worlds(draw: st.DrawFn) -> World:
-    reads = {
-        source: (
-            TODAY - timedelta(days=draw(st.sampled_from([5, 15, 60]))),
-            TODAY - timedelta(days=draw(st.integers(-1, 9))),
-        )
-        for source in draw(st.sets(st.sampled_from(sorted(SOURCES)), min_size=1))
-    }
-    links = {
-        (source, key): draw(st.sampled_from(ACCOUNTS))
-        for source in SOURCES
-        for key in draw(st.sets(st.sampled_from(KEYS), max_size=5))
-    }
-    world = World(SOURCES, links=links, reads=reads, accounts=dict(zip(ACCOUNTS, SINCE, strict=True)))
-    world.days = draw(st.sampled_from([(TODAY,), (TODAY, TODAY - timedelta(days=3))]))
-    for _ in range(draw(st.integers(0, 60))):
-        add(draw, world)
-    return world
-
-
-def add(draw: st.DrawFn, world: World) -> None:
-    name = draw(st.sampled_from(["use", "use", "mod.a", "mod.b", "say", "level", "open", "close", "plan"]))
-    labels = ["free", "pro", "odd"] if name == "plan" else [None, None, "high"]
-    place = len(world.facts)
-    world.add(
-        name,
-        ago=draw(st.integers(0, 25)),
-        hour=draw(st.sampled_from([8, 9])),
-        source=draw(st.sampled_from(sorted(SOURCES))),
-        key=draw(st.sampled_from(KEYS)),
-        id=f"{draw(st.sampled_from(['s', 't']))}/{name}/{place}" if name in ("open", "close") else f"{place}/{name}",
-        actor=draw(st.sampled_from([None, "ann", "bob", "cy"])),
-        value=draw(st.sampled_from([None, -1.0, 0.0, 1.0, 2.5, 3.125])) if name != "plan" else None,
-        label=draw(st.sampled_from(labels)),
-    )
-
-
 def close(one: float | None, two: Fraction | None, within: Fraction) -> bool:
     if one is None or two is None:
         return one is None and two is None
     return abs(Fraction(one) - two) <= within
 
 
-@settings(max_examples=45, phases=[Phase.generate])
-@given(given_card=cards(), world=worlds())
-def test_sql_says_what_the_oracle_says(
-    connection: duckdb.DuckDBPyConnection, given_card: dict[str, Any], world: World
-) -> None:
-    scorecard = try_card(given_card)
-    if scorecard is None:
-        return
+@pytest.mark.parametrize("part", parts())
+def test_sql_says_what_the_oracle_says(connection: duckdb.DuckDBPyConnection, part: int) -> None:
+    tried(partial(says_what_the_oracle_says, connection), 45, part)
+
+
+def says_what_the_oracle_says(connection: duckdb.DuckDBPyConnection, scorecard: Scorecard, world: World) -> None:
     found = run(scorecard, world, connection)
     assert set(found.scores) == {
         (account, day)
@@ -211,11 +90,6 @@ def moves_add_up(scorecard: Scorecard, found: Scored) -> None:
         assert sum(cause.change for cause in moved) == now - was
 
 
-def try_card(given_card: dict[str, Any]) -> Scorecard | None:
-    weighted = sum(len(group["measures"]) for group in given_card["dimensions"].values())
-    return card(**given_card) if weighted >= 2 else None
-
-
 def tier(best: Fraction, scorecard: Scorecard) -> str:
     return "green" if best >= scorecard.tiers.green else "yellow" if best >= scorecard.tiers.yellow else "red"
 
@@ -235,14 +109,12 @@ def adds_up(total: Score, parts: list[Part]) -> None:
         assert sum(part.contribution for part in reversed(parts) if part.contribution is not None) == total.score
 
 
-@settings(max_examples=15, phases=[Phase.generate])
-@given(given_card=cards(), world=worlds())
-def test_a_day_known_beforehand_is_scored_as_one_of_many(
-    connection: duckdb.DuckDBPyConnection, given_card: dict[str, Any], world: World
-) -> None:
-    scorecard = try_card(given_card)
-    if scorecard is None:
-        return
+@pytest.mark.parametrize("part", parts(0.2))
+def test_a_day_known_beforehand_is_scored_as_one_of_many(connection: duckdb.DuckDBPyConnection, part: int) -> None:
+    tried(partial(alone_as_among_many, connection), 15, part)
+
+
+def alone_as_among_many(connection: duckdb.DuckDBPyConnection, scorecard: Scorecard, world: World) -> None:
     fill(connection, world)
     many = score(compile(scorecard, world.sources), connection)
     for day in world.days:
@@ -251,32 +123,32 @@ def test_a_day_known_beforehand_is_scored_as_one_of_many(
         assert alone.parts == {key: parts for key, parts in many.parts.items() if key[1] == day}
 
 
-@settings(max_examples=14, phases=[Phase.generate])
-@given(given_card=cards(), world=worlds(), often=st.sampled_from([0, 10_000]))
+@pytest.mark.parametrize("part", parts(0.2))
 def test_a_range_of_days_read_at_once_is_scored_as_each_of_its_days(
-    connection: duckdb.DuckDBPyConnection, given_card: dict[str, Any], world: World, often: int
+    connection: duckdb.DuckDBPyConnection, part: int
 ) -> None:
-    """By the form that joins facts to days, which the oracle above is for, and by the one that reads each fact once."""
-    scorecard = try_card(given_card)
-    if scorecard is None:
-        return
+    """By the form that joins facts to days, which the oracle above is for, and by those that read each fact once."""
+    tried(partial(at_once_as_each_day, connection), 14, part, often=st.sampled_from([0, 10_000]))
+
+
+def at_once_as_each_day(connection: duckdb.DuckDBPyConnection, scorecard: Scorecard, world: World, often: int) -> None:
     world.days = tuple(TODAY - timedelta(days=ago) for ago in range(12))
     fill(connection, world)
     through = {source: through for source, (_, through) in world.reads.items()}
     joined = score(compile(scorecard, world.sources), connection)
-    asked = Range(world.days[-1], TODAY, through, dict.fromkeys(through, often))
-    assert score(compile(scorecard, world.sources, asked), connection) == joined
+    span = Range(world.days[-1], TODAY, through, dict.fromkeys(through, often))
+    assert score(compile(scorecard, world.sources, span), connection) == joined
 
 
-@settings(max_examples=10, phases=[Phase.generate])
-@given(given_card=cards(), world=worlds(), stopped=st.sets(st.sampled_from(sorted(SOURCES))), ago=st.integers(0, 12))
-def test_a_source_that_stops_never_worsens_a_tier(
-    connection: duckdb.DuckDBPyConnection, given_card: dict[str, Any], world: World, stopped: set[str], ago: int
-) -> None:
+@pytest.mark.parametrize("part", parts(0.2))
+def test_a_source_that_stops_never_worsens_a_tier(connection: duckdb.DuckDBPyConnection, part: int) -> None:
     """With every other fact standing still: against the same stop held for ever, and against the day all stopped."""
-    scorecard = try_card(given_card)
-    if scorecard is None:
-        return
+    tried(partial(stopping_never_worsens, connection), 10, part, stopped=STOPPED, ago=AGO)
+
+
+def stopping_never_worsens(
+    connection: duckdb.DuckDBPyConnection, scorecard: Scorecard, world: World, stopped: set[str], ago: int
+) -> None:
     moment = TODAY - timedelta(days=ago)
     halted = stop(world, stopped, moment)
     for_ever = scorecard.model_copy(update={"hold": 3660})
@@ -304,3 +176,40 @@ def no_worse(after: dict[Any, Any], before: dict[Any, Any]) -> None:
         now = after[place]
         if was.tier != "unscored" and now.tier != "unscored":
             assert TIERS.index(now.tier) >= TIERS.index(was.tier), (place, was, now)
+
+
+@pytest.mark.parametrize("part", parts(0.2))
+def test_threads_and_the_order_of_facts_change_no_bit(connection: duckdb.DuckDBPyConnection, part: int) -> None:
+    with connect(threads=4) as other:
+        tried(partial(shuffled_as_in_order, connection, other), 5, part, chance=st.randoms(use_true_random=False))
+
+
+def shuffled_as_in_order(
+    connection: duckdb.DuckDBPyConnection,
+    other: duckdb.DuckDBPyConnection,
+    scorecard: Scorecard,
+    world: World,
+    chance: Random,
+) -> None:
+    found = run(scorecard, world, connection)
+    chance.shuffle(world.facts)
+    world.links = dict(chance.sample(sorted(world.links.items()), len(world.links)))
+    assert run(scorecard, world, other) == found
+
+
+@pytest.mark.parametrize("part", parts(0.04))
+def test_postgresql_gives_random_scorecards_the_same_bits(
+    connection: duckdb.DuckDBPyConnection, postgres_database: str, part: int
+) -> None:
+    with prepared(postgres_database) as post:
+        tried(partial(there_as_here, connection, post), 2, part)
+
+
+def there_as_here(
+    connection: duckdb.DuckDBPyConnection, post: psycopg.Connection[Any], scorecard: Scorecard, world: World
+) -> None:
+    fill(connection, world)
+    filled(post, connection)
+    through = {source: through for source, (_, through) in world.reads.items()}
+    for known in (asked(world), Range(world.days[-1], TODAY, through)):
+        alike(compile(scorecard, world.sources, known), connection, post)

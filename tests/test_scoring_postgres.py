@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import duckdb
 import psycopg
 import sqlglot
 
@@ -18,20 +21,30 @@ COLUMNS = {"events": 9, "links": 3, "accounts": 2, "reads": 3, "days": 1}
 
 def test_postgresql_gives_the_same_bits(postgres_database: str) -> None:
     world = crowd()
-    with (
-        connect() as duck,
-        psycopg.connect(postgres_database.replace("+psycopg", ""), autocommit=True) as post,
-    ):
+    with connect() as duck, prepared(postgres_database) as post:
         fill(duck, world)
+        filled(post, duck)
+        for card in (signals(), preset("mid_market"), preset("saas"), preset("usage_sentiment")):
+            same(card, world, duck, post)
+
+
+@contextmanager
+def prepared(database: str) -> Iterator[psycopg.Connection[Any]]:
+    """A connection to a database that has the scoring's tables, without rows."""
+    with psycopg.connect(database.replace("+psycopg", ""), autocommit=True) as post:
         for statement in TABLES.split(";"):
             if "create " in statement:
                 post.execute(moved(statement))
-        for table, width in COLUMNS.items():
-            marks = ", ".join(["%s"] * width)
-            with post.cursor() as cursor:
-                cursor.executemany(f"insert into {table} values ({marks})", duck.table(table).fetchall())
-        for card in (signals(), preset("mid_market"), preset("saas"), preset("usage_sentiment")):
-            same(card, world, duck, post)
+        yield post
+
+
+def filled(post: psycopg.Connection[Any], duck: duckdb.DuckDBPyConnection) -> None:
+    """The rows that DuckDB's tables have, and no others."""
+    for table, width in COLUMNS.items():
+        post.execute(f"truncate {table}")
+        marks = ", ".join(["%s"] * width)
+        with post.cursor() as cursor:
+            cursor.executemany(f"insert into {table} values ({marks})", duck.table(table).fetchall())
 
 
 def same(card: Scorecard, world: World, duck: Any, post: psycopg.Connection[Any]) -> None:
