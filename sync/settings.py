@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Self, TypeVar, get_args
 from zoneinfo import ZoneInfo
@@ -537,9 +537,14 @@ def load_scorecard(name: str, folder: Path) -> Scorecard | None:
     """A preset by its name, or a YAML file by its path from `folder`; None when there is neither."""
     path = scorecard_file(name, folder)
     if path is None:
-        document = config.preset(name)
-        return _read(document) if document else None
+        return _preset(name)
     return _read_scorecard(path) if _is_file(path) else None
+
+
+@cache
+def _preset(name: str) -> Scorecard | None:
+    document = config.preset(name)
+    return _read(document) if document else None
 
 
 def scorecard_file(name: str, folder: Path) -> Path | None:

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import sys
+from functools import cache
+
+import typer.main
 
 from sync import cli
+
+typer.main.get_command = cache(typer.main.get_command)  # it reads all signatures again for every command that is run
 
 
 def exit_code(*words: str) -> int:

@@ -16,13 +16,14 @@ from connectors.clock import SteppedClock
 from sync.errors import Busy
 from sync.lease import LENGTH, here, leased, take
 from sync.state import State
+from tests.fakes import migrated
 
 NOW = datetime(2026, 11, 2, 9, tzinfo=UTC)
 
 
 @pytest.fixture
 def state(tmp_path: Path) -> Iterator[State]:
-    opened = State(f"sqlite:///{tmp_path / 'state.db'}")
+    opened = State(migrated(tmp_path / "state.db"))
     yield opened
     opened.close()
 

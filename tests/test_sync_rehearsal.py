@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import chdir
 from pathlib import Path
 
 import pytest
@@ -48,27 +49,26 @@ def sandbox(tmp_path: Path) -> Iterator[Path]:
             process.wait(timeout=20)
 
 
-def _run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([BELLWETHER, *words], cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+def test_what_the_sandbox_prints_is_all_a_newcomer_needs(sandbox: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    def run(*words: str) -> tuple[int, str]:
+        with chdir(sandbox):
+            return exit_code(*words), capfd.readouterr().out
 
-
-def test_what_the_sandbox_prints_is_all_a_newcomer_needs(sandbox: Path) -> None:
-    checked = _run(sandbox, "check")
-    assert checked.returncode == 1
-    assert "bellwether provision" in checked.stdout  # the fields are not there yet, and it says what to do
-    planned = _run(sandbox, "provision", "--json")
-    assert len(json.loads(planned.stdout)["changes"]) > 10
-    assert _run(sandbox, "provision", "--apply").returncode == 0
-    checked = _run(sandbox, "check")
-    assert checked.returncode == 0, checked.stdout
-    rehearsed = _run(sandbox, "run", "--dry-run", "--json")
-    assert {d["destination"] for d in json.loads(rehearsed.stdout)["differences"]} == {"salesforce", "hubspot"}
-    done = _run(sandbox, "run", "--json")
-    assert done.returncode == 0, done.stderr
-    report = json.loads(done.stdout)
-    assert report["delivered"]["salesforce"]["written"] == report["delivered"]["hubspot"]["written"] > 0
-    again = json.loads(_run(sandbox, "run", "--json").stdout)
-    assert [again["delivered"][name]["written"] for name in ("salesforce", "hubspot")] == [0, 0]
+    code, said = run("check")
+    assert code == 1
+    assert "bellwether provision" in said  # the fields are not there yet, and it says what to do
+    assert len(json.loads(run("provision", "--json")[1])["changes"]) > 10
+    assert run("provision", "--apply")[0] == 0
+    code, said = run("check")
+    assert code == 0, said
+    rehearsed = json.loads(run("run", "--dry-run", "--json")[1])
+    assert {d["destination"] for d in rehearsed["differences"]} == {"salesforce", "hubspot"}
+    code, said = run("run", "--json")
+    assert code == 0, said
+    delivered = json.loads(said)["delivered"]
+    assert delivered["salesforce"]["written"] == delivered["hubspot"]["written"] > 0
+    again = json.loads(run("run", "--json")[1])["delivered"]
+    assert [again[name]["written"] for name in ("salesforce", "hubspot")] == [0, 0]
 
 
 def test_the_demo_does_the_whole_job_and_leaves_nothing_behind(tmp_path: Path) -> None:
