@@ -78,6 +78,8 @@ def test_what_became_of_a_field_on_account_is_said(crm, org, field, change, says
         ("score", {"type": "string"}, "is of type string, not number", "make a new property", "left out"),
         ("reason", {"modificationMetadata": {"readOnlyValue": True}}, "is read-only", "another property", "left out"),
         ("change", {"calculated": True}, "is read-only", "another property", "left out"),
+        ("change", {"fieldType": "calculation_equation"}, "is a calculation", "another property", "left out"),
+        ("change", {"calculationFormula": "arr / seats"}, "is a calculation", "another property", "left out"),
     ],
 )
 def test_what_became_of_a_company_property_is_said(hubspot, portal, field, change, says, remedy, effect):

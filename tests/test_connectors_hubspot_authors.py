@@ -92,6 +92,25 @@ def test_a_field_that_the_settings_leave_out_has_no_author(sandbox, clock, tmp_p
     crm.close()
 
 
+def test_check_warns_of_a_property_that_hubspot_s_own_sync_writes_too(sandbox, crm):
+    portal, place = sandbox.crm["hubspot"], "destinations.hubspot.fields.tier"
+    for record in list(portal.live())[:3]:
+        portal.set_field(record, "plan", "pro", by="sync")
+        portal.set_field(record, "plan", "free", by="api")
+    warnings = [one for one in crm.check(where="", attributes={}) if one.place == place and one.ok and one.remedy]
+    [warning] = warnings
+    assert warning.message == "HubSpot's own sync with Salesforce wrote plan on 3 of 50 companies"
+    assert "Don't sync" in warning.remedy
+
+
+def test_check_says_nothing_of_a_sync_where_no_company_has_a_tier(sandbox, clock, tmp_path):
+    given = {"base_url": sandbox.urls["hubspot"], "access_token": "sandbox-hubspot", "fields": {"tier": "description"}}
+    crm = HubSpot("hubspot", Settings.model_validate(given), tools(tmp_path, clock))
+    found = [one for one in crm.check(where="", attributes={}) if one.place.endswith("fields.tier")]
+    assert [(one.ok, one.remedy) for one in found] == [(True, "")]
+    crm.close()
+
+
 def entry(source, minutes=0, **more):
     return {"value": "red", "timestamp": (NOW + timedelta(minutes=minutes)).isoformat(), "sourceType": source, **more}
 

@@ -135,6 +135,14 @@ def test_a_deleted_account_and_a_field_nobody_may_see_have_no_author(org, crm):
     assert crm.authors("reason", accounts[:1]) == {}
 
 
+@pytest.mark.parametrize("tracked", [True, False])
+def test_check_warns_when_nobody_notes_down_who_sets_the_tier(org, crm, tracked):
+    org.tracked = {"Plan__c"} if tracked else {"Seats__c"}
+    found = [one for one in crm.check(where="", attributes={}) if one.place.endswith("fields.tier")]
+    warned = [one for one in found if one.ok and "Set History Tracking" in one.remedy]
+    assert len(warned) == (not tracked)
+
+
 @pytest.fixture
 def served():
     org = Org()

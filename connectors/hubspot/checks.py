@@ -10,8 +10,14 @@ from connectors.findings import failed
 from connectors.hubspot.client import Client
 from connectors.hubspot.drift import Described
 from connectors.hubspot.fields import Fields
+from connectors.hubspot.mirrored import mirrored
 from connectors.hubspot.settings import Settings
 from connectors.hubspot.where import parse
+
+UNMAP = (
+    "two that write one property undo each other's work: in HubSpot under Settings > Integrations > Connected Apps > "
+    "Salesforce > Company property mappings, choose Don't sync for it"
+)
 
 
 class Checks:
@@ -31,6 +37,7 @@ class Checks:
         yield self._may("read companies", self._read_one)
         yield self._may("write companies", self._write_none)
         yield from self._our_properties()
+        yield from self._mirrored()
         yield from self._read_properties(described, attributes)
         if where:
             yield self._members(where, described)
@@ -61,6 +68,18 @@ class Checks:
                 yield self._finding(f"fields.{key}", True, f"{name} can be written")
             else:
                 yield self._finding(f"fields.{key}", found.effect == "cut", found.message, found.remedy)
+
+    def _mirrored(self) -> Iterator[Finding]:
+        ours = self._fields.usable()
+        if "tier" not in ours:
+            return
+        try:
+            companies, written = mirrored(self._client, ours, having=ours["tier"])
+        except ConnectorError:  # what cannot be read has a finding of its own
+            return
+        for key, number in written.items():
+            words = f"HubSpot's own sync with Salesforce wrote {ours[key]} on {number} of {companies} companies"
+            yield self._finding(f"fields.{key}", True, words, UNMAP)
 
     def _read_properties(self, described: Mapping[str, Described], attributes: Mapping[str, str]) -> Iterator[Finding]:
         wanted = {f"accounts.attributes.{event}": name for event, name in attributes.items()}

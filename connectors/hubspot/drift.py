@@ -58,6 +58,9 @@ def _gone(field: Field, others: Iterable[Described]) -> _Found:
 
 def _changed(field: Field, described: Described, tiers: Mapping[str, str]) -> _Found | None:
     kind, wanted = described.get("type"), TYPES[field.kind][0]
+    # "calculated" is told of HubSpot's own properties only
+    if described.get("calculationFormula") or str(described.get("fieldType")).startswith("calculation"):
+        return "is a calculation, which nobody can write to", "name another property in `fields`", "left out"
     if kind not in TYPES[field.kind]:
         remedy = f"make a new property of type {wanted}, or name another one in `fields`"
         return f"is of type {kind}, not {wanted}", remedy, "left out"

@@ -15,6 +15,8 @@ from connectors.salesforce.settings import Settings, is_path
 
 HIDDEN = "field-level security hides it from the integration user; " + PROVISION
 
+TRACK = "switch its tracking on in Object Manager > Account > Fields & Relationships > Set History Tracking"
+
 
 class Checks:
     """Looks and changes nothing; an error becomes a finding."""
@@ -37,6 +39,7 @@ class Checks:
             return
         yield self._finding("api_version", True, f"the data API {self._settings.api_version} answers")
         yield from self._our_fields(seen)
+        yield from self._tracked()
         yield from self._read_fields(seen, attributes)
         if where:
             yield self._members(where)
@@ -53,6 +56,19 @@ class Checks:
                 yield self._finding(f"fields.{key}", False, f"{name} is hidden", HIDDEN)
             else:
                 yield self._finding(f"fields.{key}", found.effect == "cut", found.message, found.remedy)
+
+    def _tracked(self) -> Iterator[Finding]:
+        """A warning when Salesforce does not note down who sets the tier, as far as the user may look at setup."""
+        name = self._fields.usable().get("tier")
+        soql = "SELECT IsFieldHistoryTracked FROM FieldDefinition WHERE EntityDefinition.QualifiedApiName = 'Account'"
+        try:
+            pages = self._client.query(f"{soql} AND QualifiedApiName = '{name}'", label="setup", path="tooling/query")
+            tracked = [one.get("IsFieldHistoryTracked") for page in pages for one in page] if name else []
+        except ConnectorError:
+            return
+        if False in tracked:
+            words = f"{name} has no history: who changes it by hand is told only where nobody changes the account after"
+            yield self._finding("fields.tier", True, words, TRACK)
 
     def _existing(self) -> set[str] | None:
         """Fields that exist though hidden; None when the user may not look at the org's setup."""

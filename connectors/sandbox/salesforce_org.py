@@ -17,6 +17,8 @@ from connectors.sandbox.salesforce_tables import (
     ACCOUNT,
     ASSIGNMENT,
     CUSTOM_FIELD,
+    ENTITY_DEFINITION,
+    FIELD_DEFINITION,
     FIELD_PERMISSIONS,
     HISTORY,
     LICENSE,
@@ -230,6 +232,19 @@ def custom_fields(org: Org) -> Table:
         for name, made in org.field_ids.items()
     }
     return Table("CustomField", columns_of(*CUSTOM_FIELD), rows)
+
+
+def field_definitions(org: Org) -> dict[str, Table]:
+    """What the Tooling API says of the Account and its fields."""
+    fields = {
+        name: {"Id": name, "QualifiedApiName": name, "EntityDefinitionId": "Account", "IsFieldHistoryTracked": tracked}
+        for name, tracked in ((column.name, column.name in org.tracked) for column in org.columns.values())
+    }
+    entity = {"Account": {"Id": "Account", "QualifiedApiName": "Account"}}
+    return {
+        "entitydefinition": Table("EntityDefinition", columns_of(*ENTITY_DEFINITION), entity),
+        "fielddefinition": Table("FieldDefinition", columns_of(*FIELD_DEFINITION), fields),
+    }
 
 
 def _user(user: str, name: str, username: str = "") -> Record:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from connectors.sandbox.crm import Record, Refused
 from connectors.sandbox.salesforce_fields import Column
-from connectors.sandbox.salesforce_org import Org, custom_fields
+from connectors.sandbox.salesforce_org import Org, custom_fields, field_definitions
 from connectors.sandbox.salesforce_tables import Table
 
 Getter = Callable[[Record], Any]
@@ -39,7 +39,7 @@ class Found:
 def tables(org: Org, *, tooling: bool = False) -> dict[str, Table]:
     """The objects that can be queried, by lower-case name."""
     if tooling:
-        return {"customfield": custom_fields(org)}
+        return {"customfield": custom_fields(org)} | field_definitions(org)
     account = Table("Account", org.columns_seen(), org.records)
     return {"account": account} | {name.lower(): table for name, table in org.setup.items()}
 
@@ -53,7 +53,7 @@ def find(org: Org, table: Table, path: str) -> Found:
     here = table
     for name in relations:
         column, relation, target = _relation(here, name)
-        here = tables(org)[target.lower()]
+        here = (tables(org) | field_definitions(org))[target.lower()]
         steps.append(Step(relation, column.name, here))
     wanted = here.columns.get(last.lower())
     if wanted is None:

@@ -144,6 +144,13 @@ CUSTOM_FIELD = (
     _text("NamespacePrefix", "Namespace", 15),
     _text("FullName", "Full Name"),
 )
+ENTITY_DEFINITION = (_id("Entity Definition ID"), _text("QualifiedApiName", "Qualified API Name"))
+FIELD_DEFINITION = (
+    _id("Field Definition ID"),
+    _text("QualifiedApiName", "Qualified API Name"),
+    _link("EntityDefinitionId", "EntityDefinition", "EntityDefinition"),
+    _flag("IsFieldHistoryTracked", "Is Field History Tracked"),
+)
 PROFILE_COLUMNS = (
     _id("Profile ID"),
     _text("Name", "Name"),
