@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from scoring import patterns, rows
 from scoring.plan import Node, Range
-from scoring.printer import Stage, Step, day, filled, nested, of_source, quoted, select, wrapped
+from scoring.printer import Stage, Step, day, double, filled, nested, of_source, quoted, select, wrapped
 from scoring.rows import linked
 
 NEVER = "date '9999-12-31'"
@@ -58,7 +58,7 @@ def summed(asked: Range, source: str, sums: Mapping[Node, Sequence[Sum]]) -> Sta
         f"group by account_key, {earlier}",
     )
     daily = select(
-        filled(["l.account, k.on_day", *(f"{one.how}({one.column}) as {one.column}" for one in by_day.values())]),
+        filled(["l.account, k.on_day", *(f"{_whole(one)} as {one.column}" for one in by_day.values())]),
         f"from {by_key} k",
         f"join links l on l.source = {quoted(source)} and l.account_key = k.account_key",
         "group by l.account, k.on_day",
@@ -80,6 +80,11 @@ def summed(asked: Range, source: str, sums: Mapping[Node, Sequence[Sum]]) -> Sta
         Step(moved, _moved(changes, days, sums, {sql: one.column for sql, one in by_day.items()}, dense=dense)),
         Step(of_source(source, "sums"), _laid_out(moved, told, f"clocks c on c.source = {quoted(source)} and c.clock")),
     )
+
+
+def _whole(one: Sum) -> str:
+    """A sum of a day; a double, since windows over the wide integers that counts come to take twice as long."""
+    return double(f"sum({one.column})") if one.how == "sum" else f"{one.how}({one.column})"
 
 
 def _changes(days: str, turns: Sequence[int], last: date) -> str:
@@ -154,10 +159,16 @@ def covered(asked: Range, kinds: Mapping[str, Mapping[Node, Sequence[str]]]) -> 
         steps += [step for node in keys for step in _turns(asked, f"{name}__each", node, keys[node])]
     nodes = [node for keys in kinds.values() for node in keys]
     turns = "\nunion all\n".join(
-        f"select account, turns, {quoted(node.stem)} as measure, step from {node.stem}__turns" for node in nodes
+        select(
+            filled(
+                ["account, turns", *(f"{double('step' if one is node else '0')} as {one.stem}__raw" for one in nodes)]
+            ),
+            f"from {node.stem}__turns",
+        )
+        for node in nodes
     )
     first = f"case when turns < {day(asked.first)} then {day(asked.first)} else turns end"
-    sums = [f"sum(case when measure = {quoted(node.stem)} then step end) as {node.stem}__raw" for node in nodes]
+    sums = [f"sum({node.stem}__raw) as {node.stem}__raw" for node in nodes]
     net = select(
         filled([f"account, {first} as on_day", *sums]), f"from {nested(turns, 't')}", f"group by account, {first}"
     )
@@ -207,13 +218,13 @@ def _turns(asked: Range, each: str, node: Node, keys: Sequence[str]) -> Iterator
     before, after = ("cast(null as date)",) * 2 if "day" in keys else (f"lag(day) {order}", f"lead(day) {order}")
     beside = f"account, day, through, {before} as before, {after} as after"
     yield Step(f"{node.stem}__marks", select(beside, f"from {things}"))
-    net = (
+    turns = (
         f"select account, {enters} as turns, 1 as step from {node.stem}__marks\n"
         f"where {enters} <= through and (before is null or before + {window} < day)\n"
         f"union all\nselect account, {leaves}, -1 from {node.stem}__marks\n"
         f"where {leaves} <= through and (after is null or day + {window} < after)"
     )
-    yield Step(name, f"select account, turns, sum(step) as step from {nested(net, 'n')} group by account, turns")
+    yield Step(name, turns)
 
 
 # the last of several, and what is open
