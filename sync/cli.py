@@ -142,6 +142,25 @@ def status(config: Config = DEFAULT, json: Json = False) -> None:
 
 
 @app.command()
+def deliveries(
+    config: Config = DEFAULT,
+    failed: Annotated[bool, typer.Option("--failed", help="Only records whose last try failed.")] = False,
+    retry: Annotated[bool, typer.Option("--retry", help="Have records that wait for a try be tried next.")] = False,
+    reconcile: Annotated[
+        bool, typer.Option("--reconcile", help="Read back what was written, and tell every difference.")
+    ] = False,
+    apply: Annotated[bool, typer.Option("--apply", help="With --reconcile: repair what differs.")] = False,
+    destination: Annotated[str | None, typer.Option("--destination", help="Only this one.")] = None,
+    json: Json = False,
+) -> None:
+    """Show what became of every record's write: its state, why it failed, and what to do."""
+    from sync.outcomes import Wish
+    from sync.outcomes import deliveries as body
+
+    raise typer.Exit(body(config, Wish(failed, retry, reconcile, apply, destination), as_json=json))
+
+
+@app.command()
 def explain(
     account: Annotated[str, typer.Argument(help="The account's id, or its name.")],
     config: Config = DEFAULT,

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -29,9 +29,21 @@ from sync.rows import HEALTH, AccountRow, Delivery
 from sync.run import Step, run_once
 from sync.scores import Scored, alone, fetch, relations, scored, statement
 from sync.settings import Settings, load
-from sync.show import score_document, score_in_words, show_day, show_matching, show_parts, show_report, tier_in_words
+from sync.show import (
+    score_document,
+    score_in_words,
+    show_day,
+    show_deliveries,
+    show_matching,
+    show_parts,
+    show_report,
+    tier_in_words,
+)
 from sync.stopping import signals
 from sync.worker import Worker, begun, begun_or_refused, opened
+
+EDITS = timedelta(days=7)  # how far back `status` tells of edits,
+EDIT_PASSES = 2500  # and in how many passes at most
 
 
 def write_starter(path: Path, *, force: bool) -> None:
@@ -127,21 +139,7 @@ def status(path: Path, *, as_json: bool) -> None:
         ([r["source"], r["since"], r["through"], r["refused"], r["why"]] for r in document["sources"]),
         numbers=(3,),
     )
-    table(
-        "Deliveries",
-        ("destination", "status", "records"),
-        ([d["destination"], d["status"], d["records"]] for d in document["deliveries"]),
-        numbers=(2,),
-    )
-    if document["failed"]:
-        table(
-            "Rows that failed",
-            ("destination", "record", "account", "attempts", "code", "message"),
-            (
-                [f[key] for key in ("destination", "record", "account", "attempts", "code", "message")]
-                for f in document["failed"]
-            ),
-        )
+    show_deliveries(document)
     show_matching(matching)
     for line in tally_in_words(document["judgements"]):
         say(line)
@@ -363,10 +361,8 @@ def _second(moment: datetime | None) -> str | None:
 
 def _status(worker: Worker) -> dict[str, Any]:
     runs = worker.state.last_runs(5, kind="pass")
-    deliveries = [(name, d) for name in worker.destinations for d in worker.state.deliveries(name).values()]
-    counts: dict[tuple[str, str], int] = {}
-    for name, delivery in deliveries:
-        counts[name, delivery.status] = counts.get((name, delivery.status), 0) + 1
+    refused = [row for name in worker.destinations for row in worker.state.refused(name)]
+    keys = ("destination", "status", "code", "records")
     return {
         "refused": worker.settings.refused,
         "erased": len(erased_of(worker)),
@@ -385,7 +381,20 @@ def _status(worker: Worker) -> dict[str, Any]:
             for r in worker.readings()
         ],
         "deliveries": [
-            {"destination": name, "status": status, "records": n} for (name, status), n in sorted(counts.items())
+            dict(zip(keys, row, strict=True)) for row in worker.state.tallied() if row[0] in worker.destinations
         ],
-        "failed": [_delivery(d) for _, d in deliveries if d.status in ("failed", "quarantined")],
+        "failed": [_delivery(row) for row in sorted(refused, key=lambda row: row.status != "quarantined")],
+        "edits": _edits(worker),
     }
+
+
+def _edits(worker: Worker) -> list[dict[str, Any]]:
+    """What people changed in the CRMs, as the passes of the last days found it, newest first."""
+    since = worker.clock.now() - EDITS
+    passes = (run for run in worker.state.last_runs(EDIT_PASSES, kind="pass") if run.started_at >= since)
+    return [
+        {"destination": name, **edit}
+        for run in passes
+        for name, part in run.report.get("delivered", {}).items()
+        for edit in part.get("edits", ())
+    ]

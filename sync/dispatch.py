@@ -53,7 +53,7 @@ def dispatch(
     try:
         deliver(round_, watch.usable(planned), result, save=save)
     except LeaseLost:
-        worker.state.tell_late(name, sent)
+        worker.state.doubt(name, sent)
         raise
     watch.done()
 

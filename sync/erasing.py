@@ -84,7 +84,7 @@ def clear_records(worker: Worker, what: Doomed) -> Delivered:
 def erase(worker: Worker, what: Doomed, *, beat: Callable[[], None]) -> None:
     """Remove it all; harmless when some or all of it is gone already. The caller holds the lease."""
     account, state = what.account.id, worker.state
-    state.recall_late()  # it names records
+    state.recall_doubts()  # it names records
     state.set_meta(META, erased_of(worker).with_account(account, what.keys))
     beat()
     worker.log.erase(_by_system(what.keys))

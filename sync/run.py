@@ -87,7 +87,7 @@ def run_once(
     before = {name: dict(part.calls) for name, part in worker.destinations.items()}
     with leased(worker.state) as beat:
         _look_at_clock(this)
-        if worker.state.recall_late():
+        if worker.state.recall_doubts():
             worker.stood_on.clear()
         run = _begin(worker, "pass", now)
         try:

@@ -17,6 +17,7 @@ from sync.scores import Scored
 if TYPE_CHECKING:
     from sync.ledger import Ledger, Line, Told
 
+FEW = 20  # rows of a kind that a person is shown
 FIGURES = ("value", "points", "weight", "state")
 
 
@@ -90,6 +91,10 @@ def show_report(report: Report, *, dry_run: bool = False) -> None:
         words = ("written", "adopted", "unchanged", "waiting")
         counts = ", ".join(f"{part[word]:,} {word}" for word in words)
         say(f"{name}: {counts}, {part['failed']:,} failed")
+        for edit in part.get("edits", ())[:FEW]:
+            say(f"{name}: {_edit_in_words(edit)}")
+        if (more := len(part.get("edits", ())) - FEW) > 0:
+            say(f"{name}: and {more:,} more edits; --json has all")
     if dry_run and report.differences:
         cells = ([d["destination"], d["account"], d["field"], d["before"], d["after"]] for d in report.differences)
         table("Would be written", ("destination", "account", "field", "before", "after"), cells)
@@ -100,6 +105,27 @@ def show_report(report: Report, *, dry_run: bool = False) -> None:
             complain(f"{row['account']} (record {row['record']}): {row['code']} {row['message']}")
     for problem in report.problems:
         complain(str(problem))
+
+
+def show_deliveries(document: Mapping[str, Any]) -> None:
+    """How many records are in which state, those that failed, and what people changed in the CRMs."""
+    told = ([one[key] for key in ("destination", "status", "code", "records")] for one in document["deliveries"])
+    table("Deliveries", ("destination", "status", "code", "records"), told, numbers=(3,))
+    if failed := document["failed"]:
+        keys = ("destination", "record", "account", "status", "attempts", "code", "message")
+        table("Records that failed", keys, ([one[key] for key in keys] for one in failed[:FEW]))
+        say(f"{len(failed):,} records failed; `bellwether deliveries --failed` says what to do about each")
+    for edit in document["edits"][:FEW]:
+        say(f"edit in {edit['destination']}: {_edit_in_words(edit)}")
+    if (more := len(document["edits"]) - FEW) > 0:
+        say(f"and {more:,} more edits in seven days")
+
+
+def _edit_in_words(edit: Mapping[str, Any]) -> str:
+    """What somebody changed on a record, and what comes of it."""
+    who = f"{edit.get('name') or edit['account']} (record {edit['record']})"
+    follows = f"stays until {edit['until']}" if edit.get("until") else "is written over"
+    return f"{who}: {edit.get('field', 'tier')} {edit['from']} -> {edit['to']}, by {edit['by']}; {follows}"
 
 
 def _counts(tiers: Mapping[str, int]) -> str:

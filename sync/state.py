@@ -30,6 +30,7 @@ from sync.rows import (
     AccountRow,
     Decision,
     Delivery,
+    DeliveryStatus,
     Fence,
     Judgement,
     JudgementKind,
@@ -44,7 +45,7 @@ from sync.tables import ACCOUNTS, DELIVERIES, JUDGEMENTS, KEYS, LEASE, META, REA
 
 CHUNK = 10_000  # rows a statement is executed with at a time: bounds memory, not the transaction
 LEASE_NAME = "worker"
-LATE = "late/"  # how the keys begin under which lost workers told what they may have written
+DOUBTS = "doubts/"  # how the keys begin under which doubted records stand
 TAKEN_OUT = "(it named a customer who was erased)"
 
 _KEY_COLUMNS = (KEYS.c.source, KEYS.c.key, KEYS.c.name, KEYS.c.domains, KEYS.c.refs)
@@ -268,20 +269,42 @@ class State:
         with self._write() as connection:
             _upsert(connection, DELIVERIES, map(_values, deliveries))
 
-    def tell_late(self, destination: str, records: Collection[str]) -> None:
-        """A worker that has lost the lease may have written to these after whoever has it now: all it may still say.
+    def tallied(self) -> list[tuple[str, DeliveryStatus, str, int]]:
+        """How many records there are of each destination, state and code of the last failure."""
+        groups = (DELIVERIES.c.destination, DELIVERIES.c.status, DELIVERIES.c.code)
+        with self._read() as connection:
+            rows = connection.execute(select(*groups, func.count()).group_by(*groups).order_by(*groups))
+            return [(name, status, code, count) for name, status, code, count in rows]
 
-        It stands apart from the deliveries, where the pass that is under way would write over it.
+    def refused(self, destination: str) -> list[Delivery]:
+        """The deliveries whose last try failed, quarantined ones first."""
+        failed = (DELIVERIES.c.destination == destination) & DELIVERIES.c.status.in_(("failed", "quarantined"))
+        query = select(*_columns(DELIVERIES, Delivery)).where(failed)
+        with self._read() as connection:
+            rows = connection.execute(query.order_by(DELIVERIES.c.status.desc(), DELIVERIES.c.record_id))
+            return [Delivery(*row) for row in rows]
+
+    def retry(self, destinations: Collection[str], *, now: datetime) -> int:
+        """Have the records tried now that wait for their next try; how many."""
+        waiting = DELIVERIES.c.destination.in_(destinations) & (DELIVERIES.c.next_try_at > now)
+        with self._write() as connection:
+            return connection.execute(update(DELIVERIES).where(waiting).values(next_try_at=now)).rowcount
+
+    def doubt(self, destination: str, records: Collection[str]) -> None:
+        """These records may hold something else than is known: the next pass reads them again.
+
+        All that a worker may still say that has lost the lease, of what it sent after whoever has it now. It stands
+        apart from the deliveries, where the pass that is under way would write over it.
         """
         with self._change() as connection:
-            _upsert(connection, META, [{"key": f"{LATE}{uuid4().hex}", "value": [destination, sorted(records)]}])
+            _upsert(connection, META, [{"key": f"{DOUBTS}{uuid4().hex}", "value": [destination, sorted(records)]}])
 
-    def recall_late(self) -> int:
-        """Have the records looked at again that were told of as written late; how many."""
-        late = META.c.key.startswith(LATE)
+    def recall_doubts(self) -> int:
+        """Have the records looked at that were doubted; how many."""
+        doubted = META.c.key.startswith(DOUBTS)
         settled = DELIVERIES.c.status.in_(("confirmed", "closed"))
         with self._write() as connection:
-            told = connection.scalars(delete(META).where(late).returning(META.c.value)).all()
+            told = connection.scalars(delete(META).where(doubted).returning(META.c.value)).all()
             for destination, records in told:
                 for some in _chunks(records, 500):
                     these = (DELIVERIES.c.destination == destination) & DELIVERIES.c.record_id.in_(some) & settled

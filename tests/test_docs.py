@@ -27,6 +27,7 @@ from scoring.scorecard import Against, Take
 from sync import cli
 from sync import settings as sync_settings
 from sync.health import Health
+from sync.rows import DeliveryStatus
 from sync.settings import SettingsError, load
 from tests.command import exit_code
 
@@ -255,6 +256,24 @@ def test_every_code_a_vendor_refuses_a_row_with_has_a_remedy(kind: str) -> None:
     remedies = import_module(f"connectors.{kind}.remedies")
     codes = {*remedies._ROWS, *getattr(remedies, "SETTINGS", {})}
     assert codes <= _first_cells(_section(_page("operations"), "When something fails"))
+
+
+@pytest.mark.parametrize(("kind", "vendor"), [("salesforce", "Salesforce"), ("hubspot", "HubSpot")])
+def test_every_code_stands_beside_the_remedy_it_is_given(kind: str, vendor: str) -> None:
+    section = _section(_page("operations"), "When something fails")
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in section.splitlines() if "|" in line]
+    told = {code: row[2] for row in rows if len(row) == 4 and row[1] == vendor for code in _coded(row[0])}
+    given = import_module(f"connectors.{kind}.remedies")._ROWS
+    assert {code: told[code] for code in given} == {code: f"`{remedy}`" for code, (remedy, _) in given.items()}
+
+
+def test_every_state_of_a_delivery_and_every_remedy_has_a_row() -> None:
+    section = _section(_page("operations"), "When something fails")
+    table = r"^\| {} \|.*\n\|.*\n((?:\|.*\n)+)"
+    states, remedies = (re.findall(table.format(head), section, re.M)[0] for head in ("state", "remedy"))
+    assert _first_cells(states) == set(get_args(DeliveryStatus))
+    assert all(line.count("|") == 5 and "||" not in line.replace(" ", "") for line in states.splitlines())
+    assert _first_cells(remedies) == set(get_args(Remedy))
 
 
 def test_every_refusal_of_a_sign_in_has_a_remedy() -> None:

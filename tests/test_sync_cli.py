@@ -157,7 +157,7 @@ def test_status_tells_of_passes_sources_and_matching(folder: Path, capsys: pytes
     _call(capsys, "run")
     document = _json(capsys, "status")
     assert document["runs"][0]["status"] == "done"
-    assert document["deliveries"] == [{"destination": "customers", "status": "confirmed", "records": 2}]
+    assert document["deliveries"] == [{"destination": "customers", "status": "confirmed", "code": "", "records": 2}]
     assert document["matching"]["accounts"] == 2
     assert document["failed"] == []
 
