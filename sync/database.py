@@ -13,18 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 
 from sync.errors import StateError
 
 LOCK_SECONDS = 30  # how long to wait for another process's transaction before giving up
 KEEPALIVES = {"tcp_keepalives_idle": "60", "tcp_keepalives_interval": "15", "tcp_keepalives_count": "4"}
-MIGRATION_LOCK = 0x62656C6C  # any number, the same in every process: one migrates, the others wait
 
 
 def _as_json(value: Any) -> str:
@@ -181,19 +176,16 @@ def _postgres(address: URL) -> Engine:
 
 def _migrate(engine: Engine) -> None:
     with as_file(files("sync") / "migrations") as folder:
-        config = Config()
-        config.set_main_option("script_location", str(folder).replace("%", "%%"))
-        script = ScriptDirectory.from_config(config)
-        with engine.connect() as connection:
-            present = MigrationContext.configure(connection).get_current_revision()
-        if present == script.get_current_head():
+        if _form(engine) == max(file.name[:4] for file in (folder / "versions").glob("[0-9]*.py")):
             return
-        if present is not None and present not in {revision.revision for revision in script.walk_revisions()}:
-            raise StateError(
-                f"state ({_named(engine.url)}): written by a newer Bellwether (revision {present}); upgrade"
-            )
-        with engine.begin() as connection:
-            if connection.dialect.name == "postgresql":
-                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+        from sync.migrate import upgrade  # hardly ever needed, and slow to import
+
+        upgrade(engine, folder, named=_named(engine.url))
+
+
+def _form(engine: Engine) -> str | None:
+    """The revision of the database, or None where nothing was made yet."""
+    with engine.connect() as connection:
+        if not inspect(connection).has_table("alembic_version"):
+            return None
+        return str(connection.scalar(text("select version_num from alembic_version")))

@@ -22,7 +22,7 @@ from sqlmodel import SQLModel
 
 import sync
 from connectors.base import Account, Key
-from sync import tables
+from sync import migrate, tables
 from sync.errors import StateError, UsageError
 from sync.rows import AccountRow, Delivery, Judgement, Reading, Run, ScorecardRow, Standing, Total
 from sync.state import State
@@ -87,6 +87,22 @@ def test_what_was_saved_is_there_after_opening_again(url: str) -> None:
     assert second.meta("salt") == {"fingerprint": "ab", "n": [1, None]}
     assert second.meta("never set") is None
     second.close()
+
+
+def test_the_steps_to_the_newest_form_are_only_looked_at_where_one_is_lacking(
+    state: State, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def looked(*_: object, **__: object) -> None:
+        raise StateError("looked at")
+
+    monkeypatch.setattr(migrate, "upgrade", looked)
+    State(url).close()
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(text("update alembic_version set version_num = '0001'"))
+    engine.dispose()
+    with pytest.raises(StateError, match="looked at"):
+        State(url)
 
 
 def test_many_processes_may_open_a_new_database_at_once(url: str) -> None:

@@ -1,4 +1,4 @@
-"""What Alembic runs: the steps, over the connection and in the transaction that `sync.database` opened."""
+"""What Alembic runs: the steps, over the connection and in the transaction that `sync.migrate` opened."""
 
 from __future__ import annotations
 
