@@ -309,6 +309,12 @@ class Destination(Directory, Protocol):
         """
         ...
 
+    def shape(self) -> str:
+        """A fingerprint of what a refusal can come from beside the values: our fields as they were last described, and
+        how the settings name them and their tiers. No call where they were described before.
+        """
+        ...
+
     def canonical(self, field: str, value: FieldValue) -> FieldValue:
         """The value as the record would hold it: scale, length, picklist value, kind of date."""
         ...

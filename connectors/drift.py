@@ -1,8 +1,11 @@
-"""Fields that are not as they were made: when that is too much to go on."""
+"""Fields that are not as they were made: when that is too much to go on, and whether they are others than before."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from connectors.base import Drift
 from connectors.errors import SettingsWrong
@@ -15,3 +18,9 @@ def checked(found: Sequence[Drift], names: Mapping[str, str], *, place: str) -> 
         words = f"none of the {len(out)} fields can be written; {out[0].message}; {out[0].remedy}"
         raise SettingsWrong(words, place=place)
     return found
+
+
+def fingerprint(names: Mapping[str, str], tiers: Mapping[str, str], described: Mapping[str, Any]) -> str:
+    """Another one whenever a name in the settings or a description is another. `described`: by our field."""
+    text = json.dumps([dict(names), dict(tiers), dict(described)], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

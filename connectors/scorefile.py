@@ -117,6 +117,9 @@ class FileDestination:
         """None: a file that holds other columns is refused as a whole."""
         return ()
 
+    def shape(self) -> str:
+        return ",".join(self._kinds)
+
     def canonical(self, field: str, value: FieldValue) -> FieldValue:
         """The value as the file would give it back; None for a field of a score that is not in the settings."""
         return _canonical(self._kinds[field], value) if field in self._kinds else None

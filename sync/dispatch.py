@@ -46,7 +46,7 @@ def dispatch(
         rehearse(round_, planned, result)
         return
     try:
-        if planned:
+        if planned or result.waiting:
             watch.look()
     finally:
         result.drifts = watch.found

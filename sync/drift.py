@@ -39,13 +39,20 @@ class Watch:
             self.mended = bool(self._noted - wrong(self.found))
 
     def look(self) -> None:
-        """At most one call a pass. Raises `SettingsWrong` when none of the fields can be written."""
+        """At most one call a pass. Raises `SettingsWrong` when none of the fields can be written.
+
+        Records that were refused are due again once our fields are described or named otherwise than when last looked.
+        """
         try:
             self.found = self._destination.drift(since=self._now)
         except SettingsWrong as error:
             self._note(self._noted | {str(error)})
             raise
         self._note(self._noted | wrong(self.found))
+        state, kept, shape = self._worker.state, f"shape/{self._destination.name}", self._destination.shape()
+        if state.meta(kept) != shape:
+            state.retry([self._destination.name], now=self._now)
+            state.set_meta(kept, shape)
 
     def usable(self, planned: Iterable[Planned]) -> list[Planned]:
         """What is planned without the fields that are left out: what they are known to hold stays known."""

@@ -73,6 +73,7 @@ class FakeCrm:
         self.calls: Counter[str] = Counter()
         self.left_out = ""
         self.drifts: list[Drift] = []
+        self.described = ""
         self.written: list[Write] = []
         self.day: Allowance | None = None
         self.rationed: list[int | None] = []
@@ -92,6 +93,9 @@ class FakeCrm:
     def drift(self, *, since: datetime) -> Sequence[Drift]:
         self.calls["described"] += bool(self.drifts)
         return self.drifts
+
+    def shape(self) -> str:
+        return self.described
 
     def canonical(self, field: str, value: FieldValue) -> FieldValue:
         return round(value, 1) if isinstance(value, float) else value

@@ -155,3 +155,16 @@ def test_what_stands_in_a_field_that_is_left_out_is_not_read(crm, org, hubspot, 
     assert "score" not in crm._fields.usable()
     assert "score" not in hubspot._fields.usable()
     assert hubspot._fields.present({"health_score": "abc", "health_tier": "red"}) == {"tier": "red"}
+
+
+def test_the_shape_of_our_fields_is_another_when_a_description_or_a_name_is(org, portal, tmp_path):
+    shapes = set()
+    for change, named in (({}, {}), ({"reason": {"length": 80}}, {}), ({}, {"fields": {"version": None}})):
+        org.fields, portal.properties = force.described(**change), hub.defined(**change)
+        with Loopback(org) as one, Loopback(portal) as other:
+            org.url = one.url
+            for crm in (force.salesforce(one, tmp_path, **named), hub.hubspot(other, tmp_path, **named)):
+                shapes.add((crm.name, crm.shape()))
+                assert crm.shape() == crm.shape()
+                crm.close()
+    assert len(shapes) == 6

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 import pytest
 
-from connectors.base import Account, Drift, Event, Page, Write
+from connectors.base import Account, Drift, Event, Outcome, Page, Write
 from connectors.clock import SteppedClock
 from connectors.errors import SettingsWrong
 from sync.deliveries import Planned, Round
@@ -165,3 +165,22 @@ def test_a_drift_that_lasts_is_not_forgotten_with_old_runs(state: State, crm: Fa
         state.forget_runs(START + timedelta(days=day - 90))
         assert watch(state, crm, day=day).found == [RETYPED]
     assert len(state.last_runs(50, kind="fields:crm")) <= 5
+
+
+def test_a_refused_record_is_tried_again_once_the_cause_may_have_gone(tmp_path: Path, crm: FakeCrm) -> None:
+    crm.refuse["busy"] = Outcome("busy", False, code="STRING_TOO_LONG", message="too short", remedy="row")
+    with at_work(tmp_path, crm) as worker:
+        assert run_once(worker, due_only=True).delivered["crm"]["failed"] == 1
+
+        def passes() -> tuple[int, int]:
+            assert isinstance(worker.clock, SteppedClock)
+            worker.clock.advance_to(worker.clock.now() + timedelta(minutes=10))
+            worker.stood_on.clear()  # a fact has come in
+            done = run_once(worker, due_only=True).delivered["crm"]
+            return done["waiting"], done["failed"] + done["written"]
+
+        assert [passes(), passes()] == [(1, 0), (1, 0)]
+        crm.described = "the field is longer now"
+        crm.refuse.clear()
+        assert [passes(), passes(), passes()] == [(1, 0), (0, 1), (0, 0)]  # seen, tried, well
+        assert worker.state.deliveries("crm")["busy"].status == "confirmed"

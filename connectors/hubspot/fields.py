@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from connectors.base import FIELDS, Drift, Field, FieldValue
+from connectors.drift import fingerprint
 from connectors.errors import as_expected
 from connectors.hubspot.client import Client
 from connectors.hubspot.drift import Described, drifts, lacking
@@ -47,6 +48,10 @@ class Fields:
         tiers = {key: name for key, name in self.names.items() if self.by_key[key].kind == "tier" and name in described}
         self._refused = {key: lacking(described[name], self.tiers) for key, name in tiers.items()}
         self._drifts, self._described = drifted, described
+
+    def shape(self) -> str:
+        described = self.described()
+        return fingerprint(self.names, self.tiers, {key: described.get(name) for key, name in self.names.items()})
 
     def drifts(self, *, since: datetime | None = None, refresh: bool = False) -> Sequence[Drift]:
         """Our properties that are not as they should be."""

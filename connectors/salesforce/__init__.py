@@ -58,6 +58,9 @@ class Salesforce:
         found = self._fields.drifts(since=since)
         return checked(found, self._fields.names, place=self._client.place)
 
+    def shape(self) -> str:
+        return self._fields.shape()
+
     def canonical(self, field: str, value: FieldValue) -> FieldValue:
         return self._fields.canonical(field, value)
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from connectors.base import FIELDS, Drift, Field, FieldValue
+from connectors.drift import fingerprint
 from connectors.errors import as_expected
 from connectors.salesforce.client import Client
 from connectors.salesforce.drift import TYPES, Described, drifts, lacking, restricted
@@ -54,6 +55,12 @@ class Fields:
         drifted = list(drifts(self.by_key, self.names, self.tiers, described))
         self._refused = {key: lacking(one, self.tiers) for key, one in found.items() if one and restricted(one)}
         self._held, self._drifts, self._described = held, drifted, described
+
+    def shape(self) -> str:
+        described = self.described()
+        return fingerprint(
+            self.names, self.tiers, {key: described.get(name.lower()) for key, name in self.names.items()}
+        )
 
     def drifts(self, *, since: datetime | None = None, refresh: bool = False) -> Sequence[Drift]:
         """Our fields that are not as they should be."""
