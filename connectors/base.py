@@ -179,12 +179,14 @@ class Drift(NamedTuple):
 
     `left out`: nothing is written to it until it is mended. `blank`: values it does not offer are written as blank.
     `cut`: values are rounded or shortened to what it holds, or it takes them all the same; that harms nothing.
+    `by_hand`: provisioning cannot mend it, or should not before a person has decided.
     """
 
     field: str
     message: str
     remedy: str
     effect: Literal["left out", "blank", "cut"]
+    by_hand: bool = False
 
 
 FieldKind = Literal["number", "tier", "text", "date", "datetime"]

@@ -104,12 +104,13 @@ def check(config: Config = DEFAULT, json: Json = False) -> None:
 def provision(
     config: Config = DEFAULT,
     apply: Annotated[bool, typer.Option("--apply", help="Carry the plan out.")] = False,
+    prune: Annotated[bool, typer.Option("--prune", help="Plan to remove what was made there.")] = False,
     json: Json = False,
 ) -> None:
-    """Show which fields would be made in the CRMs; make them with --apply. Nothing is ever deleted."""
+    """Show what would be made in the CRMs; make it with --apply. Nothing is deleted without --prune."""
     from sync.commands import provision as body
 
-    raise typer.Exit(body(config, apply=apply, as_json=json))
+    raise typer.Exit(body(config, apply=apply, prune=prune, as_json=json))
 
 
 @app.command()

@@ -15,10 +15,11 @@ from typing import Any
 from pydantic import SecretStr
 
 import config as words
-from connectors.base import Finding
+from connectors.base import Change, Finding
+from connectors.errors import ConnectorError
 from scoring import Scorecard, reason
 from sync.check import findings, first_needs
-from sync.console import Bars, clean, log_in_words, put_json, say, table
+from sync.console import Bars, clean, complain, log_in_words, put_json, say, table
 from sync.deliveries import plain
 from sync.erased import erased_of
 from sync.errors import UsageError
@@ -83,27 +84,37 @@ def _mark(finding: Finding) -> tuple[str, str]:
     return ("warn", "yellow") if finding.remedy else ("ok  ", "")
 
 
-def provision(path: Path, *, apply: bool, as_json: bool) -> int:
-    """Print the plan of every destination; with `apply`, carry it out."""
+def provision(path: Path, *, apply: bool, prune: bool, as_json: bool) -> int:
+    """Print the plan of every destination; with `apply`, carry it out; 1 when that leaves something to a person.
+
+    `prune`: the plan to remove what was made there.
+    """
     with _rehearsing(load(path, regardless=True)) as worker:
-        plan = [(name, change) for name, part in worker.destinations.items() for change in part.plan()]
+        plan = [(name, change) for name, part in worker.destinations.items() for change in part.plan(prune=prune)]
         for name, change in plan:
-            if apply and change.apply:
-                change.apply()
-            if not as_json:
-                say(f"{'done' if apply else 'would'} {name}: {change.what}")
+            _carry_out(name, change, apply=apply, quiet=as_json)
+    steps = [change for _, change in plan if change.apply]
     if as_json:
-        put_json(
-            {
-                "applied": apply,
-                "changes": [{"destination": name, "what": change.what} for name, change in plan],
-            }
-        )
+        told = [{"destination": name, "what": one.what, "by_hand": one.apply is None} for name, one in plan]
+        put_json({"applied": apply, "prune": prune, "changes": told})
     elif not plan:
-        say("every field is there and as it should be")
-    elif not apply:
+        say("nothing of ours is left there" if prune else "every field is there and as it should be")
+    elif steps and not apply:
         say("nothing was changed; --apply carries this out")
-    return 0
+    return 1 if apply and not prune and len(steps) < len(plan) else 0
+
+
+def _carry_out(name: str, change: Change, *, apply: bool, quiet: bool) -> None:
+    """What cannot be carried out ends the command, and is named first: a plan made anew goes on from there."""
+    mark = "note" if change.apply is None else "done" if apply else "would"
+    try:
+        if apply and change.apply:
+            change.apply()
+    except ConnectorError:
+        complain(f"FAIL {name}: {change.what}")
+        raise
+    if not quiet:
+        say(f"{mark} {name}: {change.what}")
 
 
 def run(path: Path, *, only: Step | None, dry_run: bool, as_json: bool) -> int:

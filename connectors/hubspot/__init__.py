@@ -20,7 +20,9 @@ from connectors.hubspot.checks import Checks
 from connectors.hubspot.client import Client
 from connectors.hubspot.fields import Fields
 from connectors.hubspot.provision import Provision
+from connectors.hubspot.prune import Prune
 from connectors.hubspot.settings import Settings
+from connectors.hubspot.setup import Setup
 from connectors.hubspot.survivors import survivors
 from connectors.hubspot.writer import Writer
 
@@ -37,7 +39,9 @@ class HubSpot:
         self._accounts = Accounts(self._client, self._fields, settings)
         self._writer = Writer(self._client, self._fields)
         self._authors = Authors(self._client, self._fields)
-        self._provision = Provision(self._client, self._fields, settings)
+        setup = Setup(self._client)
+        self._provision = Provision(setup, self._fields, settings)
+        self._prune = Prune(setup, self._fields, settings)
         self._checks = Checks(self._client, self._fields, settings)
 
     def accounts(
@@ -53,7 +57,7 @@ class HubSpot:
         return self._checks.run(where=where, attributes=attributes)
 
     def plan(self, *, prune: bool = False) -> Sequence[Change]:
-        return self._provision.plan()
+        return self._prune.plan() if prune else self._provision.plan()
 
     def drift(self, *, since: datetime) -> Sequence[Drift]:
         found = self._fields.drifts(since=since)

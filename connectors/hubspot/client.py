@@ -59,6 +59,9 @@ class Client:
     def patch(self, path: str, body: Mapping[str, Any], *, label: str) -> Mapping[str, Any]:
         return self._patiently("PATCH", path, label, body=body)
 
+    def delete(self, path: str, *, label: str) -> None:
+        self._patiently("DELETE", path, label)
+
     def batch(self, path: str, body: Mapping[str, Any], *, label: str) -> Mapping[str, Any]:
         """A POST for many records; raises `RowWrong` when one of them spoils it."""
         return self._patiently("POST", path, label, body=body, rows=True)
@@ -133,7 +136,9 @@ class Client:
             words = f"no answer from HubSpot ({type(reason).__name__})"
             raise AgainNow(words, place=self.place, unanswered=True) from None
         except ValueError:  # bytes that are not text, from something between HubSpot and us
-            answer = None
+            answer = False
+        if method == "DELETE" and answer in (None, ""):  # 204: done, and nothing to say
+            return {}
         if isinstance(answer, dict):
             return answer
         raise AgainNow("HubSpot answered something that is not JSON", place=self.place, unanswered=True)

@@ -22,8 +22,6 @@ TYPES: Mapping[FieldKind, tuple[str, ...]] = MappingProxyType(
 )
 PROVISION = "run `bellwether provision --apply`, or create it by hand"
 
-_Found = tuple[str, str, Any]
-
 
 def drifts(
     fields: Mapping[str, Field], names: Mapping[str, str], tiers: Mapping[str, str], described: Mapping[str, Described]
@@ -36,8 +34,7 @@ def drifts(
         else:
             found = _gone(fields[key], (one for other, one in described.items() if other not in ours))
         if found:
-            message, remedy, effect = found
-            yield Drift(key, f"{name} {message}", remedy, effect)
+            yield found._replace(field=key, message=f"{name} {found.message}")
 
 
 def lacking(described: Described, tiers: Mapping[str, str]) -> list[str]:
@@ -48,26 +45,28 @@ def lacking(described: Described, tiers: Mapping[str, str]) -> list[str]:
     return [value for value in tiers.values() if value not in offered]
 
 
-def _gone(field: Field, others: Iterable[Described]) -> _Found:
+def _gone(field: Field, others: Iterable[Described]) -> Drift:
     for other in others:
         if other.get("label") == field.label and other.get("type") in TYPES[field.kind]:
             remedy = f"if that is meant, set fields: {{{field.key}: {other['name']}}}; otherwise {PROVISION}"
-            return f"is gone, while {other['name']} has its label {field.label!r}", remedy, "left out"
-    return "does not exist", PROVISION, "left out"
+            return Drift("", f"is gone, while {other['name']} has its label {field.label!r}", remedy, "left out", True)
+    return Drift("", "does not exist", PROVISION, "left out")
 
 
-def _changed(field: Field, described: Described, tiers: Mapping[str, str]) -> _Found | None:
+def _changed(field: Field, described: Described, tiers: Mapping[str, str]) -> Drift | None:
     kind, wanted = described.get("type"), TYPES[field.kind][0]
     # "calculated" is told of HubSpot's own properties only
     if described.get("calculationFormula") or str(described.get("fieldType")).startswith("calculation"):
-        return "is a calculation, which nobody can write to", "name another property in `fields`", "left out"
+        words = "is a calculation, which nobody can write to"
+        return Drift("", words, "name another property in `fields`", "left out", True)
     if kind not in TYPES[field.kind]:
         remedy = f"make a new property of type {wanted}, or name another one in `fields`"
-        return f"is of type {kind}, not {wanted}", remedy, "left out"
+        return Drift("", f"is of type {kind}, not {wanted}", remedy, "left out", True)
     rights = described.get("modificationMetadata") or {}
     if rights.get("readOnlyValue") or described.get("calculated"):
-        return "is read-only", "name another property in `fields`", "left out"
+        return Drift("", "is read-only", "name another property in `fields`", "left out", True)
     values = lacking(described, tiers) if field.kind == "tier" else []
     if values:
-        return f"lacks the option {', '.join(values)}", f"{PROVISION}; or rename it in tier_values", "blank"
+        words = f"lacks the option {', '.join(values)}"
+        return Drift("", words, f"{PROVISION}; or rename it in tier_values", "blank")
     return None

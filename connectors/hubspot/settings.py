@@ -27,8 +27,9 @@ def is_name(name: str) -> bool:
 class Settings(BaseModel):
     """`access_token` is that of a service key or a private app; `api_date` the dated version of the API.
 
-    `fields` renames our properties; one set to nothing is neither written nor created. `external_id_field` and
-    `crm_id_property` are the properties that hold your own id of a company and its id in Salesforce.
+    `fields` renames our properties; one set to nothing is neither written nor created. `active_list` is the name of a
+    list of the companies in the lowest tier, which provisioning makes. `external_id_field` and `crm_id_property` are
+    the properties that hold your own id of a company and its id in Salesforce.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -40,6 +41,7 @@ class Settings(BaseModel):
     tier_values: Mapping[str, str] = {}
     group: str = Field("bellwether", pattern=r"^[a-z][a-z0-9_]{0,99}$")
     group_label: str = Field("Customer health", min_length=1, max_length=100)
+    active_list: str | None = Field(None, min_length=1, max_length=100)
     external_id_field: str | None = Field(None, pattern=_NAME.pattern)
     crm_id_property: str | None = Field("salesforceaccountid", pattern=_NAME.pattern)
 

@@ -18,7 +18,9 @@ from connectors.salesforce.checks import Checks
 from connectors.salesforce.client import Client
 from connectors.salesforce.fields import Fields
 from connectors.salesforce.provision import Provision
+from connectors.salesforce.prune import Prune
 from connectors.salesforce.settings import Settings
+from connectors.salesforce.setup import Setup
 from connectors.salesforce.survivors import survivors
 from connectors.salesforce.writer import Writer
 
@@ -36,7 +38,9 @@ class Salesforce:
         self._accounts = Accounts(self._client, self._fields, external_id_field=external)
         self._writer = Writer(self._client, self._fields, bulk_above=settings.bulk_above)
         self._authors = Authors(self._client, self._fields, named=settings.integration_users)
-        self._provision = Provision(self._client, self._fields)
+        setup = Setup(self._client)
+        self._provision = Provision(setup, self._fields, settings, place=self._client.place)
+        self._prune = Prune(setup, self._fields, self._provision)
         self._checks = Checks(self._client, self._fields, self._provision, settings)
 
     def accounts(
@@ -52,7 +56,7 @@ class Salesforce:
         return self._checks.run(where=where, attributes=attributes)
 
     def plan(self, *, prune: bool = False) -> Sequence[Change]:
-        return self._provision.plan()
+        return self._prune.plan() if prune else self._provision.plan()
 
     def drift(self, *, since: datetime) -> Sequence[Drift]:
         found = self._fields.drifts(since=since)

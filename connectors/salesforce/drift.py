@@ -37,8 +37,7 @@ def drifts(
             else _changed(fields[key], described, tiers)
         )
         if found:
-            message, remedy, effect = found
-            yield Drift(key, f"{name} {message}", remedy, effect)
+            yield found._replace(field=key, message=f"{name} {found.message}")
 
 
 def lacking(described: Described, tiers: Mapping[str, str]) -> list[str]:
@@ -55,45 +54,44 @@ def restricted(described: Described) -> bool:
     return described.get("type") == "picklist" and bool(described.get("restrictedPicklist", True))
 
 
-_Found = tuple[str, str, Any]
-
-
-def _gone(field: Field, name: str, others: Iterator[Described]) -> _Found:
+def _gone(field: Field, name: str, others: Iterator[Described]) -> Drift:
     for other in others:
         if other.get("label") == field.label and other.get("type") in TYPES[field.kind] and other.get("custom"):
             remedy = f"if it was renamed, set fields: {{{field.key}: {other['name']}}}; otherwise {PROVISION}"
-            return f"is gone, while {other['name']} has its label {field.label!r}", remedy, "left out"
-    return "is missing, or hidden from the integration user", PROVISION, "left out"
+            return Drift("", f"is gone, while {other['name']} has its label {field.label!r}", remedy, "left out", True)
+    return Drift("", "is missing, or hidden from the integration user", PROVISION, "left out")
 
 
-def _changed(field: Field, described: Described, tiers: Mapping[str, str]) -> _Found | None:
+def _changed(field: Field, described: Described, tiers: Mapping[str, str]) -> Drift | None:
     kind, wanted = described.get("type"), TYPES[field.kind][0]
     if described.get("calculated"):
-        return "is a formula, which nobody can write to", "name another field in `fields`", "left out"
+        return Drift("", "is a formula, which nobody can write to", "name another field in `fields`", "left out", True)
     if kind not in TYPES[field.kind]:
         remedy = f"make a new field of type {wanted}, or name another field in `fields`"
-        return f"is of type {kind}, not {wanted}", remedy, "left out"
+        return Drift("", f"is of type {kind}, not {wanted}", remedy, "left out", True)
     if not described.get("updateable"):
-        return "cannot be edited", f"give the integration user edit access to it; {PROVISION}", "left out"
+        return Drift("", "cannot be edited", f"give the integration user edit access to it; {PROVISION}", "left out")
     return _smaller(field, described) or (_poorer(described, tiers) if field.kind == "tier" else None)
 
 
-def _smaller(field: Field, described: Described) -> _Found | None:
+def _smaller(field: Field, described: Described) -> Drift | None:
     length, scale = int(described.get("length") or 0), int(described.get("scale") or 0)
     precision = int(described.get("precision") or 0)
     if field.kind == "number" and 0 < precision < DIGITS + scale:
-        remedy = f"give it {DIGITS} digits before the decimal point"
-        return f"is too small for 100: {precision} digits, {scale} of them decimals", remedy, "left out"
+        words = f"is too small for 100: {precision} digits, {scale} of them decimals"
+        return Drift("", words, f"give it {DIGITS} digits before the decimal point", "left out", True)
     if field.kind == "number" and scale < field.scale:
-        return f"has {scale} decimals where {field.scale} are worked out", "give it more, or leave it so", "cut"
+        words = f"has {scale} decimals where {field.scale} are worked out"
+        return Drift("", words, "give it more, or leave it so", "cut", True)
     if field.kind == "text" and 0 < length < field.length:
-        return f"holds {length} characters where {field.length} are meant", "make it longer, or leave it so", "cut"
+        words = f"holds {length} characters where {field.length} are meant"
+        return Drift("", words, "make it longer, or leave it so", "cut", True)
     return None
 
 
-def _poorer(described: Described, tiers: Mapping[str, str]) -> _Found | None:
+def _poorer(described: Described, tiers: Mapping[str, str]) -> Drift | None:
     values = lacking(described, tiers)
     if not values:
         return None
     remedy = f"{PROVISION} to add it to the picklist; or rename it in tier_values"
-    return f"lacks the value {', '.join(values)}", remedy, "blank" if restricted(described) else "cut"
+    return Drift("", f"lacks the value {', '.join(values)}", remedy, "blank" if restricted(described) else "cut")

@@ -42,9 +42,12 @@ SETTINGS = {
     "INVALID_QUERY_FILTER_OPERATOR": "accounts.where compares a field in a way its type does not allow",
     "INVALID_TYPE": "the integration user cannot see the object; give it read and edit access to Account",
     "INVALID_FIELD_FOR_INSERT_UPDATE": "a field cannot be edited; give the integration user edit access",
+    "DEPENDENCY_EXISTS": "something in the org uses the field; see 'Where is this used?' there, and take it out first",
+    "DELETE_FAILED": "something in the org still uses it; take it out there first",
     "API_DISABLED_FOR_ORG": "its edition or the integration user lacks API access; switch on 'API Enabled'",
     "INSUFFICIENT_ACCESS": "the integration user lacks a permission for this",
     "INSUFFICIENT_ACCESS_OR_READONLY": "the integration user lacks a permission for this",
+    "INSUFFICIENT_ACCESS_ON_CROSS_REFERENCE_ENTITY": "the integration user lacks a permission for this",
     "UNSUPPORTED_API_VERSION": "it does not serve this api_version",
     "NOT_FOUND": "nothing is at this path; check base_url and api_version",
 }

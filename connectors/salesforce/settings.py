@@ -45,6 +45,7 @@ class Settings(BaseModel):
     `base_url` is the org's My Domain. `audience` is whom the JWT is for (login.salesforce.com, or
     test.salesforce.com for a sandbox org, unless said otherwise). `fields` renames our fields; a field set to
     nothing is neither written nor created. Above `bulk_above` records a write goes through Bulk API 2.0.
+    Provisioning shows the fields to the profiles in `show_to_profiles`, and makes a public `list_view`.
     `integration_users`: usernames or ids of users that are no people though Salesforce cannot tell, such as a sync that
     signs in with an ordinary licence.
     """
@@ -62,6 +63,8 @@ class Settings(BaseModel):
     tier_values: Mapping[str, str] = {}
     external_id_field: str | None = None
     bulk_above: int = Field(2000, ge=1)
+    show_to_profiles: tuple[str, ...] = ()
+    list_view: str | None = Field("Health: red accounts", min_length=1, max_length=40)
     integration_users: tuple[str, ...] = ()
 
     @model_validator(mode="after")

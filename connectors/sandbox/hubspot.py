@@ -18,7 +18,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from connectors.clock import Clock
-from connectors.sandbox import hubspot_batch
+from connectors.sandbox import hubspot_batch, hubspot_lists
 from connectors.sandbox.crm import Call, Refused, WithoutTrailingSlash, answer, served
 from connectors.sandbox.faults import Profile
 from connectors.sandbox.hubspot_errors import (
@@ -37,6 +37,7 @@ from connectors.sandbox.world import World
 
 READ, WRITE = "crm.objects.companies.read", "crm.objects.companies.write"
 SCHEMA_READ, SCHEMA_WRITE = "crm.schemas.companies.read", "crm.schemas.companies.write"
+LISTS_READ, LISTS_WRITE = "crm.lists.read", "crm.lists.write"
 OWNERS = "crm.objects.owners.read"
 SCOPES = (READ, WRITE, SCHEMA_READ, SCHEMA_WRITE, OWNERS)
 LARGEST_PAGE, LARGEST_OWNER_PAGE = 100, 500
@@ -66,6 +67,7 @@ class Front:
             routes += self._properties(f"/crm/properties/{version}")
             routes += self._owners(f"/crm/owners/{version}")
             routes += self._account(f"/account-info/{version}")
+            routes += self._lists(f"/crm/lists/{version}")
         routes += self._objects("/crm/v3/objects")
         routes += self._properties("/crm/v3/properties")
         routes += self._owners("/crm/v3/owners") + self._account("/account-info/v3")
@@ -96,10 +98,18 @@ class Front:
                 self._route("GET", f"{base}/{kind}/groups", self.list_groups, SCHEMA_READ),
                 self._route("POST", f"{base}/{kind}/groups", self.create_group, SCHEMA_WRITE),
                 self._route("GET", f"{base}/{kind}/groups/{{name}}", self.group, SCHEMA_READ),
+                self._route("DELETE", f"{base}/{kind}/groups/{{name}}", self.archive_group, SCHEMA_WRITE),
                 self._route("GET", f"{base}/{kind}/{{name}}", self.property, SCHEMA_READ),
                 self._route("PATCH", f"{base}/{kind}/{{name}}", self.change_property, SCHEMA_WRITE),
                 self._route("DELETE", f"{base}/{kind}/{{name}}", self.archive_property, SCHEMA_WRITE),
             )
+        ]
+
+    def _lists(self, base: str) -> list[Route]:
+        return [
+            self._route("POST", base, self.create_list, LISTS_WRITE),
+            self._route("GET", f"{base}/object-type-id/0-2/name/{{name:path}}", self.list_by_name, LISTS_READ),
+            self._route("DELETE", f"{base}/{{id}}", self.delete_list, LISTS_WRITE),
         ]
 
     def _owners(self, base: str) -> list[Route]:
@@ -210,7 +220,10 @@ class Front:
         return record
 
     def list_properties(self, call: Call) -> Response:
-        return answer(200, {"results": [described(one) for one in self._portal.properties.values()]})
+        portal, archived = self._portal, call.query("archived") == "true"
+        listed = portal.archived_properties if archived else portal.properties
+        told = {"archived": True} if archived else {}
+        return answer(200, {"results": [described(one) | told for one in listed.values()]})
 
     def property(self, call: Call) -> Response:
         return answer(200, described(self._portal.properties[self._property(call)]))
@@ -248,8 +261,10 @@ class Front:
         name = self._property(call)
         if self._portal.properties[name].built_in:
             raise invalid(f"{name} is defined by HubSpot and can not be archived")
-        del self._portal.properties[name]
-        self._portal.archived_properties.add(name)
+        users = hubspot_lists.users(self._portal, name)
+        if users:
+            raise invalid(f"Property {name} cannot be deleted, it is used in: {', '.join(users)}")
+        self._portal.archived_properties[name] = self._portal.properties.pop(name)
         return Response(status_code=204)
 
     def _property(self, call: Call) -> str:
@@ -276,6 +291,26 @@ class Front:
             raise _exists(f"Property group named '{name}' already exists.", name, "Properties.GROUP_EXISTS")
         groups[name] = label
         return answer(201, _group(name, label))
+
+    def archive_group(self, call: Call) -> Response:
+        portal, name = self._portal, call.path("name")
+        if name not in portal.groups:
+            raise not_found(f'Property group "{name}" does not exist')
+        if any(one.group == name for one in portal.properties.values()):
+            raise invalid(f"Property group {name} cannot be deleted while there are properties in it")
+        del portal.groups[name]
+        return Response(status_code=204)
+
+    def create_list(self, call: Call) -> Response:
+        return answer(200, hubspot_lists.create(self._portal, _object(call)))
+
+    def list_by_name(self, call: Call) -> Response:
+        filters = call.query("includeFilters") == "true"
+        return answer(200, hubspot_lists.by_name(self._portal, call.path("name"), filters=filters))
+
+    def delete_list(self, call: Call) -> Response:
+        hubspot_lists.delete(self._portal, call.path("id"))
+        return Response(status_code=204)
 
     def list_owners(self, call: Call) -> Response:
         limit, after = _limit(call, 100, LARGEST_OWNER_PAGE), call.query("after", "0")

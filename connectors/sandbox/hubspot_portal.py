@@ -87,7 +87,8 @@ class Portal(Store):
         self.tokens = {"sandbox-hubspot"}
         self.expired: set[str] = set()
         self.properties = {one.name: one for one in (*BUILT_IN, *OWN)}
-        self.archived_properties: set[str] = set()
+        self.archived_properties: dict[str, Property] = {}
+        self.lists: dict[str, dict[str, Any]] = {}
         self.groups = dict(GROUPS)
         people = dict.fromkeys(company.owner for company in world.companies)
         self.owners = {str(71_000_000 + number): owner for number, owner in enumerate(people)}

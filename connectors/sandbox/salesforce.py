@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 from starlette.applications import Starlette
@@ -18,7 +18,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from connectors.clock import Clock
-from connectors.sandbox import salesforce_setup, salesforce_write
+from connectors.sandbox import salesforce_custom, salesforce_lists, salesforce_setup, salesforce_write
 from connectors.sandbox.crm import Call, Record, Refused, WithoutTrailingSlash, answer, served
 from connectors.sandbox.faults import Profile
 from connectors.sandbox.salesforce_auth import Desk
@@ -29,6 +29,8 @@ from connectors.sandbox.salesforce_paths import find, refused
 from connectors.sandbox.salesforce_query import Queries, rendered
 from connectors.sandbox.salesforce_tables import CHILDREN, Table
 from connectors.sandbox.world import World
+
+T = TypeVar("T")
 
 VERSIONS = range(31, 68)  # older ones are retired
 PAGE, SMALLEST_PAGE = 2000, 200
@@ -102,9 +104,16 @@ class Front:
             ("PATCH", f"{data}/sobjects/Account/{{id}}", self.update),
             ("POST", f"{data}/sobjects/{{table}}", self.create_setup),
             ("PATCH", f"{data}/sobjects/{{table}}/{{id}}", self.change_setup),
+            ("DELETE", f"{data}/sobjects/{{table}}/{{id}}", self.delete_setup),
+            ("POST", f"{data}/ui-api/list-info/Account", self.create_list_view),
+            ("GET", f"{data}/ui-api/list-info/Account/{{name}}", self.list_view),
+            ("DELETE", f"{data}/ui-api/list-info/Account/{{name}}", self.delete_list_view),
             ("PATCH", f"{data}/composite/sobjects", self.update_many),
             ("POST", f"{data}/composite/sobjects/Account", self.read_many),
             ("POST", f"{data}/tooling/sobjects/CustomField", self.create_field),
+            ("GET", f"{data}/tooling/sobjects/CustomField/{{id}}", self.field),
+            ("PATCH", f"{data}/tooling/sobjects/CustomField/{{id}}", self.change_field),
+            ("DELETE", f"{data}/tooling/sobjects/CustomField/{{id}}", self.delete_field),
             ("GET", f"{data}/tooling/query", self.query_tooling),
             ("POST", jobs, self.create_job),
             ("GET", jobs, self.list_jobs),
@@ -263,9 +272,34 @@ class Front:
         _rows(lambda: salesforce_setup.change_row(self._org, _setup_table(call), call.path("id"), _object(call)))
         return Response(status_code=204)
 
+    def delete_setup(self, call: Call) -> Response:
+        _rows(lambda: salesforce_setup.delete_row(self._org, _setup_table(call), call.path("id")))
+        return Response(status_code=204)
+
+    def create_list_view(self, call: Call) -> Response:
+        return answer(201, salesforce_lists.create(self._org, _object(call)))
+
+    def list_view(self, call: Call) -> Response:
+        return answer(200, salesforce_lists.told(self._org, call.path("name")))
+
+    def delete_list_view(self, call: Call) -> Response:
+        salesforce_lists.delete(self._org, call.path("name"))
+        return Response(status_code=204)
+
     def create_field(self, call: Call) -> Response:
-        made = _rows(lambda: salesforce_setup.create_field(self._org, _object(call)))
+        made = _rows(lambda: salesforce_custom.create_field(self._org, _object(call)))
         return answer(201, {"id": made, "success": True, "errors": [], "warnings": [], "infos": []})
+
+    def field(self, call: Call) -> Response:
+        return answer(200, _rows(lambda: salesforce_custom.told(self._org, call.path("id"))))
+
+    def change_field(self, call: Call) -> Response:
+        _rows(lambda: salesforce_custom.change_field(self._org, call.path("id"), _object(call)))
+        return Response(status_code=204)
+
+    def delete_field(self, call: Call) -> Response:
+        _rows(lambda: salesforce_custom.delete_field(self._org, call.path("id")))
+        return Response(status_code=204)
 
     def create_job(self, call: Call) -> Response:
         return answer(200, self._jobs.create(_object(call), call.path("version")))
@@ -331,8 +365,8 @@ def _setup_table(call: Call) -> str:
     return table
 
 
-def _rows(change: Callable[[], str]) -> str:
-    """The id that the change answers with; a refused row ends the call."""
+def _rows(change: Callable[[], T]) -> T:
+    """What the change answers with; a refused row ends the call."""
     try:
         return change()
     except RowRefused as error:

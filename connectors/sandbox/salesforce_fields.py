@@ -46,7 +46,9 @@ class RowRefused(Exception):
 
 @dataclass(frozen=True)
 class Column:
-    """A field. `values`: picklist values with labels. `relation`: (`Owner`, `User`) of `OwnerId`."""
+    """A field. `values`: picklist values with labels; `inactive`: those that are deactivated, which describe leaves
+    out. `relation`: (`Owner`, `User`) of `OwnerId`.
+    """
 
     name: str
     label: str
@@ -57,6 +59,7 @@ class Column:
     writable: bool = True
     required: bool = False
     values: tuple[tuple[str, str], ...] = ()
+    inactive: tuple[tuple[str, str], ...] = ()
     restricted: bool = False
     external_id: bool = False
     unique: bool = False
@@ -230,12 +233,19 @@ def from_metadata(name: str, metadata: Mapping[str, Any]) -> Column:
         length=int(metadata.get("length") or (255 if kind in WORDS else 0)),
         precision=int(metadata.get("precision") or 0),
         scale=int(metadata.get("scale") or 0),
-        values=tuple((item["fullName"], item.get("label") or item["fullName"]) for item in listed),
+        values=tuple(_value(item) for item in listed if item.get("isActive") is not False),
         restricted=bool(definition.get("restricted")),
         external_id=bool(metadata.get("externalId")),
         unique=bool(metadata.get("unique")),
         help=metadata.get("inlineHelpText"),
     )
+
+
+def _value(item: Mapping[str, Any]) -> tuple[str, str]:
+    name = str(item.get("valueName") or item.get("fullName") or "")
+    if not name:
+        raise RowRefused("FIELD_INTEGRITY_EXCEPTION", "Must specify 'valueName' for this value", "Metadata")
+    return name, str(item.get("label") or name)
 
 
 def _required(metadata: Mapping[str, Any], kind: str) -> None:

@@ -22,6 +22,7 @@ from connectors.sandbox.salesforce_tables import (
     FIELD_PERMISSIONS,
     HISTORY,
     LICENSE,
+    LIST_VIEW,
     ORGANIZATION,
     PERMISSION_SET,
     PROFILE_COLUMNS,
@@ -38,6 +39,7 @@ INTEGRATION_USER = salesforce_id("005", 1)
 HUMAN_USER = salesforce_id("005", 2)
 PROFILE = salesforce_id("00e", 1)
 API_PROFILE = salesforce_id("00e", 2)
+PEOPLE = ("System Administrator", "Standard User")  # profiles of people
 PROFILE_SET = salesforce_id("0PS", 1)  # the permission set behind the profile
 USERNAME = "integration@sandbox.test"
 SYNC_USER, APP_USER, AUTOMATION, PLATFORM = (salesforce_id("005", number) for number in (3, 4, 5, 6))
@@ -59,6 +61,8 @@ class Org(Store):
         self.session_minutes = 120
         self.sessions: dict[str, datetime] = {}
         self.field_ids: dict[str, str] = {}
+        self.metadata: dict[str, dict[str, Any]] = {}  # of fields made through the API
+        self.uses: dict[str, list[str]] = {}  # what else in the org uses a field, so that it cannot be deleted
         self._numbers: dict[str, int] = {}
         people = dict.fromkeys(company.owner for company in world.companies)
         owners = {owner: salesforce_id("005", 10 + number) for number, owner in enumerate(people)}
@@ -185,13 +189,20 @@ def _setup(owners: Mapping[str, str]) -> dict[str, Table]:
         {"Id": PROFILE, "Name": "Integration", "UserType": "Standard", "UserLicenseId": full},
         {"Id": API_PROFILE, "Name": API_ONLY, "UserType": "Standard", "UserLicenseId": api_only},
     ]
-    behind = {
-        "Id": PROFILE_SET,
-        "Name": "X00eSandbox",
-        "Label": "Integration",
-        "IsOwnedByProfile": True,
-        "ProfileId": PROFILE,
-    }
+    profiles += [
+        {"Id": salesforce_id("00e", number), "Name": name, "UserType": "Standard", "UserLicenseId": full}
+        for number, name in enumerate(PEOPLE, start=3)
+    ]
+    behind = [
+        {
+            "Id": salesforce_id("0PS", number),
+            "Name": f"X00eSandbox{number}",
+            "Label": profile["Name"],
+            "IsOwnedByProfile": True,
+            "ProfileId": profile["Id"],
+        }
+        for number, profile in enumerate(profiles, start=1)
+    ]
     users = [_user(INTEGRATION_USER, "Sandbox Integration", USERNAME), _user(HUMAN_USER, "Robin Admin")]
     users += [_user(user, name) for name, user in owners.items()]
     users += [
@@ -214,9 +225,10 @@ def _setup(owners: Mapping[str, str]) -> dict[str, Table]:
         "UserLicense": table("UserLicense", LICENSE, *({"Id": id, "Name": name} for id, name in LICENSES.items())),
         "AccountHistory": table("AccountHistory", HISTORY),
         "Organization": table("Organization", ORGANIZATION, company),
-        "PermissionSet": table("PermissionSet", PERMISSION_SET, behind),
+        "PermissionSet": table("PermissionSet", PERMISSION_SET, *behind),
         "PermissionSetAssignment": table("PermissionSetAssignment", ASSIGNMENT),
         "FieldPermissions": table("FieldPermissions", FIELD_PERMISSIONS),
+        "ListView": table("ListView", LIST_VIEW),
     }
 
 

@@ -1,11 +1,11 @@
-"""Setting up the simulated org through the API: custom fields, permission sets and what they grant."""
+"""Setting up the simulated org through the API: permission sets, what they grant and who has them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from connectors.sandbox.salesforce_fields import RowRefused, from_metadata, held
+from connectors.sandbox.salesforce_fields import RowRefused, held
 from connectors.sandbox.salesforce_org import Org
 
 PREFIXES = {"PermissionSet": "0PS", "PermissionSetAssignment": "0Pa", "FieldPermissions": "01k"}
@@ -14,23 +14,6 @@ UNIQUE = {
     "PermissionSetAssignment": ("AssigneeId", "PermissionSetId"),
     "FieldPermissions": ("ParentId", "Field"),
 }
-
-
-def create_field(org: Org, wanted: Mapping[str, Any]) -> str:
-    """Make a custom field of the Account and return its id; nobody may see it yet."""
-    if "CustomizeApplication" in org.missing_scopes:
-        message = "insufficient access rights on cross-reference id"
-        raise RowRefused("INSUFFICIENT_ACCESS_ON_CROSS_REFERENCE_ENTITY", message)
-    table, _, name = str(wanted.get("FullName")).partition(".")
-    if table != "Account" or not name.endswith("__c") or not name[:-3].replace("_", "").isalnum():
-        raise RowRefused("FIELD_INTEGRITY_EXCEPTION", f"Not the full name of a custom field: {wanted.get('FullName')}")
-    if name.lower() in org.columns:
-        message = f"There is already a field named {name.removesuffix('__c')} on Account."
-        raise RowRefused("DUPLICATE_DEVELOPER_NAME", message, "DeveloperName")
-    column = from_metadata(name, wanted.get("Metadata") or {})
-    org.columns[name.lower()] = column
-    org.field_ids[name] = org.next_id("00N")
-    return org.field_ids[name]
 
 
 def create_row(org: Org, table: str, wanted: Mapping[str, Any]) -> str:
@@ -56,6 +39,24 @@ def change_row(org: Org, table: str, row: str, wanted: Mapping[str, Any]) -> str
     changed = rows[row] | _held(org, table, wanted, whole=False)
     _check(org, table, changed)
     org.insert(table, changed)
+    org.review_permissions()
+    return row
+
+
+def delete_row(org: Org, table: str, row: str) -> str:
+    """Take back a grant or an assignment, or a permission set that nobody has any more."""
+    rows = org.setup[table].rows
+    if row not in rows:
+        raise RowRefused("NOT_FOUND", "The requested resource does not exist")
+    if table == "PermissionSet":
+        if rows[row].get("IsOwnedByProfile"):
+            raise RowRefused("INSUFFICIENT_ACCESS_OR_READONLY", "this permission set belongs to a profile")
+        if any(one["PermissionSetId"] == row for one in org.setup["PermissionSetAssignment"].rows.values()):
+            raise RowRefused("DELETE_FAILED", "You can't delete a permission set that is assigned to users.")
+        grants = org.setup["FieldPermissions"].rows
+        for grant in [grant for grant, one in grants.items() if one["ParentId"] == row]:
+            del grants[grant]
+    del rows[row]
     org.review_permissions()
     return row
 

@@ -137,6 +137,12 @@ FIELD_PERMISSIONS = (
     _flag("PermissionsRead", "Read"),
     _flag("PermissionsEdit", "Edit"),
 )
+LIST_VIEW = (
+    _id("List View ID"),
+    _text("Name", "View Name", 40),
+    _text("DeveloperName", "View Unique Name", 80),
+    _text("SobjectType", "Custom Object Definition", 40),
+)
 CUSTOM_FIELD = (
     _id("Custom Field Definition ID"),
     _text("DeveloperName", "Name", 80),

@@ -1,0 +1,79 @@
+"""An account's setup: property groups, properties and one active list; read, made and removed.
+
+Whatever was asked for and stands there already is as good as done: an answer was lost, or somebody was faster.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import quote
+
+from connectors.errors import SettingsWrong, as_expected
+from connectors.hubspot.client import Client, Refused
+
+ALREADY = ("CONFLICT", "OBJECT_ALREADY_EXISTS", "PROPERTY_EXISTS")
+GONE = ("OBJECT_NOT_FOUND", "NOT_FOUND")
+COMPANIES = "0-2"
+
+
+class Setup:
+    """Calls that need more than the daily run's scopes."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self.properties = f"/crm/properties/{client.date}/companies"
+        self.groups = f"{self.properties}/groups"
+        self.lists = f"/crm/lists/{client.date}"
+
+    def has_group(self, name: str) -> bool:
+        answer = self._client.get(self.groups, label="setup")
+        with as_expected(self._client.place):
+            return any(one.get("name") == name for one in answer.get("results") or ())
+
+    def archived(self) -> set[str]:
+        """Names of properties that are in the recycling bin; nothing else can have such a name."""
+        answer = self._client.get(self.properties, label="setup", query={"archived": "true"})
+        with as_expected(self._client.place):
+            return {str(one["name"]) for one in answer.get("results") or ()}
+
+    def list(self, name: str) -> Mapping[str, Any] | None:
+        """The company list of this name, with its filters."""
+        path = f"{self.lists}/object-type-id/{COMPANIES}/name/{quote(name, safe='')}"
+        try:
+            answer = self._client.get(path, label="setup", query={"includeFilters": "true"})
+        except Refused as error:
+            if error.code in GONE:
+                return None
+            raise
+        found = answer.get("list")
+        return found if isinstance(found, Mapping) else None
+
+    def has_list(self, name: str) -> bool:
+        return self.list(name) is not None
+
+    def make(self, path: str, body: Mapping[str, Any], *, there: Callable[[], bool] = lambda: False) -> None:
+        try:
+            self._client.post(path, body, label="setup")
+        except Refused as error:
+            if error.code not in ALREADY and not there():
+                raise self._said(error, "the account does not take it; its plan may not have it") from None
+
+    def change(self, path: str, body: Mapping[str, Any]) -> None:
+        try:
+            self._client.patch(path, body, label="setup")
+        except Refused as error:
+            raise self._said(error, "the account does not take it") from None
+
+    def remove(self, path: str, *, there: Callable[[], bool]) -> None:
+        try:
+            self._client.delete(path, label="setup")
+        except SettingsWrong as error:
+            if not there():
+                return
+            if not isinstance(error, Refused):
+                raise
+            raise self._said(error, "something uses it: look at 'Used in' there, and take it out first") from None
+
+    def _said(self, error: Refused, words: str) -> SettingsWrong:
+        return SettingsWrong(f"HubSpot answered {error.code}: {words}", place=self._client.place)
