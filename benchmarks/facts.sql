@@ -1,23 +1,18 @@
--- The facts of $accounts accounts in $days days. Every number is the hash of where it stands, so they are the same each time.
-create table facts as
+-- The facts of the accounts from $from up to $accounts in $days days. Every number is the hash of where it stands, so
+-- they are the same each time, however many accounts are made at a time.
 with used as (
-  select n, actor, day, name, count(*)::double as value
-  from (select n, md5(n || '-' || hash(n, k, 1) % (2 + n % 9)) as actor,
-               date '$first' + (hash(n, k, 2) % $days)::integer as day,
-               ['login', 'login', 'login', 'login', 'login', 'feature.report', 'feature.export', 'feature.api',
-                'feature.dashboard', 'feature.dashboard'][(1 + hash(n, k, 3) % 10)::integer] as name
-        from range($accounts) a(n), range(80 * $times) k(k))
-  group by all),
+  select n, hash(n, k, 1) % (2 + n % 9) as person, date '$first' + (hash(n, k, 2) % $days)::integer as day,
+         ['login', 'login', 'login', 'login', 'login', 'feature.report', 'feature.export', 'feature.api',
+          'feature.dashboard', 'feature.dashboard'][(1 + hash(n, k, 3) % 10)::integer] as name
+  from range($from, $accounts) a(n), range(80 * $times) k(k)),
 asked as (
   select n, k, date '$first' + (hash(n, k, 4) % ($days - 2))::integer as day, hash(n, k, 5) as h
-  from range($accounts) a(n), range(2 * $times) k(k) where k < $times * (1 + n % 2)),
+  from range($from, $accounts) a(n), range(2 * $times) k(k) where k < $times * (1 + n % 2)),
 told as (
-  select n, 'mixpanel' as source, day, name, actor, value, null as label,
-         format('cust-{:07d}/{}/{}/{}', n, actor, day::varchar, name) as id
-  from used
+  select n, 'mixpanel' as source, day, name, person, count(*)::double as value, null as label, null as k
+  from used group by n, day, name, person
   union all
-  select n, 'zendesk', day + (one.later)::integer, one.name, null, one.value, one.label,
-         format('{}/{}', n * 10 + k, one.name)
+  select n, 'zendesk', day + (one.later)::integer, one.name, null, one.value, one.label, k
   from (select *, unnest([
     {name: 'ticket.created', later: 0, value: 1.0, label: null},
     {name: 'ticket.severity', later: 0, value: 1.0 + h % 4, label: ['low', 'normal', 'high', 'urgent'][(1 + h % 4)::integer]},
@@ -28,14 +23,18 @@ told as (
     {name: 'ticket.escalated', later: 1, value: case when h % 10 = 0 then 1.0 end, label: null}]) as one from asked)
   where one.value is not null
   union all select n, 'surveys', date '$first' + 1 + (hash(n, 6) % ($days - 1))::integer, 'survey.nps', null,
-                   (hash(n, 7) % 11)::double, null, n || '/nps' from range($accounts) a(n)
-  union all select n, 'crm', date '$first' + 1, 'seats', null, 2.0 + n % 30, null, n || '/seats'
-            from range($accounts) a(n)
-  union all select n, 'crm', date '$first' + 1, 'arr', null, 500.0 + hash(n, 8) % 80000, null, n || '/arr'
-            from range($accounts) a(n))
-select format('001{:015d}', n) as account, source, day, name, actor,
-       floor(value::double * 1024 + 0.5) / 1024 as value, label, id,
-       case source when 'mixpanel' then format('cust-{:07d}', n) when 'zendesk' then n::varchar
-            else format('001{:015d}', n) end as account_key,
+                   (hash(n, 7) % 11)::double, null, null from range($from, $accounts) a(n)
+  union all select n, 'crm', date '$first' + 1, 'seats', null, 2.0 + n % 30, null, null
+            from range($from, $accounts) a(n)
+  union all select n, 'crm', date '$first' + 1, 'arr', null, 500.0 + hash(n, 8) % 80000, null, null
+            from range($from, $accounts) a(n)),
+named as (
+  select *, '001' || lpad(n::varchar, 15, '0') as account, 'cust-' || lpad(n::varchar, 7, '0') as customer,
+         case source when 'mixpanel' then md5(n || '-' || person) end as actor
+  from (from told order by n, day, name))
+select account, source, day, name, actor, floor(value::double * 1024 + 0.5) / 1024 as value, label,
+       case source when 'mixpanel' then customer || '/' || actor || '/' || day || '/' || name
+            when 'zendesk' then (n * 10 + k) || '/' || name else n || '/' || replace(name, 'survey.', '') end as id,
+       case source when 'mixpanel' then customer when 'zendesk' then n::varchar else account end as account_key,
        day + interval 9 hours as occurred_at
-from told order by account, day, name
+from named

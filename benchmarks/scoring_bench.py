@@ -97,7 +97,7 @@ def prepare(folder: str, accounts: int, *, tail: bool, times: int) -> Work:
 
 def by_hand(folder: str) -> Work:
     place = Path(folder)
-    query = WIDE.substitute(as_of=data.LAST, facts=place / "facts.parquet", to=place / "wide.parquet")
+    query = WIDE.substitute(as_of=data.LAST, facts=place / data.PLAIN, to=place / "wide.parquet")
 
     def work() -> dict[str, Any]:
         with duckdb.connect(config={"threads": 2, "memory_limit": "1GB"}) as connection:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from string import Template
@@ -14,13 +14,15 @@ from zoneinfo import ZoneInfo
 
 import duckdb
 import yaml
+from deltalake.transaction import AddAction
 
 from connectors.base import Page
 from connectors.clock import SteppedClock
 from connectors.table import Stream
 from scoring import Scorecard, Segment
+from sync import delta
 from sync.links import Link
-from sync.log import Log
+from sync.log import PARTITIONS, SCHEMA, Log
 from sync.rows import AccountRow, Reading
 from sync.scores import Basis
 
@@ -37,9 +39,18 @@ NAMES: Mapping[str, tuple[str, ...]] = {
 }
 KEYS: Mapping[str, str] = {"crm": "001{:015d}", "mixpanel": "cust-{:07d}", "surveys": "001{:015d}", "zendesk": "{}"}
 COMMITS = 30
+AT_ONCE = 100_000  # accounts
+PLAIN = "facts-*.parquet"
 
 _MADE = Template((HERE / "facts.sql").read_text(encoding="utf-8"))
 _PAGE = "select id, account_key, actor, name, occurred_at, value, label from facts where source = '{source}'"
+
+_SLICE = """
+select id, account_key, actor, name, occurred_at at time zone 'UTC' as occurred_at, value, label, day,
+       timestamptz '{seen}' as seen_at
+from facts
+where source = '{source}' and day between date '{month}-01' and last_day(date '{month}-01')
+order by account_key, day, name, id"""
 
 
 def start(times: int = 1) -> date:
@@ -49,20 +60,52 @@ def start(times: int = 1) -> date:
 
 def make(folder: Path, accounts: int, *, tail: bool = True, times: int = 1) -> int:
     """Write the plain facts, the settled log and, with `tail`, a copy of it that has one; the number of facts."""
-    with duckdb.connect(config={"threads": 2, "memory_limit": "4GB", "temp_directory": str(folder / "spill")}) as facts:
-        make_facts(facts, accounts, times=times)
-        facts.execute(f"copy facts to '{folder / 'facts.parquet'}' (format parquet)")
+    with duckdb.connect(config={"threads": 2, "memory_limit": "2GB", "temp_directory": str(folder / "spill")}) as facts:
+        lay(facts, open_log(folder / "settled"), _pieces(facts, folder, accounts, times))
+        _read(facts, folder / PLAIN)
         [(count,)] = facts.execute("select count(*) from facts").fetchall()
-        fill(facts, open_log(folder / "settled"), NAMES)
         if tail:
             shutil.copytree(folder / "settled", folder / "tailed")
             _add_tail(facts, open_log(folder / "tailed"), count)
     return int(count)
 
 
+def _pieces(facts: duckdb.DuckDBPyConnection, folder: Path, accounts: int, times: int) -> Iterator[None]:
+    """Make the plain facts of some accounts after others, so that memory does not grow with how many there are."""
+    for number, first in enumerate(range(0, accounts, AT_ONCE)):
+        plain = folder / PLAIN.replace("*", f"{number:03}")
+        facts.execute(f"copy ({_made(first, min(first + AT_ONCE, accounts), times)}) to '{plain}' (format parquet)")
+        _read(facts, plain)
+        yield
+
+
+def _read(facts: duckdb.DuckDBPyConnection, plain: Path) -> None:
+    facts.execute(f"create or replace view facts as from read_parquet('{plain}')")
+
+
 def make_facts(facts: duckdb.DuckDBPyConnection, accounts: int, *, times: int = 1) -> None:
     """Put them into a table `facts`."""
-    facts.execute(_MADE.substitute(accounts=accounts, first=start(times), days=DAYS * times, times=times))
+    facts.execute(f"create table facts as {_made(0, accounts, times)}")
+
+
+def _made(first: int, end: int, times: int) -> str:
+    days = {"first": start(times), "days": DAYS * times, "times": times}
+    return _MADE.substitute(days, **{"from": first, "accounts": end})
+
+
+def lay(facts: duckdb.DuckDBPyConnection, log: Log, pieces: Iterable[None]) -> None:
+    """Write `facts`, piece after piece, as a settled log has them, in one commit; there is nothing to settle then."""
+    table = delta.create_table(log.path, SCHEMA, PARTITIONS)
+    files = [file for _ in pieces for file in _slices(facts, log.path)]
+    delta.swap(table, files, [])
+
+
+def _slices(facts: duckdb.DuckDBPyConnection, path: Path) -> Iterator[AddAction]:
+    slices = facts.execute("select distinct source, strftime(day, '%Y-%m') from facts order by all").fetchall()
+    for source, month in slices:
+        rows = _SLICE.format(seen=NOW.isoformat(), source=source, month=month)
+        if file := delta.write_file(facts, path, {"source": source, "month": month, "settled": "true"}, rows):
+            yield file
 
 
 def fill(facts: duckdb.DuckDBPyConnection, log: Log, sources: Iterable[str]) -> None:
