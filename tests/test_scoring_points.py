@@ -1,16 +1,18 @@
-"""Curves as cases: the same to the last bit as the sum of ramps, at and beside every breakpoint."""
+"""Curves in SQL beside straight lines drawn with fractions: exact at every breakpoint, and right beside it."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from fractions import Fraction
+from itertools import pairwise
 
 import duckdb
 import pytest
 from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
-from scoring.points import _cases, _ramps
+from scoring.points import pieces
 
 DECIMALS = st.decimals(-50, 50, places=3, allow_nan=False).map(float)
 CURVES = st.lists(DECIMALS, min_size=2, max_size=5, unique=True).flatmap(
@@ -31,7 +33,7 @@ def connection() -> Iterator[duckdb.DuckDBPyConnection]:
 @example([(0.2, 30), (0.4, 60), (0.7, 100)], [])
 @example([(0, 0), (5, 60), (20, 100)], [7, 1 / 3])
 @example([(1, 100), (2, 70), (3, 70), (4, 0)], [2.5])
-def test_a_curve_drawn_by_cases_is_the_one_drawn_by_ramps(
+def test_a_curve_is_flat_beyond_its_ends_and_straight_between_its_breakpoints(
     connection: duckdb.DuckDBPyConnection, curve: list[tuple[float, float]], further: list[float]
 ) -> None:
     at = [left for left, _ in curve]
@@ -39,15 +41,16 @@ def test_a_curve_drawn_by_cases_is_the_one_drawn_by_ramps(
     connection.execute(
         "create or replace table numbers as select unnest(?::double[]) as value", [[*at, *beside, *further, None]]
     )
-    drawn = connection.execute(
-        f"select value, {_ramps('value', curve)}, {_cases('value', curve)} from numbers"
-    ).fetchall()
+    drawn = connection.execute(f"select value, case {' '.join(pieces('value', curve))} end from numbers").fetchall()
     assert len(drawn) == 3 * len(at) + len(further) + 1
-    assert [ramps for _, ramps, _ in drawn] == [cases for *_, cases in drawn]
+    assert drawn.pop() == (None, None)
+    assert drawn[: len(curve)] == curve
+    for value, points in drawn:
+        assert points == pytest.approx(float(_line(Fraction(value), curve)), abs=1e-9)
 
 
-def test_curves_of_round_numbers_are_drawn_by_cases() -> None:
-    assert _cases("v", [(0, 0), (5, 60), (20, 100)]) == (
-        "case when v >= 20 then 100 when v >= 5 then 60 + 40 * (v - 5) / 15 when v >= 0 then 0 + 12 * (v)"
-        " else 0 + 0 * v end"
-    )
+def _line(value: Fraction, curve: list[tuple[float, float]]) -> Fraction:
+    for (left, low), (right, high) in pairwise((Fraction(x), Fraction(y)) for x, y in curve):
+        if left <= value <= right:
+            return low + (value - left) * (high - low) / (right - left)
+    return Fraction(curve[0][1] if value < curve[0][0] else curve[-1][1])
