@@ -151,7 +151,7 @@ def _tier(card: Scorecard, found: Scored, account: str, days: Sequence[date]) ->
         }
         today = Day(day, on.tier, on.tier_score, fired)
         state = settle(card, state, today)
-        tiers.append(told(card, state, today))
+        tiers.append(told(card, state))
     return tiers
 
 
