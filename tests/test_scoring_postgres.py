@@ -9,7 +9,6 @@ from typing import Any
 
 import duckdb
 import psycopg
-import pytest
 import sqlglot
 
 from scoring import PARTS_BY, SCORES_BY, Compiled, Range, Scorecard, compile
