@@ -34,7 +34,7 @@ def test_postgresql_gives_the_same_bits_of_ten_thousand_accounts(postgres_databa
         fill(duck, world)
         duck.execute(MANY)
         filled(post, duck)
-        assert alike(compile(signals(), world.sources, asked(world)), duck, post) == 10_000
+        assert alike(compile(preset("saas"), world.sources, asked(world)), duck, post) == 10_000
 
 
 @contextmanager
