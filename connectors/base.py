@@ -235,12 +235,20 @@ def _fields_of(score: str) -> Iterator[Field]:
     yield Field(f"{score}_reason", "text", f"{label} reason", "What moves the score most, in plain words.")
 
 
+class Notes(Protocol):
+    """What connectors remember beyond their own life: JSON values by name, durable once set. A dict is one too."""
+
+    def get(self, name: str, /) -> Any: ...
+
+    def __setitem__(self, name: str, value: Any, /) -> None: ...
+
+
 @dataclass(frozen=True)
 class Tools:
     """What a connector is handed. `actor` hashes a user id; `root` is the folder that relative paths start from.
 
     `fields`: those that records have. `stand`: asked right before every call that writes to records; it raises what
-    ends the work when another worker does it now.
+    ends the work when another worker does it now. `notes`: shared by all connectors, so a name begins with the place.
     """
 
     clock: Clock
@@ -251,6 +259,7 @@ class Tools:
     root: Path
     fields: tuple[Field, ...] = FIELDS
     stand: Callable[[], None] = lambda: None
+    notes: Notes = field(default_factory=dict[str, Any])
 
 
 class Source(Protocol):

@@ -105,7 +105,7 @@ def _opened(settings: Settings, clock: Clock | None, stop: threading.Event | Non
     made: list[Any] = [state]
     try:
         salted = hashed_under(salt_of(settings, state))
-        tools = replace(_tools(settings, salted, clock, stop), stand=state.stand)
+        tools = replace(_tools(settings, salted, clock, stop), stand=state.stand, notes=Notes(state))
         sources = {name: _build(entry, tools, made) for name, entry in settings.sources.items()}
         destinations = {name: _build(entry, tools, made) for name, entry in settings.destinations.items()}
         log = Log(settings.data / "log", timezone=settings.timezone, clock=clock, guard=state.holding)
@@ -160,6 +160,19 @@ def _build(entry: Connector, tools: Tools, made: list[Any]) -> Any:
     built = entry.cls(entry.name, entry.settings, tools)
     made.append(built)
     return built
+
+
+class Notes:
+    """What connectors remember, in state."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    def get(self, name: str, /) -> Any:
+        return self._state.meta(f"notes.{name}")
+
+    def __setitem__(self, name: str, value: Any, /) -> None:
+        self._state.set_meta(f"notes.{name}", value)
 
 
 def _tools(settings: Settings, salted: Callable[[str], str], clock: Clock, stop: threading.Event) -> Tools:

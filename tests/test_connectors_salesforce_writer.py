@@ -156,6 +156,18 @@ def test_rows_without_a_result_are_for_later(org, crm):
     assert [(outcome.ok, outcome.remedy) for outcome in outcomes] == [(True, None), (False, "again"), (False, "again")]
 
 
+def test_results_in_another_order_confirm_no_row_that_is_not_theirs(org, crm):
+    told = [ok(sf_id(1)), ok(sf_id(0)), bad("UNABLE_TO_LOCK_ROW"), ok(sf_id(3)[:15])]
+    org.script["PATCH composite/sobjects"] = in_turn(Answer(body=told), Answer(body=[ok(sf_id(2))]))
+    outcomes = {one.id: one for one in crm.write([Write(sf_id(n), {"score": 1.0}) for n in range(4)])}
+    assert {id: (one.ok, one.code) for id, one in outcomes.items()} == {
+        sf_id(0): (False, "NO_RESULT"),
+        sf_id(1): (False, "NO_RESULT"),
+        sf_id(2): (True, ""),
+        sf_id(3): (True, ""),
+    }
+
+
 def test_locked_rows_are_tried_once_more_in_small_batches(org, crm, served):
     def answer(asked):
         records = asked.json["records"]

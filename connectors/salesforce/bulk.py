@@ -2,6 +2,9 @@
 
 An empty cell leaves a field alone and `#N/A` clears it. Results come in any order, in three lists, and are
 joined on the Id column. Both ways a row is in memory as text only for a moment.
+
+Salesforce carries a job out whether or not whoever closed it lives on, so its id is noted down before that: `settled`
+waits for what an earlier process left running, lest it write its values over newer ones.
 https://developer.salesforce.com/docs/atlas.en-us.api_asynch.meta/api_asynch/
 """
 
@@ -9,13 +12,14 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from connectors.base import FieldValue, Outcome
 from connectors.errors import AgainNow, ConnectorError, SettingsWrong, Stopped
 from connectors.patience import patiently, pause
 from connectors.salesforce.client import Client
-from connectors.salesforce.remedies import bulk_verdict
+from connectors.salesforce.ids import short
+from connectors.salesforce.remedies import Absent, bulk_verdict
 
 LARGEST = 95_000_000  # bytes a job, where 150 MB of base64 are allowed: about 112 million of ours
 CHUNK = 10_000  # rows that Salesforce works through at a time
@@ -41,7 +45,7 @@ class Table:
     def __init__(self, columns: Sequence[str]) -> None:
         self._columns = columns
         self._writer = csv.writer(_Line(), lineterminator="\n")
-        self.ids: dict[str, None] = {}
+        self.ids: dict[str, str] = {}  # as they were given, by 15 characters
         self.data = bytearray(self._encoded(["Id", *columns]))
 
     def add(self, id: str, record: Mapping[str, FieldValue]) -> bool:
@@ -49,7 +53,7 @@ class Table:
         line = self._encoded([id, *(_cell(record, name) for name in self._columns)])
         if self.ids and len(self.data) + len(line) > LARGEST:
             return False
-        self.ids[id] = None
+        self.ids[short(id)] = id
         self.data += line
         return True
 
@@ -72,12 +76,39 @@ def update(client: Client, table: Table, *, confirmed: Callable[[str], Mapping[s
     table.data.clear()
     try:
         _wait(client, job, chunks=-(-len(table.ids) // CHUNK))
+        _forget(client, job)
     except Stopped:
         _abort(client, job)
         raise
     except AgainNow:
         _abort(client, job)
     yield from _results(client, job, table.ids, confirmed)
+
+
+def settled(client: Client, *, drop: bool) -> None:
+    """Returns when no job of ours is at work any more. One that was never closed does nothing; `drop`: it is dropped.
+
+    Whoever only reads drops none: it may be another worker's that is being filled.
+    """
+    for job in _noted(client):
+        try:
+            if client.document(job, label="write").get("state") == "Open":
+                if not drop:
+                    continue
+                client.call(job, method="PATCH", label="write", json={"state": "Aborted"})
+            else:
+                _wait(client, job, chunks=1)
+        except Absent:  # Salesforce keeps a job for a week; or this is another org
+            pass
+        _forget(client, job)
+
+
+def _noted(client: Client) -> list[str]:
+    return list(client.tools.notes.get(f"{client.place}.jobs") or ())
+
+
+def _forget(client: Client, job: str) -> None:
+    client.tools.notes[f"{client.place}.jobs"] = [one for one in _noted(client) if one != job]
 
 
 def _uploaded(client: Client, data: bytearray) -> str:
@@ -87,6 +118,7 @@ def _uploaded(client: Client, data: bytearray) -> str:
 
     def attempt() -> str:
         job = _opened(client)
+        client.tools.notes[f"{client.place}.jobs"] = [*_noted(client), job]
         try:
             client.upload(f"{job}/batches", data, label="write")
         except (AgainNow, Stopped):
@@ -122,34 +154,33 @@ def _wait(client: Client, job: str, *, chunks: int) -> None:
 
 
 def _abort(client: Client, job: str) -> None:
-    """Ask Salesforce to drop the job. One that has ended already, or cannot be reached, ends by itself."""
+    """Ask Salesforce to drop the job; what comes of one that cannot be reached is left to `settled`."""
     try:
         client.parting(job, method="PATCH", label="write", json={"state": "Aborted"})
     except ConnectorError:
         return
+    _forget(client, job)
 
 
 def _results(
-    client: Client, job: str, ids: Iterable[str], confirmed: Callable[[str], Mapping[str, FieldValue]]
+    client: Client, job: str, ids: Mapping[str, str], confirmed: Callable[[str], Mapping[str, FieldValue]]
 ) -> Iterator[Outcome]:
-    left = dict.fromkeys(ids)
-    for id in client.rows(f"{job}/successfulResults", _by_id, label="write"):
-        if id in left:
-            del left[id]
+    left = dict(ids)
+    for told in client.rows(f"{job}/successfulResults", _by_id, label="write"):
+        if id := left.pop(told, None):
             yield Outcome(id, True, confirmed(id))
-    for id, error in client.rows(f"{job}/failedResults", _by_id, label="write").items():
-        if id in left:
-            del left[id]
+    for told, error in client.rows(f"{job}/failedResults", _by_id, label="write").items():
+        if id := left.pop(told, None):
             code, message, remedy = bulk_verdict(error)
             yield Outcome(id, False, None, code, message, remedy)
     unprocessed = client.rows(f"{job}/unprocessedrecords", _by_id, label="write")
-    for id in left:
-        code = "UNPROCESSED" if id in unprocessed else "NO_RESULT"
+    for told, id in left.items():
+        code = "UNPROCESSED" if told in unprocessed else "NO_RESULT"
         yield Outcome(id, False, None, code, "Salesforce did not get to this record", "again")
 
 
 def _by_id(rows: Iterator[list[str]]) -> dict[str, str]:
-    """Id -> error. Column names in any case: Salesforce does not keep the one that was sent."""
+    """Id in 15 characters -> error. Column names in any case: Salesforce does not keep the one that was sent."""
     header = [name.lower() for name in next(rows, [])]
     told = (dict(zip(header, row, strict=False)) for row in rows)
-    return {row.get("id") or row.get("sf__id") or "": row.get("sf__error") or "" for row in told}
+    return {short(row.get("id") or row.get("sf__id") or ""): row.get("sf__error") or "" for row in told}

@@ -80,6 +80,10 @@ _ROWS: Mapping[str, tuple[Remedy, str]] = {
 }
 
 
+class Absent(SettingsWrong):
+    """Nothing is at this path, or nothing any more."""
+
+
 class Verdict(NamedTuple):
     """A row's failure: the vendor's code, our words for it, and the remedy."""
 
@@ -122,7 +126,8 @@ def sorted_call(status: int, body: object, place: str) -> ConnectorError:
         return AgainNow(f"Salesforce answered {status} {code}", place=place)
     if code in ROW_IN_CALL:
         return RowWrong(verdict(code).message, code=code, place=place)
-    return SettingsWrong(f"Salesforce answered {status} {code}: {_words(status, code, message)}", place=place)
+    kind = Absent if code == "NOT_FOUND" else SettingsWrong
+    return kind(f"Salesforce answered {status} {code}: {_words(status, code, message)}", place=place)
 
 
 def _limit(message: str, place: str) -> ConnectorError:

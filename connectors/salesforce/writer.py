@@ -17,6 +17,7 @@ from connectors.errors import RowWrong
 from connectors.salesforce import bulk
 from connectors.salesforce.client import Client
 from connectors.salesforce.fields import Fields
+from connectors.salesforce.ids import short
 from connectors.salesforce.remedies import LOCKED, row_verdict, verdict
 
 BATCH = 200
@@ -43,6 +44,7 @@ class Writer:
         """One outcome a write. Raises `ConnectorError` when nothing more can be written; what has no outcome
         by then was not answered for.
         """
+        bulk.settled(self._client, drop=True)
         many, locked = len(writes) > self._bulk_above, set[str]()
         for outcome in self._in_bulk(writes) if many else self._in_batches(writes, BATCH):
             if outcome.code == LOCKED:
@@ -112,14 +114,15 @@ class Writer:
         return self._client.listed("composite/sobjects", method="PATCH", label="write", json=body, headers=HEADERS)
 
     def read(self, ids: Sequence[str]) -> dict[str, dict[str, FieldValue]]:
-        """Canonical present values of our visible fields; a record that is not there is left out."""
+        """Canonical present values of our visible fields, by id as given; a record that is not there is left out."""
+        bulk.settled(self._client, drop=False)
         ours = self._fields.usable()
         found: dict[str, dict[str, FieldValue]] = {}
-        for part in batches(ids, READ_BATCH):
+        for part in batches(list({short(id): id for id in ids}.values()), READ_BATCH):
             for _, answer in halved(part, partial(self._retrieve, names=["Id", *ours.values()])):
                 if not isinstance(answer, RowWrong):
                     found.update(_present(answer, ours, self._fields.canonical))
-        return found
+        return {id: found[short(id)] for id in ids if short(id) in found}
 
     def _retrieve(self, ids: Sequence[str], *, names: Sequence[str]) -> Sequence[Mapping[str, Any] | None]:
         body = {"ids": list(ids), "fields": list(names)}
@@ -133,7 +136,7 @@ def _present(
 ) -> Iterator[tuple[str, dict[str, FieldValue]]]:
     for record in records:
         if isinstance(record, Mapping) and record.get("Id"):
-            yield str(record["Id"]), {key: canonical(key, record.get(name)) for key, name in ours.items()}
+            yield short(str(record["Id"])), {key: canonical(key, record.get(name)) for key, name in ours.items()}
 
 
 def _outcomes(rows: Sequence[Row], results: Sequence[Mapping[str, Any]]) -> Iterator[Outcome]:
@@ -149,7 +152,7 @@ def _outcomes(rows: Sequence[Row], results: Sequence[Mapping[str, Any]]) -> Iter
 
 def _is_of(row: Row, id: object) -> bool:
     """Whether a result with this id can be the row's: ids are told with 15 letters or 18, and not of all failures."""
-    return id is None or str(id)[:15] == row.id[:15]
+    return id is None or short(str(id)) == short(row.id)
 
 
 def _failed(id: str, code: str, message: str, remedy: Any) -> Outcome:

@@ -141,6 +141,7 @@ class Front:
 
     def _admit(self, call: Call) -> None:
         """A living session, a version that is served, and a call left in the allowance."""
+        self._jobs.catch_up()
         self._desk.check(call.request.headers.get("authorization", ""))
         if "ApiEnabled" in self._org.missing_scopes:
             raise refused("API_DISABLED_FOR_ORG", "API is not enabled for this Organization or Partner", 403)
