@@ -101,7 +101,8 @@ def test_sends_canonical_values_and_confirms_them(crm, served):
     }
 
 
-def test_fields_left_out_of_the_settings_are_not_written(served, tmp_path):
+def test_fields_left_out_of_the_settings_are_not_written(org, served, tmp_path):
+    org.fields = described(tier={"picklistValues": [{"value": tier} for tier in ("green", "amber", "red")]})
     crm = salesforce(served, tmp_path, fields={"score": "Points__c", "coverage": None}, tier_values={"yellow": "amber"})
     list(crm.write([Write(sf_id(1), {"score": 1.0, "coverage": 90.0, "tier": "yellow"})]))
     (record,) = patches(served)[0].json["records"]
