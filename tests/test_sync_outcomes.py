@@ -11,8 +11,10 @@ import pytest
 
 from connectors.base import Remedy
 from sync.outcomes import REMEDIES, STATES, to_do
+from sync.report import Report
 from sync.rows import Delivery, DeliveryStatus
 from sync.settings import load
+from sync.show import show_report
 from sync.state import State
 from tests.command import exit_code
 
@@ -103,6 +105,51 @@ def test_lists_every_record_and_those_that_failed(folder: Path, capsys: pytest.C
     assert code == 0
     assert "2 records" in said
     assert "RULE" in said
+
+
+EDIT = {
+    "account": "a1",
+    "name": "Alder",
+    "record": "a1",
+    "field": "tier",
+    "from": "yellow",
+    "to": "green",
+    "by": "Ann Lee",
+    "until": "2026-12-22",
+}
+
+
+def test_status_counts_by_state_and_code_and_names_edits_and_what_needs_a_person_first(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state = _kept(folder, ROWS)
+    for days in (1, 9):  # one of them too long ago to be told
+        moment = NOW - timedelta(days=days)
+        run = state.start_run("pass", f"{days}", moment)
+        assert run is not None
+        edits = [{**EDIT, "name": f"Alder {days}"}]
+        state.finish_run(run, "done", {"delivered": {"customers": {"edits": edits}}}, moment)
+    state.close()
+    assert exit_code("status", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    counted = {(one["status"], one["code"]): one["records"] for one in told["deliveries"]}
+    assert counted == {(row.status, row.code): 1 for row in ROWS}
+    assert [one["record"] for one in told["failed"]] == ["c3", "b2"]
+    assert told["edits"] == [{"destination": "customers", **EDIT, "name": "Alder 1"}]
+    assert exit_code("status") == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "2 records failed; `bellwether deliveries --failed` says what to do about each" in said
+    assert "Alder 1 (record a1): tier yellow -> green, by Ann Lee; stays until 2026-12-22" in said
+
+
+def test_a_pass_tells_of_edits_and_leaves_long_lists_to_scripts(capsys: pytest.CaptureFixture[str]) -> None:
+    counts = dict.fromkeys(("written", "adopted", "unchanged", "waiting", "failed"), 0)
+    edits = [EDIT, {**EDIT, "field": "score", "until": None}, *[EDIT] * 20]
+    show_report(Report(delivered={"crm": {**counts, "named": [], "edits": edits}}))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1] == "crm: Alder (record a1): tier yellow -> green, by Ann Lee; stays until 2026-12-22"
+    assert lines[2].endswith("by Ann Lee; is written over")
+    assert lines[-1] == "crm: and 2 more edits; --json has all"
 
 
 def test_has_waiting_records_tried_next(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
