@@ -322,6 +322,17 @@ def test_property_history_says_who_wrote_what(vendor: Vendor) -> None:
     assert (many.status_code, many.json()["category"]) == (400, "VALIDATION_ERROR")
 
 
+def test_a_private_app_may_ask_about_its_own_token(vendor: Vendor) -> None:
+    path, record = "/oauth/v2/private-apps/get/access-token-info", vendor.ids[0]
+    told = vendor.http.post(path, json={"tokenKey": "sandbox-hubspot"}).json()
+    assert "crm.objects.companies.write" in told["scopes"]
+    vendor.update(traced(record, plan="free"))
+    wanted = {"inputs": [{"id": record}], "propertiesWithHistory": ["plan"]}
+    (company,) = vendor.http.post(f"{COMPANIES}/batch/read", json=wanted).json()["results"]
+    assert company["propertiesWithHistory"]["plan"][0]["sourceId"] == str(told["appId"])
+    assert vendor.http.post(path, json={"tokenKey": "another"}).status_code == 404
+
+
 def test_a_unique_property_finds_a_company(vendor: Vendor) -> None:
     wanted = {"idProperty": "external_id", "inputs": [{"id": "cust-0002"}], "properties": ["name"]}
     (one,) = vendor.http.post(f"{COMPANIES}/batch/read", json=wanted).json()["results"]

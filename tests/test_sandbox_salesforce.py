@@ -575,6 +575,49 @@ def test_the_record_says_whether_a_person_or_the_integration_changed_it(vendor: 
     assert vendor.org.rows_written == 1
 
 
+def test_the_history_of_a_tracked_field_is_read_with_its_account(vendor: Vendor) -> None:
+    vendor.field("Health_Tier__c", type="Text", length=20)
+    account, other = vendor.account(1), vendor.account(2)
+    vendor.org.tracked = {"Health_Tier__c", "Description"}
+    for tier, by in (("green", "api"), ("yellow", "human"), ("yellow", "sync"), ("red", "workflow")):
+        vendor.org.set_field(account, "Health_Tier__c", tier, by=by)
+        vendor.clock.advance_to(vendor.clock.now() + timedelta(minutes=1))
+    vendor.org.set_field(account, "Description", "long", by="human")
+    vendor.org.set_field(account, "Industry", "Shipping", by="human")
+    history = "SELECT Field, OldValue, NewValue, CreatedBy.Name FROM Histories ORDER BY CreatedDate DESC"
+    query = f"SELECT Id, ({history}) FROM Account WHERE Id IN ('{account}', '{other}') ORDER BY Id"
+    first, second = vendor.soql(query)
+    told = [(one["NewValue"], one["OldValue"], one["CreatedBy"]["Name"]) for one in first["Histories"]["records"]]
+    assert told == [
+        (None, None, "Robin Admin"),  # of long text only that it changed
+        ("red", "yellow", "Automated Process"),
+        ("yellow", "green", "Robin Admin"),  # set to what it was already, nothing is noted down
+        ("green", None, "Sandbox Integration"),
+    ]
+    assert second["Histories"] is None
+    (newest,) = vendor.soql(query.replace("DESC)", "DESC LIMIT 1)").replace(f", '{other}'", ""))
+    assert newest["Histories"]["totalSize"] == 1
+    assert vendor.refused("SELECT Id, (SELECT Id FROM Contacts) FROM Account")["errorCode"] == "INVALID_TYPE"
+    assert vendor.refused("SELECT Id FROM AccountHistory WHERE NewValue = 'red'")["errorCode"] == "INVALID_FIELD"
+
+
+def test_users_are_people_or_not_by_type_and_licence(vendor: Vendor) -> None:
+    users = vendor.soql("SELECT Name, UserType, Profile.UserLicense.Name FROM User")
+    kinds = {one["Name"]: (one["UserType"], one["Profile"] and one["Profile"]["UserLicense"]["Name"]) for one in users}
+    assert kinds["Billing Integration"] == ("Standard", "Salesforce Integration")
+    assert kinds["CRM Sync"] == kinds["Robin Admin"] == ("Standard", "Salesforce")
+    assert kinds["Automated Process"] == ("AutomatedProcess", None)
+
+
+def test_setup_says_which_fields_are_tracked(vendor: Vendor) -> None:
+    vendor.org.tracked = {"Plan__c"}
+    soql = "SELECT IsFieldHistoryTracked FROM FieldDefinition WHERE EntityDefinition.QualifiedApiName = 'Account'"
+    for name in ("Plan__c", "Seats__c"):
+        query = f"{soql} AND QualifiedApiName = '{name}'"
+        (one,) = vendor.http.get("tooling/query", params={"q": query}).json()["records"]
+        assert one["IsFieldHistoryTracked"] == (name == "Plan__c")
+
+
 # Fields and who may see them
 
 
