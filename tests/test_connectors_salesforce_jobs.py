@@ -80,9 +80,9 @@ def test_a_closed_job_is_waited_for_before_anything_is_read_or_written(sandbox, 
 
     after = begun()
     assert {fields["score"] for fields in after.read([write.id for write in old]).values()} == {10.0}
-    assert notes[JOBS] == []
     outcomes = list(after.write(writes(sandbox, 2, 20.0)))
     assert all(one.ok for one in outcomes)
+    assert notes[JOBS] == []
     clock.advance_to(clock.now() + timedelta(hours=2))
     held = after.read([write.id for write in old])
     assert [held[write.id]["score"] for write in old] == [20.0, 20.0, 10.0, 10.0, 10.0]

@@ -88,19 +88,18 @@ def update(client: Client, table: Table, *, confirmed: Callable[[str], Mapping[s
 def settled(client: Client, *, drop: bool) -> None:
     """Returns when no job of ours is at work any more. One that was never closed does nothing; `drop`: it is dropped.
 
-    Whoever only reads drops none: it may be another worker's that is being filled.
+    Whoever only reads drops and forgets none: it may be another worker's that is being filled.
     """
     for job in _noted(client):
         try:
-            if client.document(job, label="write").get("state") == "Open":
-                if not drop:
-                    continue
-                client.call(job, method="PATCH", label="write", json={"state": "Aborted"})
-            else:
+            if client.document(job, label="read").get("state") != "Open":
                 _wait(client, job, chunks=1)
+            elif drop:
+                client.call(job, method="PATCH", label="write", json={"state": "Aborted"})
         except Absent:  # Salesforce keeps a job for a week; or this is another org
             pass
-        _forget(client, job)
+        if drop:
+            _forget(client, job)
 
 
 def _noted(client: Client) -> list[str]:
