@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,7 @@ from connectors.base import Change
 from connectors.clock import SteppedClock
 from connectors.errors import AgainNow, SettingsWrong
 from connectors.salesforce import Salesforce, Settings
+from connectors.salesforce.remedies import sorted_call
 from connectors.sandbox.salesforce_org import INTEGRATION_USER, Org
 from connectors.sandbox.server import Sandbox
 from tests.salesforce_stub import tools
@@ -189,6 +191,21 @@ def test_a_field_that_is_used_is_kept_and_the_refusal_says_where_to_look(opened:
     del org.uses["Health_Score__c"]
     carry_out(crm.plan(prune=True))
     assert crm.plan(prune=True) == []
+
+
+def test_an_org_that_deletes_no_fields_by_its_api_leaves_them_to_a_person(opened: Opened, org: Org) -> None:
+    crm = opened(list_view=None)
+    carry_out(crm.plan())
+    call = crm._client.call
+
+    def refusing(path: str, **options: Any) -> object:
+        if options.get("method") == "DELETE":
+            raise sorted_call(405, [{"errorCode": "METHOD_NOT_ALLOWED", "message": "DELETE"}], "salesforce")
+        return call(path, **options)
+
+    crm._client.call = refusing  # type: ignore[method-assign, assignment]
+    with pytest.raises(SettingsWrong, match="do it by hand in Setup"):
+        carry_out(crm.plan(prune=True))
 
 
 def test_a_list_view_of_other_people_that_uses_the_tier_keeps_the_field(opened: Opened, org: Org) -> None:

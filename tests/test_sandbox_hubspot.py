@@ -666,6 +666,27 @@ def test_the_name_of_an_archived_property_stays_taken(vendor: Vendor) -> None:
 
 
 @specified
+def test_a_list_is_made_once_and_told_by_name(vendor: Vendor) -> None:
+    operation = {"operationType": "ENUMERATION", "operator": "IS_ANY_OF", "includeObjectsWithNoValueSet": False}
+    one = {"filterType": "PROPERTY", "property": "plan", "operation": operation | {"values": ["pro"]}}
+    inner = {"filterBranchType": "AND", "filterBranchOperator": "AND", "filterBranches": [], "filters": [one]}
+    root = {"filterBranchType": "OR", "filterBranchOperator": "OR", "filterBranches": [inner], "filters": []}
+    wanted = {"name": "Pro / all", "objectTypeId": "0-2", "processingType": "DYNAMIC", "filterBranch": root}
+    lists, named = "/crm/lists/2026-03", "/crm/lists/2026-03/object-type-id/0-2/name/pro%20%2F%20all"
+    assert vendor.http.post(lists, json=wanted | {"filterBranch": inner}).status_code == 400
+    made = vendor.http.post(lists, json=wanted)
+    assert made.status_code == 200
+    conforms(made.json(), "ListCreateResponse", "lists-2026-03")
+    assert vendor.http.post(lists, json=wanted).json()["subCategory"] == "ILS.DUPLICATE_LIST_NAMES"
+    assert "filterBranch" not in vendor.http.get(named).json()["list"]
+    found = vendor.http.get(named, params={"includeFilters": "true"}).json()
+    conforms(found, "ListFetchResponse", "lists-2026-03")
+    assert found["list"]["filterBranch"] == root
+    assert vendor.http.delete(f"{lists}/{found['list']['listId']}").status_code == 204
+    assert vendor.http.get(named).status_code == 404
+
+
+@specified
 def test_groups_are_made_once(vendor: Vendor) -> None:
     made = vendor.http.post(f"{PROPERTIES}/groups", json={"name": "health", "label": "Health", "displayOrder": 1})
     assert made.status_code == 201

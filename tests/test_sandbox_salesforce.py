@@ -688,6 +688,50 @@ def test_a_picklist_made_through_tooling_takes_its_values_only(vendor: Vendor) -
     assert bad["errors"][0]["statusCode"] == "INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST"
 
 
+def test_a_change_replaces_all_that_is_written_down_of_a_field(vendor: Vendor) -> None:
+    values = [{"fullName": name, "label": name} for name in ("green", "red")]
+    picklist = {"restricted": True, "valueSetDefinition": {"sorted": False, "value": values}}
+    vendor.field("Health_Tier__c", type="Picklist", valueSet=picklist)
+    path = f"tooling/sobjects/CustomField/{vendor.org.field_ids['Health_Tier__c']}"
+    told = vendor.http.get(path).json()["Metadata"]
+    assert [one["valueName"] for one in told["valueSet"]["valueSetDefinition"]["value"]] == ["green", "red"]
+    assert vendor.http.patch(path, json={"FullName": "Account.Health_Tier__c"}).status_code == 400
+    del told["valueSet"]["valueSetDefinition"]["value"][0]
+    assert vendor.http.patch(path, json={"Metadata": told}).status_code == 204
+    assert vendor.org.columns["health_tier__c"].inactive == (("green", "green"),)
+    (refused,) = vendor.patch({"id": vendor.account(1), "Health_Tier__c": "green"})
+    assert refused["errors"][0]["statusCode"] == "INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST"
+
+
+def test_a_list_view_names_fields_that_are_seen_and_labels_that_there_are(vendor: Vendor) -> None:
+    good = {
+        "listViewApiName": "Pros",
+        "label": "Pro customers",
+        "visibility": "Public",
+        "filteredByInfo": [{"fieldApiName": "Plan__c", "operator": "Equals", "operandLabels": ["Pro"]}],
+    }
+    one = {"fieldApiName": "Plan__c", "operator": "Equals", "operandLabels": ["pro"]}  # a value is no label
+    for wrong in ({"filteredByInfo": [one]}, {"label": "x" * 41}, {"visibility": "All"}, {"displayColumns": ["No__c"]}):
+        assert vendor.http.post("ui-api/list-info/Account", json=good | wrong).status_code == 400
+    assert vendor.http.post("ui-api/list-info/Account", json=good).json()["listReference"]["listViewApiName"] == "Pros"
+    assert vendor.http.post("ui-api/list-info/Account", json=good).status_code == 400
+    assert vendor.soql("SELECT Name FROM ListView WHERE DeveloperName = 'Pros'")[0]["Name"] == "Pro customers"
+    assert vendor.http.get("ui-api/list-info/Account/Pros").json()["label"] == "Pro customers"
+    assert vendor.http.delete("ui-api/list-info/Account/Pros").status_code == 204
+    assert vendor.http.delete("ui-api/list-info/Account/Pros").status_code == 404
+
+
+def test_a_permission_set_is_deleted_once_nobody_has_it(vendor: Vendor) -> None:
+    client = vendor.client()
+    made = client.PermissionSet.create({"Name": "Health", "Label": "Health"})["id"]
+    given = client.PermissionSetAssignment.create({"AssigneeId": INTEGRATION_USER, "PermissionSetId": made})["id"]
+    refused = vendor.http.delete(f"sobjects/PermissionSet/{made}")
+    assert (refused.status_code, refused.json()[0]["errorCode"]) == (400, "DELETE_FAILED")
+    assert vendor.http.delete(f"sobjects/PermissionSetAssignment/{given}").status_code == 204
+    assert vendor.http.delete(f"sobjects/PermissionSet/{made}").status_code == 204
+    assert vendor.http.delete(f"sobjects/PermissionSet/{PROFILE_SET}").status_code == 400
+
+
 def test_a_field_is_made_once(vendor: Vendor) -> None:
     vendor.field("Health_Score__c", grant=False, type="Number", precision=5, scale=2)
     body = {"FullName": "Account.Health_Score__c", "Metadata": {"label": "x", "type": "Text", "length": 5}}

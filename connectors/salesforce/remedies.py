@@ -43,6 +43,7 @@ SETTINGS = {
     "INVALID_TYPE": "the integration user cannot see the object; give it read and edit access to Account",
     "INVALID_FIELD_FOR_INSERT_UPDATE": "a field cannot be edited; give the integration user edit access",
     "DEPENDENCY_EXISTS": "something in the org uses the field; see 'Where is this used?' there, and take it out first",
+    "METHOD_NOT_ALLOWED": "it does not offer this by its API; do it by hand in Setup",
     "DELETE_FAILED": "something in the org still uses it; take it out there first",
     "API_DISABLED_FOR_ORG": "its edition or the integration user lacks API access; switch on 'API Enabled'",
     "INSUFFICIENT_ACCESS": "the integration user lacks a permission for this",
