@@ -26,7 +26,7 @@ from connectors.errors import ConnectorError, SettingsWrong
 from connectors.findings import failed
 from connectors.leftout import in_words
 from connectors.table import Rows, named, opened, safe_path
-from connectors.values import as_number
+from connectors.values import TIERS, as_number, canonical
 
 ONE_PAGE = 1000
 ACCOUNT = "account"
@@ -305,6 +305,8 @@ def _level(text: str | None) -> float | str | None:
 def _canonical(field: Field, value: FieldValue) -> FieldValue:
     if value is None or value == "":
         return None
+    if field.kind == "tier":
+        return canonical(field, value, tiers=dict(zip(TIERS, TIERS, strict=True)))
     if field.kind == "number":
         return round(float(str(value)), field.scale) + 0.0
     if field.kind == "date":

@@ -31,12 +31,26 @@ def canonical(field: Field, value: FieldValue, *, tiers: Mapping[str, str]) -> F
     if value is None or value == "":
         return None
     if field.kind == "tier":
-        return tiers.get(str(value), str(value))
+        return _tier(str(value), tiers)
     if field.kind == "number":
         return _number(value, field.scale)
     if field.kind == "text":
         return cut(value if isinstance(value, str) else str(value), field.length)
     return _dated(value, field.kind)
+
+
+def _tier(text: str, tiers: Mapping[str, str]) -> str:
+    """The picklist value that a text stands for: one of them, or a tier of ours, or either in other letters.
+
+    A field that takes any text holds what people type, and other systems carry labels about instead of values.
+    """
+    if text in tiers.values():
+        return text
+    if text in tiers:
+        return tiers[text]
+    meant = {name.casefold(): value for tier, value in tiers.items() for name in (tier, value)}
+    values = {value.casefold(): value for value in tiers.values()}
+    return {**meant, **values}.get(text.casefold(), text)
 
 
 def _number(value: FieldValue, scale: int) -> FieldValue:

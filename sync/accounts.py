@@ -15,13 +15,17 @@ from sync.scores import midnight, within
 from sync.worker import Worker, as_key
 
 Levels = Callable[[Sequence[str]], Mapping[tuple[str, str], tuple[Any, int]]]
+Look = Callable[[str, Sequence[Account]], None]
 
 GRAIN = 1024  # the log keeps numbers to this fraction; what is compared with it has to be on the same grid
 BLANK = "none"  # the label of an attribute that was emptied: a fact of its own, not a retraction of the past
 
 
-def read_home(worker: Worker, *, now: datetime) -> dict[str, int]:
-    """Read the records that are customers, and their attributes as level facts; how many were read and have left."""
+def read_home(worker: Worker, *, now: datetime, seen_by: Look) -> dict[str, int]:
+    """Read the records that are customers, and their attributes as level facts; how many were read and have left.
+
+    `seen_by` is shown every page.
+    """
     home, rules = worker.home, worker.settings.accounts
     last = worker.state.reading(home.name)
     seen: set[str] = set()
@@ -34,6 +38,7 @@ def read_home(worker: Worker, *, now: datetime) -> dict[str, int]:
             seen.update(account.id for account in accounts)
             events = _changed(levels, home.name, accounts, now)
             facts += worker.log.append(home.name, Page(events=events)).written
+            seen_by(home.name, accounts)
     if not seen and worker.state.accounts():
         raise SettingsWrong(
             "no record meets accounts.where any more; the accounts known so far are kept", place=home.name
@@ -50,13 +55,14 @@ def read_home(worker: Worker, *, now: datetime) -> dict[str, int]:
     return {"read": len(seen), "left": len(left), "facts": facts}
 
 
-def read_companies(worker: Worker, name: str, *, now: datetime) -> int:
+def read_companies(worker: Worker, name: str, *, now: datetime, seen_by: Look) -> int:
     """Read another destination's companies as keys, to be linked by the same rules as any source's; how many."""
     read = 0
     erased = erased_of(worker)
     for page in worker.destinations[name].accounts(where="", attributes={}):
         companies = erased.records(name, page)
         worker.state.save_keys([as_key(name, company) for company in companies], now=now)
+        seen_by(name, companies)
         read += len(companies)
     worker.state.forget_keys(name, before=now)
     return read

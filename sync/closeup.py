@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 
 from sync.commands import account_of, today_of
+from sync.compare import plain
 from sync.console import say, table
-from sync.deliveries import plain
 from sync.judging import set_tier
 from sync.ledger import ledger
 from sync.report import Moved, Report

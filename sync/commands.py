@@ -19,8 +19,8 @@ from connectors.base import Change, Finding
 from connectors.errors import ConnectorError
 from scoring import Scorecard, reason
 from sync.check import findings, first_needs
+from sync.compare import plain
 from sync.console import Bars, clean, complain, log_in_words, put_json, say, table
-from sync.deliveries import plain
 from sync.erased import erased_of
 from sync.errors import UsageError
 from sync.evaluate import as_of

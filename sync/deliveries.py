@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, Protocol
 
 from connectors.base import FIELDS, Destination, Drift, FieldValue, Outcome, Write
 from connectors.batches import batches
-from connectors.values import TIERS
+from sync.compare import Look, canonical, plain, plainly, words
 from sync.rows import Delivery, DeliveryStatus
 from sync.settings import Delivery as Rules
 from sync.verdicts import Verdict, further_scores
@@ -88,7 +88,10 @@ class Stand(Protocol):
 
 @dataclass
 class Delivered:
-    """What a delivery came to. `failed` counts rows, all kept in state with their reason; `named` are the first."""
+    """What a delivery came to. `failed` counts rows, all kept in state with their reason; `named` are the first.
+
+    `edits`: what people were found to have changed on the records themselves, see `edits.py`.
+    """
 
     written: int = 0
     adopted: int = 0
@@ -97,6 +100,7 @@ class Delivered:
     failed: int = 0
     named: list[dict[str, str]] = field(default_factory=list)
     differences: list[Difference] = field(default_factory=list)
+    edits: list[dict[str, Any]] = field(default_factory=list)
     drifts: Sequence[Drift] = ()
 
 
@@ -118,7 +122,7 @@ class Round:
     @cached_property
     def tiers(self) -> Mapping[Any, str]:
         """The tiers in our words, by what they are called there."""
-        return {value: tier for tier in TIERS if (value := self.destination.canonical("tier", tier)) is not None}
+        return words(self.destination)
 
 
 def planned_for(
@@ -182,32 +186,47 @@ def deliver(
     result: Delivered,
     *,
     save: Callable[[Iterable[Delivery]], None],
+    alone: Callable[[Sequence[Look]], Collection[str]] = lambda looks: (),
 ) -> None:
     """Re-read the rows to be written, adopt what is already so, write the rest, and save every outcome.
 
-    Before anything is sent, what will be is saved as pending: after a kill or a lost answer it is known as ours.
+    `alone`: which of the records that were read are not to be touched now. Before anything is sent, what will be is
+    saved as pending: after a kill or a lost answer it is known as ours.
     """
     going: dict[str, Planned] = {}
     for part in batches(planned, READ_AT_ONCE):
-        present = round_.destination.read([item.write.id for item in part])
-        rows = [_compared(round_, item, present.get(item.write.id), result) for item in part]
+        looks = _looks(round_, part)
+        left = alone([looks[item.write.id] for item in part if item.write.id in looks and not item.leaving])
+        result.waiting += len(left)
+        now = [item for item in part if item.write.id not in left]
+        rows = [_compared(round_, item, looks.get(item.write.id), result) for item in now]
         save(rows)
-        for item, row in zip(part, rows, strict=True):
+        for item, row in zip(now, rows, strict=True):
             if row.status == "pending":  # what is wanted is known from the write
                 going[row.record_id] = item._replace(known=replace(row, wanted=None))
     _write(round_, going, result, save)
 
 
-def _compared(round_: Round, item: Planned, present: Mapping[str, FieldValue] | None, result: Delivered) -> Delivery:
+def _looks(round_: Round, planned: Sequence[Planned]) -> dict[str, Look]:
+    """The records as they are now; those that are not there are left out."""
+    destination = round_.destination
+    present = destination.read([item.write.id for item in planned])
+    return {
+        id: Look(destination.name, id, account, known, canonical(destination, fields), plainly(present[id]))
+        for (id, fields), account, _, known, _ in planned
+        if id in present
+    }
+
+
+def _compared(round_: Round, item: Planned, look: Look | None, result: Delivered) -> Delivery:
     """What is known of a record that was read again: it is gone, it is as it should be, or it is to be written."""
-    if present is None:
+    if look is None:
         words = "the record is not there"
         return _noted(round_, item, Outcome(item.write.id, False, None, "NOT_FOUND", words, "gone"), result)
-    wanted = canonical(round_.destination, item.write.fields)
-    if not _differences(wanted, present):
+    if not _differences(look.wanted, look.present):
         result.adopted += 1
-        return _confirmed(round_, item, present)
-    return _pending(round_, item, wanted, present)
+        return _confirmed(round_, item, look.present)
+    return _pending(round_, item, look)
 
 
 def rehearse(round_: Round, planned: Sequence[Planned], result: Delivered) -> None:
@@ -219,16 +238,6 @@ def rehearse(round_: Round, planned: Sequence[Planned], result: Delivered) -> No
             result.differences.append(
                 Difference(round_.destination.name, item.write.id, item.account, key, before, after)
             )
-
-
-def canonical(destination: Destination, fields: Mapping[str, FieldValue]) -> dict[str, Any]:
-    """Field values as the record would hold them, as JSON values."""
-    return {key: plain(destination.canonical(key, value)) for key, value in fields.items()}
-
-
-def plain(value: FieldValue) -> str | float | None:
-    """A field value as JSON has it."""
-    return value.isoformat() if isinstance(value, date | datetime) else value
 
 
 def _write(
@@ -313,27 +322,27 @@ def _noted(round_: Round, item: Planned, outcome: Outcome, result: Delivered) ->
     return _refused(round_, item, outcome)
 
 
-def _pending(round_: Round, item: Planned, wanted: Mapping[str, Any], present: Mapping[str, FieldValue]) -> Delivery:
+def _pending(round_: Round, item: Planned, look: Look) -> Delivery:
     """What will be sent, beside what stands there now. It is due until its outcome is known."""
     known = item.known
     return Delivery(
         destination=round_.destination.name,
         record_id=item.write.id,
         account=item.account,
-        wanted=wanted,
-        confirmed={**item.before, **_ours(item, present)},
+        wanted=look.wanted,
+        confirmed={**item.before, **_ours(item, look.present)},
         deciding=item.deciding,
         status="pending",
         attempts=known.attempts if known and known.deciding == item.deciding else 0,
         next_try_at=round_.now,
         confirmed_at=known.confirmed_at if known else None,
-        score=_score(wanted),
-        further=further_scores(wanted) or None,
-        past=_past(round_, known, wanted),
+        score=_score(look.wanted),
+        further=further_scores(look.wanted) or None,
+        past=_past(round_, known, look.wanted),
     )
 
 
-def _ours(item: Planned, present: Mapping[str, FieldValue]) -> dict[str, Any]:
+def _ours(item: Planned, present: Mapping[str, Any]) -> dict[str, Any]:
     """The values of fields that we told this record, or are about to tell; others in them are nobody's business."""
     fields = item.before.keys() | item.write.fields.keys()
     return {key: plain(value) for key, value in present.items() if key in fields}
@@ -346,7 +355,7 @@ def _past(round_: Round, known: Delivery | None, wanted: Mapping[str, Any]) -> t
     return tuple(dict.fromkeys([*tiers, *(known.past if known else ())]))
 
 
-def _confirmed(round_: Round, item: Planned, values: Mapping[str, FieldValue] | None) -> Delivery:
+def _confirmed(round_: Round, item: Planned, values: Mapping[str, Any] | None) -> Delivery:
     wanted = canonical(round_.destination, item.write.fields)
     confirmed = {**item.before, **wanted, **_ours(item, values or {})}
     return Delivery(

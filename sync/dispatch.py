@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 
 from sync.deliveries import Delivered, Round, clearing, deliver, pilot, planned_for, rehearse, worthwhile
 from sync.drift import Watch
+from sync.edits import Edits
 from sync.errors import LeaseLost
 from sync.evaluate import Evaluation
 from sync.rows import Delivery, Standing
@@ -20,6 +22,7 @@ def dispatch(
     found: Evaluation,
     *,
     chosen: Collection[str],
+    edits: Edits,
     dry_run: bool,
 ) -> None:
     """Deliver to one destination, filling in `result` as it goes. Words are found only for what is written."""
@@ -50,8 +53,9 @@ def dispatch(
             watch.look()
     finally:
         result.drifts = watch.found
+    alone = partial(edits.before_write, round_.destination)
     try:
-        deliver(round_, watch.usable(planned), result, save=save)
+        deliver(round_, watch.usable(planned), result, save=save, alone=alone)
     except LeaseLost:
         worker.state.doubt(name, sent)
         raise

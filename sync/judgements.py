@@ -96,21 +96,21 @@ def counts(row: Judgement, day: date) -> bool:
 
 def in_force(rows: Iterable[Judgement], day: date) -> dict[str, Override]:
     """The override of each account that has one on this day."""
-    newest = _newest(rows, "override", day)
+    won = newest(rows, "override", day)
     return {
         account: Override(row.id, account, row.tier, row.author, row.reason, row.day, row.until)
-        for account, row in newest.items()
+        for account, row in won.items()
         if row.tier and row.until
     }
 
 
 def notes_on(rows: Sequence[Judgement], day: date) -> dict[str, Note]:
     """The newest note of each account that has one on this day."""
-    newest = _newest(rows, "note", day)
-    silent = _newest((row for row in rows if row.silence), "note", day)
+    won = newest(rows, "note", day)
+    silent = newest((row for row in rows if row.silence), "note", day)
     return {
         account: Note(row.id, account, row.author, row.reason, row.day, row.until, account in silent)
-        for account, row in newest.items()
+        for account, row in won.items()
         if row.until
     }
 
@@ -122,12 +122,13 @@ def expired(rows: Sequence[Judgement], *, since: date, today: date) -> list[Over
     return sorted(ended, key=lambda one: (one.until, one.id))
 
 
-def _newest(rows: Iterable[Judgement], kind: JudgementKind, day: date) -> dict[str, Judgement]:
+def newest(rows: Iterable[Judgement], kind: JudgementKind, day: date) -> dict[str, Judgement]:
+    """The judgement of a kind that counts for each account: the one made last, which need not be the one kept last."""
     found: dict[str, Judgement] = {}
     for row in rows:
         if row.kind == kind and counts(row, day):
             before = found.get(row.account)
-            if before is None or before.id < row.id:
+            if before is None or (before.made_at, before.id) < (row.made_at, row.id):
                 found[row.account] = row
     return found
 
@@ -174,4 +175,4 @@ def document(row: Judgement) -> dict[str, Any]:
     kept = {"override": ("tier",), "pulse": ("name", "value"), "note": ("silence",)}[row.kind]
     common = ("id", "kind", "account", "author", "reason", "day", "until", "made_at")
     taken = ("withdrawn_at", "withdrawn_on", "withdrawn_by") if row.withdrawn_on else ()
-    return {name: told[name] for name in (*common, *kept, *taken) if told[name] is not None}
+    return {name: told[name] for name in (*common, *kept, *taken, "origin") if told[name] is not None}

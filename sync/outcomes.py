@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 from connectors.base import Remedy
 from sync.commands import at_work
+from sync.compare import plain
 from sync.console import clean, complain, put_json, say, table
-from sync.deliveries import plain
 from sync.errors import UsageError
 from sync.reconcile import Reconciled, reconciled, repair
 from sync.rows import Delivery, DeliveryStatus

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 from connectors.base import Author, Destination, FieldValue
 from connectors.batches import batches
 from connectors.values import TIERS
-from sync.deliveries import READ_AT_ONCE, canonical, plain
+from sync.compare import canonical, plain
+from sync.deliveries import READ_AT_ONCE
 from sync.report import Report
 from sync.rows import Delivery
 from sync.run import run_once

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import date, datetime, timedelta
-from functools import partial
+from functools import cached_property, partial
 from typing import Literal
 
 import duckdb
@@ -26,6 +26,7 @@ from sync.accounts import read_companies, read_home
 from sync.deliveries import Delivered, Round
 from sync.dispatch import chosen_accounts, dispatch
 from sync.drift import problems
+from sync.edits import Edits
 from sync.errors import LeaseLost, StateError
 from sync.evaluate import Evaluation, evaluated, unrecorded
 from sync.judgements import expired
@@ -63,6 +64,10 @@ class Pass:
     @property
     def today(self) -> date:
         return self.now.astimezone(self.worker.settings.timezone).date()
+
+    @cached_property
+    def edits(self) -> Edits:
+        return Edits(self.worker, now=self.now, today=self.today)
 
 
 def run_once(
@@ -213,11 +218,18 @@ def _try(this: Pass, place: str, step: Callable[[], None]) -> None:
 
 
 def _directories(this: Pass) -> None:
-    """The home's customers, and the companies of every other destination; each is due by itself."""
+    """The home's customers, and the companies of every other destination; each is due by itself.
+
+    What people changed on them is taken in once all were read: of two CRMs the newest word counts.
+    """
     worker, every = this.worker, this.worker.settings.accounts.every
     for name in worker.destinations:
         if _due(this, f"accounts:{name}", every):
             _try(this, name, lambda name=name: _directory(this, name))  # type: ignore[misc]
+            _try(this, name, lambda name=name: this.edits.look(name))  # type: ignore[misc]
+    _try(this, "edits", this.edits.take)
+    for name, told in this.edits.told.items():
+        this.report.delivered[name] = asdict(Delivered(edits=told))
 
 
 def _directory(this: Pass, name: str) -> None:
@@ -225,7 +237,11 @@ def _directory(this: Pass, name: str) -> None:
     counts: dict[str, int] = {}
     this.progress.start(f"accounts {name}")
     try:
-        counts = read_home(this.worker, now=this.now) if _is_home(this, name) else _companies(this, name)
+        counts = (
+            read_home(this.worker, now=this.now, seen_by=this.edits.seen)
+            if _is_home(this, name)
+            else _companies(this, name)
+        )
     finally:
         this.worker.state.finish_run(run, "done" if counts else "failed", counts, this.now)
         this.progress.advance(f"accounts {name}", counts.get("read", 0))
@@ -242,7 +258,7 @@ def _is_home(this: Pass, name: str) -> bool:
 
 
 def _companies(this: Pass, name: str) -> dict[str, int]:
-    return {"read": read_companies(this.worker, name, now=this.now)}
+    return {"read": read_companies(this.worker, name, now=this.now, seen_by=this.edits.seen)}
 
 
 def _pull_all(this: Pass, beat: Callable[[], None]) -> None:
@@ -326,10 +342,10 @@ def _deliver(this: Pass, name: str, found: Evaluation, chosen: Collection[str]) 
         raise WaitUntil(
             f"its allowance is used up; left alone until {until:%H:%M} UTC", seconds=0, place=name, quota=True
         )
-    result = Delivered()
+    result = Delivered(edits=this.edits.told[name])
     this.progress.start(name)
     try:
-        dispatch(this.worker, round_, result, found, chosen=chosen, dry_run=this.dry_run)
+        dispatch(this.worker, round_, result, found, chosen=chosen, edits=this.edits, dry_run=this.dry_run)
     except WaitUntil as error:
         if error.quota:
             this.worker.resting[name] = this.now + timedelta(seconds=error.seconds)

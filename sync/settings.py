@@ -171,11 +171,15 @@ class SourceEntry(Entry):
 
 
 class Judgements(_Model):
-    """What a person may say of an account: for how long, and who (anybody where no `authors` are named)."""
+    """What a person may say of an account: for how long, and who (anybody where no `authors` are named).
+
+    `edited_score`: a score that a person changes in a CRM counts as an override to the tier in which it lies.
+    """
 
     longest: Duration = timedelta(days=365)
     default: Duration = timedelta(days=30)
     authors: list[Author] = []
+    edited_score: bool = False
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:

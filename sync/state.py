@@ -221,11 +221,12 @@ class State:
         with self._read() as connection:
             return {row[0]: Total(*row) for row in connection.execute(query)}
 
-    def decisions(self, score: str = HEALTH) -> dict[str, Decision]:
-        """What of today's answers every pass looks at, by account, of one of the scores."""
+    def decisions(self, score: str = HEALTH, accounts: Collection[str] | None = None) -> dict[str, Decision]:
+        """What of today's answers by a score every pass looks at, by account; of all accounts, or of these."""
         query = select(TOTALS.c.account, *(TOTALS.c[name] for name in Decision._fields))
+        query = query.where(TOTALS.c.score_name == score)
         with self._read() as connection:
-            rows = connection.execute(query.where(TOTALS.c.score_name == score))
+            rows = (row for part in _among(query, TOTALS.c.account, accounts) for row in connection.execute(part))
             return {row[0]: Decision(*row[1:]) for row in rows}
 
     def save_totals(self, totals: Iterable[Total]) -> None:
@@ -241,14 +242,19 @@ class State:
     def deliveries(self, destination: str, records: Collection[str] | None = None) -> dict[str, Delivery]:
         """Deliveries of a destination by record id; of all its records, or of these."""
         query = select(*_columns(DELIVERIES, Delivery)).where(DELIVERIES.c.destination == destination)
-        queries = (
-            [query]
-            if records is None
-            else [query.where(DELIVERIES.c.record_id.in_(part)) for part in _chunks(records, 500)]
-        )
+        queries = _among(query.order_by(DELIVERIES.c.record_id), DELIVERIES.c.record_id, records)
         with self._read() as connection:
-            rows = (row for query in queries for row in connection.execute(query.order_by(DELIVERIES.c.record_id)))
+            rows = (row for query in queries for row in connection.execute(query))
             return {row.record_id: Delivery(*row) for row in rows}
+
+    def past_tiers(self, accounts: Collection[str]) -> dict[str, frozenset[str]]:
+        """The tiers, in our words, that records of these accounts were ever told, in whichever destination."""
+        query, found = select(DELIVERIES.c.account, DELIVERIES.c.past), dict[str, frozenset[str]]()
+        with self._read() as connection:
+            for part in _among(query, DELIVERIES.c.account, accounts):
+                for account, past in connection.execute(part):
+                    found[account] = found.get(account, frozenset()).union(past)
+        return found
 
     def standings(self, destination: str) -> dict[str, Standing]:
         """What of a destination's deliveries every pass looks at, by record id."""
@@ -311,16 +317,22 @@ class State:
                     connection.execute(update(DELIVERIES).where(these).values(status="pending", next_try_at=None))
         return sum(len(records) for _, records in told)
 
+    def save_edits(self, judgements: Iterable[Judgement], deliveries: Iterable[Delivery]) -> None:
+        """Keep what people changed on records and what is known of these records since, both or neither.
+
+        A judgement of an account that is no member any more is left out.
+        """
+        with self._write() as connection:
+            for judgement in judgements:
+                _insert_judgement(connection, judgement)
+            _upsert(connection, DELIVERIES, map(_values, deliveries))
+
     # -- judgements ------------------------------------------------------------------------------------------
 
     def add_judgement(self, judgement: Judgement) -> int | None:
         """Keep a new judgement under the id that comes back; None when its account is no member any more."""
-        member = select(ACCOUNTS.c.id).where(ACCOUNTS.c.id == judgement.account, ACCOUNTS.c.left_at.is_(None))
-        given = {name: value for name, value in _values(judgement).items() if name != "id"}
         with self._write() as connection:
-            if connection.scalar(member.with_for_update()) is None:
-                return None
-            return int(connection.execute(JUDGEMENTS.insert().returning(JUDGEMENTS.c.id), given).scalar_one())
+            return _insert_judgement(connection, judgement)
 
     def withdraw_judgement(self, id: int, by: str, *, now: datetime, day: date) -> bool:
         """Whether it was there and stood; then it no longer counts from `day` on."""
@@ -570,6 +582,14 @@ def _stand(connection: Connection, fence: Fence, *, lock: bool = False) -> None:
         raise LeaseLost("another worker has taken over; this pass ends here")
 
 
+def _insert_judgement(connection: Connection, judgement: Judgement) -> int | None:
+    member = select(ACCOUNTS.c.id).where(ACCOUNTS.c.id == judgement.account, ACCOUNTS.c.left_at.is_(None))
+    if connection.scalar(member.with_for_update()) is None:
+        return None
+    given = {name: value for name, value in _values(judgement).items() if name != "id"}
+    return int(connection.execute(JUDGEMENTS.insert().returning(JUDGEMENTS.c.id), given).scalar_one())
+
+
 def _upsert(
     connection: Connection, table: Table, rows: Iterable[Mapping[str, Any]], *, keep: Sequence[str] = ()
 ) -> None:
@@ -586,6 +606,11 @@ def _chunks(rows: Iterable[T], size: int) -> Iterator[list[T]]:
     rest = iter(rows)
     while chunk := list(islice(rest, size)):
         yield chunk
+
+
+def _among(query: Select[Any], column: ColumnElement[Any], values: Collection[str] | None) -> list[Select[Any]]:
+    """A query, or one for each part of the values that a column may have."""
+    return [query] if values is None else [query.where(column.in_(part)) for part in _chunks(values, 500)]
 
 
 def _columns(table: Table, row: type[Any]) -> list[ColumnElement[Any]]:

@@ -150,7 +150,7 @@ class DeliveryTable(SQLModel, table=True):
     __tablename__: ClassVar[Any] = "deliveries"
     destination: str = Field(primary_key=True, sa_type=Plain)
     record_id: str = Field(primary_key=True, sa_type=Plain)
-    account: str = Field(sa_type=Plain)
+    account: str = Field(sa_type=Plain, index=True)
     wanted: dict[str, Any] | None = Field(sa_type=Json)
     confirmed: dict[str, Any] | None = Field(sa_type=Json)
     deciding: str = Field(sa_type=Plain)

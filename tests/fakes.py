@@ -82,7 +82,7 @@ class FakeCrm:
         self, *, where: str, attributes: Mapping[str, str], limit: int | None = None
     ) -> Iterator[Sequence[Account]]:
         self.calls["read"] += 1
-        yield list(self.records.values())
+        yield [replace(account, present=dict(self.present.get(id, {}))) for id, account in self.records.items()]
 
     def check(self, *, where: str, attributes: Mapping[str, str]) -> Iterator[Finding]:
         yield Finding(self.name, True, "well")

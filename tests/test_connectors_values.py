@@ -49,6 +49,10 @@ def test_cut_text_is_never_longer_than_the_field(text, length):
         ("score", "", None),
         ("tier", "yellow", "amber"),
         ("tier", "amber", "amber"),
+        ("tier", " Amber ", "amber"),
+        ("tier", "GREEN", "green"),
+        ("tier", "Yellow", "amber"),
+        ("tier", "at risk", "at risk"),
         ("reason", "  two\n lines ", "two lines"),
         ("tier_since", date(2026, 11, 20), "2026-11-20"),
         ("tier_since", "2026-11-20T23:30:00.000+0000", "2026-11-20"),
@@ -61,6 +65,12 @@ def test_cut_text_is_never_longer_than_the_field(text, length):
 )
 def test_what_we_want_and_what_a_crm_says_meet_in_one_form(key, value, expected):
     assert canonical(BY_KEY[key], value, tiers=TIERS) == expected
+
+
+def test_a_tier_in_other_letters_is_never_taken_for_another_tier():
+    tiers = {"green": "Yellow!", "yellow": "GREEN", "red": "Red"}
+    told = {text: canonical(BY_KEY["tier"], text, tiers=tiers) for text in ("green", "GREEN", "Green", "RED", "yellow")}
+    assert told == {"green": "Yellow!", "GREEN": "GREEN", "Green": "GREEN", "RED": "Red", "yellow": "GREEN"}
 
 
 def test_a_number_that_is_not_finite_is_the_row_s_fault():
