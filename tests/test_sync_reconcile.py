@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from connectors.base import Account, Author
+from connectors.base import Account, Author, FieldValue
 from connectors.clock import SteppedClock
 from sync.reconcile import RECORD, reconciled, repair
+from sync.rows import Delivery
 from sync.run import run_once
 from sync.worker import Worker
 from tests.fakes import FakeCrm, a_worker
@@ -21,14 +22,29 @@ BORN = datetime(2025, 1, 1, tzinfo=UTC)
 BOTH = ("crm", "hub")
 
 
+TOLD: dict[str, FieldValue] = {"score": 80.0, "tier": "green", "reason": "Logins fine", "coverage": 100.0}
+
+
 @pytest.fixture
-def worker(tmp_path: Path) -> Iterator[Worker]:
-    """Two customers, both known to two CRMs, and everything told."""
+def untold(tmp_path: Path) -> Iterator[Worker]:
+    """Two customers, both known to two CRMs."""
     home = FakeCrm("crm", [Account(name, name.title(), since=BORN) for name in ("ash", "birch")])
     hub = FakeCrm("hub", [Account(f"h-{name}", name.title(), refs={"crm_id": name}) for name in ("ash", "birch")])
     with a_worker(tmp_path, home=home, others=[hub], clock=SteppedClock(START)) as worker:
-        assert run_once(worker).delivered["hub"]["written"] == 2
         yield worker
+
+
+@pytest.fixture
+def worker(untold: Worker) -> Worker:
+    """The two, as if a pass had told both CRMs of them."""
+    untold.state.save_accounts([*_crm(untold).records.values()], now=START)
+    for name in BOTH:
+        crm = _crm(untold, name)
+        for record in crm.records:
+            crm.present[record] = dict(TOLD)
+            row = Delivery(name, record, record.removeprefix("h-"), wanted=TOLD, confirmed=TOLD, status="confirmed")
+            untold.state.save_deliveries([row])
+    return untold
 
 
 def _crm(worker: Worker, name: str = "crm") -> FakeCrm:
@@ -123,8 +139,10 @@ def test_scores_may_lie_apart_by_what_the_dead_band_leaves_unwritten(
     assert [two.field for two in reconciled(worker, BOTH).apart] == ["score"] * apart
 
 
-def test_a_repair_writes_what_should_stand_there_and_nothing_else(worker: Worker) -> None:
-    crm, hub = _crm(worker), _crm(worker, "hub")
+def test_a_repair_writes_what_should_stand_there_and_nothing_else(untold: Worker) -> None:
+    worker, crm, hub = untold, _crm(untold), _crm(untold, "hub")
+    run_once(worker)
+    assert reconciled(worker, BOTH).compared == 4
     right = dict(crm.present["ash"])
     crm.present["ash"].update(reason="Call me", coverage=3.0)
     crm.written.clear()
@@ -137,10 +155,6 @@ def test_a_repair_writes_what_should_stand_there_and_nothing_else(worker: Worker
 
 
 def test_of_one_that_is_no_customer_any_more_nothing_is_expected(worker: Worker) -> None:
-    crm, clock = _crm(worker), worker.clock
-    assert isinstance(clock, SteppedClock)
-    del crm.records["birch"]
-    clock.advance_to(START + timedelta(days=1))
-    run_once(worker)
-    crm.present["birch"]["tier"] = "theirs now"
+    worker.state.close_missing_accounts({"ash"}, now=START)
+    _crm(worker).present["birch"]["tier"] = "theirs now"
     assert reconciled(worker, BOTH).differences == []
