@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, tzinfo
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 from zoneinfo import ZoneInfo
@@ -360,14 +360,15 @@ class Destination(Directory, Protocol):
         """
         ...
 
-    def midnight(self) -> tzinfo | None:
+    def midnight(self) -> ZoneInfo | None:
         """Whose midnight ends the vendor's day, asked for with one call; None where its last 24 hours count."""
         ...
 
     def ration(self, calls: int | None) -> None:
         """Make at most so many calls from now on, and raise `WaitUntil` with `quota` in place of more; None: no bound.
 
-        The same is raised without a call once the vendor has said that its allowance is used up, until this is called.
+        The same is raised without a call once the vendor has said that its allowance is used up, until told None; then
+        what was known of the allowance is forgotten as well.
         """
         ...
 

@@ -129,7 +129,7 @@ class Pace:
 class Ration:
     """How many calls may still be made of a vendor's day; without a bound until one is set. Thread-safe.
 
-    Once the vendor itself has said that its allowance is used up, none is made until this is set anew.
+    Once the vendor itself has said that its allowance is used up, none is made until the bound is taken away.
     """
 
     def __init__(self, place: str) -> None:
@@ -140,7 +140,9 @@ class Ration:
 
     def set(self, calls: int | None) -> None:
         with self._lock:
-            self._left, self._gone = calls, None
+            self._left = calls
+            if calls is None:
+                self._gone = None
 
     @contextmanager
     def call(self) -> Iterator[None]:
@@ -162,6 +164,6 @@ class Ration:
             if self._left is None:
                 return
             if self._left <= 0:
-                words = "this worker's share of the day's calls is used up"
+                words = "no calls of the day are left to this worker; the rest is left to later passes"
                 raise WaitUntil(words, seconds=0, place=self._place, quota=True)
             self._left -= 1

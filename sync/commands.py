@@ -18,6 +18,7 @@ import config as words
 from connectors.base import Change, Finding
 from connectors.errors import ConnectorError
 from scoring import Scorecard, reason
+from sync import budget
 from sync.check import findings, first_needs
 from sync.compare import plain
 from sync.console import Bars, clean, complain, log_in_words, put_json, say, table
@@ -151,6 +152,10 @@ def status(path: Path, *, as_json: bool) -> None:
         numbers=(3,),
     )
     show_deliveries(document)
+    if document["calls"]:
+        keys = ("destination", "limit", "left", "used", "share", "kept")
+        heads = ("destination", "limit", "left", "made by this worker", "its share", "never touched")
+        table("Calls of the day", heads, ([c[key] for key in keys] for c in document["calls"]), numbers=(1, 2, 3, 4, 5))
     show_matching(matching)
     for line in tally_in_words(document["judgements"]):
         say(line)
@@ -370,6 +375,14 @@ def _second(moment: datetime | None) -> str | None:
     return moment.isoformat(timespec="seconds") if moment else None
 
 
+def _calls(worker: Worker) -> list[dict[str, Any]]:
+    """The calls of every destination that has a daily limit, as of the last pass that called it."""
+    now, settings = worker.clock.now(), worker.settings
+    books = {name: budget.Book.of(worker.state, name) for name in worker.destinations}
+    limited = {name: book for name, book in books.items() if book.limit is not None}
+    return [{"destination": name, **budget.told(book, settings.share(name), now)} for name, book in limited.items()]
+
+
 def _status(worker: Worker) -> dict[str, Any]:
     runs = worker.state.last_runs(5, kind="pass")
     refused = [row for name in worker.destinations for row in worker.state.refused(name)]
@@ -396,6 +409,7 @@ def _status(worker: Worker) -> dict[str, Any]:
         ],
         "failed": [_delivery(row) for row in sorted(refused, key=lambda row: row.status != "quarantined")],
         "edits": _edits(worker),
+        "calls": _calls(worker),
     }
 
 

@@ -91,6 +91,7 @@ class Delivered:
     """What a delivery came to. `failed` counts rows, all kept in state with their reason; `named` are the first.
 
     `edits`: what people were found to have changed on the records themselves, see `edits.py`.
+    `left`: rows that nothing became of, for want of calls or because the pass was ended; the next one has them again.
     """
 
     written: int = 0
@@ -98,6 +99,7 @@ class Delivered:
     unchanged: int = 0
     waiting: int = 0
     failed: int = 0
+    left: int = 0
     named: list[dict[str, str]] = field(default_factory=list)
     differences: list[Difference] = field(default_factory=list)
     edits: list[dict[str, Any]] = field(default_factory=list)
@@ -164,7 +166,7 @@ def worthwhile(
             picked.append((record, account))  # what it holds was said of nobody, or of somebody else
         elif before.status == "confirmed" and not _worth(round_, answer, before):
             result.unchanged += 1
-        elif _resting(round_, before) and not _changed(round_, answer, before):
+        elif _resting(round_, before) and not changed(round_, answer, before):
             result.waiting += 1
         else:
             picked.append((record, account))
@@ -261,10 +263,10 @@ def _write(
 
 def _worth(round_: Round, answer: Decided, before: Stand) -> bool:
     refresh = before.refresh_on is not None and round_.today >= before.refresh_on
-    return refresh or round_.afresh or _changed(round_, answer, before)
+    return refresh or round_.afresh or changed(round_, answer, before)
 
 
-def _changed(round_: Round, answer: Decided, before: Stand) -> bool:
+def changed(round_: Round, answer: Decided, before: Stand) -> bool:
     """Whether a deciding field is another than what the record holds or, if it was refused, than what it should."""
     if before.deciding != answer.deciding or _beyond(round_, "score", before.score, answer.told_score):
         return True

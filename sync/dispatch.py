@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 
+from sync.budget import Budget
+from sync.compare import Look
 from sync.deliveries import Delivered, Round, clearing, deliver, pilot, planned_for, rehearse, worthwhile
 from sync.drift import Watch
 from sync.edits import Edits
 from sync.errors import LeaseLost
 from sync.evaluate import Evaluation
 from sync.rows import Delivery, Standing
+from sync.urgency import in_order
 from sync.worker import Worker
 
 
@@ -21,11 +23,15 @@ def dispatch(
     result: Delivered,
     found: Evaluation,
     *,
+    budget: Budget,
     chosen: Collection[str],
     edits: Edits,
     dry_run: bool,
 ) -> None:
-    """Deliver to one destination, filling in `result` as it goes. Words are found only for what is written."""
+    """Deliver to one destination, filling in `result` as it goes. Words are found only for what is written.
+
+    Raises `WaitUntil` once all is written that there are calls for.
+    """
     name = round_.destination.name
     watch = None if dry_run else Watch(worker, round_)
     round_ = replace(round_, afresh=watch is not None and watch.mended)
@@ -35,8 +41,9 @@ def dispatch(
     gone = _leaving(worker, records, known)
     before = worker.state.deliveries(name, [*(record for record, _ in picked if record in known), *gone])
     verdicts = {verdict.account: verdict for verdict in found.verdicts({account for _, account in picked})}
-    planned = [*planned_for(picked, verdicts, before), *clearing(round_, (before[record] for record in gone))]
-
+    leaving = clearing(round_, (before[record] for record in gone))
+    planned = in_order(round_, [*planned_for(picked, verdicts, before), *leaving])
+    result.left = len(planned)
     sent: set[str] = set()
 
     def save(rows: Iterable[Delivery]) -> None:
@@ -44,8 +51,16 @@ def dispatch(
         worker.state.save_deliveries(rows)
         for row in rows:
             (sent.add if row.status == "pending" else sent.discard)(row.record_id)
+        result.left -= sum(row.status != "pending" for row in rows)
+        budget.note()
+
+    def alone(looks: Sequence[Look]) -> Collection[str]:
+        held = edits.before_write(round_.destination, looks)
+        result.left -= len(held)
+        return held
 
     if watch is None:
+        budget.fitting(planned)
         rehearse(round_, planned, result)
         return
     try:
@@ -53,12 +68,12 @@ def dispatch(
             watch.look()
     finally:
         result.drifts = watch.found
-    alone = partial(edits.before_write, round_.destination)
     try:
-        deliver(round_, watch.usable(planned), result, save=save, alone=alone)
+        deliver(round_, watch.usable(budget.fitting(planned)), result, save=save, alone=alone)
     except LeaseLost:
         worker.state.doubt(name, sent)
         raise
+    budget.refuse()
     watch.done()
 
 

@@ -45,6 +45,8 @@ class Health:
         self._accounts = self._gauge("bellwether_accounts", "Accounts by tier", "tier")
         self._rows = self._counter("bellwether_rows_total", "Rows by destination and outcome", "destination", "outcome")
         self._calls = self._counter("bellwether_calls_total", "API calls to destinations", "destination", "purpose")
+        self._day = self._gauge("bellwether_day_calls", "Calls of the vendor's day", "destination", "what")
+        self._rows_left = self._gauge("bellwether_rows_left", "Records left to later passes", "destination")
         self._facts = self._counter("bellwether_facts_written_total", "New or changed facts", "source")
         self._rejected = self._counter("bellwether_rows_rejected_total", "Source rows not readable", "source")
         self._through = self._gauge("bellwether_read_through_timestamp_seconds", "Source is read up to here", "source")
@@ -91,6 +93,10 @@ class Health:
             for outcome in ("written", "adopted", "unchanged"):
                 self._rows.labels(name, outcome).inc(part[outcome])
             self._rows.labels(name, "failed").inc(part["failed"])
+            self._rows_left.labels(name).set(part["left"])
+        for name, part in report.budget.items():
+            for what in ("limit", "left", "used", "share") if "limit" in part else ():
+                self._day.labels(name, what).set(part[what])
         for name, calls in report.calls.items():
             for purpose, count in calls.items():
                 self._calls.labels(name, purpose).inc(count)

@@ -45,6 +45,8 @@ class Expired:
 class Report:
     """One pass. Only what was done is filled in; counts are of rows, calls are API calls by vendor.
 
+    `budget`: by destination the calls of its day, and what the pass was expected to take of them; see `sync.budget`.
+
     `further`: as `scored`, by other scores than health. `segments`: how many accounts were scored by which scorecard.
     `silenced`: how many came into another tier while a note keeps them silent. `whole`: it was neither a rehearsal nor
     narrowed to some steps.
@@ -62,6 +64,7 @@ class Report:
     delivered: dict[str, dict[str, Any]] = field(default_factory=dict)
     differences: list[dict[str, Any]] = field(default_factory=list)
     calls: dict[str, dict[str, int]] = field(default_factory=dict)
+    budget: dict[str, dict[str, Any]] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
 
     @property

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import date, datetime, timedelta
 from functools import cached_property, partial
@@ -23,6 +23,7 @@ from connectors.base import Source
 from connectors.errors import ConnectorError, Stopped, WaitUntil
 from sync import pulses
 from sync.accounts import read_companies, read_home
+from sync.budget import Budget
 from sync.deliveries import Delivered, Round
 from sync.dispatch import chosen_accounts, dispatch
 from sync.drift import problems
@@ -60,6 +61,7 @@ class Pass:
     due_only: bool = False
     budget: timedelta | None = None
     found: Evaluation | None = None
+    budgets: dict[str, Budget] = field(default_factory=dict)
 
     @property
     def today(self) -> date:
@@ -233,6 +235,16 @@ def _directories(this: Pass) -> None:
 
 
 def _directory(this: Pass, name: str) -> None:
+    with _sparing(this, name, f"accounts:{name}") as budget:
+        counts = budget.listed(lambda: _listed(this, name))
+    if _is_home(this, name):
+        this.report.accounts = counts
+    left_out = this.worker.destinations[name].left_out
+    if left_out:
+        _tell(this, f"destinations.{name}", left_out)
+
+
+def _listed(this: Pass, name: str) -> dict[str, int]:
     run = _begin(this.worker, f"accounts:{name}", this.now)
     counts: dict[str, int] = {}
     this.progress.start(f"accounts {name}")
@@ -246,11 +258,29 @@ def _directory(this: Pass, name: str) -> None:
         this.worker.state.finish_run(run, "done" if counts else "failed", counts, this.now)
         this.progress.advance(f"accounts {name}", counts.get("read", 0))
         this.progress.finish(f"accounts {name}")
-    if _is_home(this, name):
-        this.report.accounts = counts
-    left_out = this.worker.destinations[name].left_out
-    if left_out:
-        _tell(this, f"destinations.{name}", left_out)
+    return counts
+
+
+@contextmanager
+def _sparing(this: Pass, name: str, step: str) -> Iterator[Budget]:
+    """Around all calls that a step makes to a destination. A daemon leaves it alone until calls come back."""
+    until = this.worker.resting.get(step, this.now)
+    if this.due_only and until > this.now:
+        words = f"its allowance is used up; left alone until {until:%H:%M} UTC"
+        raise WaitUntil(words, seconds=0, place=name, quota=True)
+    if name not in this.budgets:
+        share = this.worker.settings.share(name)
+        this.budgets[name] = Budget(this.worker.state, this.worker.destinations[name], share, this.now)
+    budget = this.budgets[name]
+    try:
+        yield budget
+    except WaitUntil as error:
+        if error.quota:
+            this.worker.resting[step] = this.now + timedelta(seconds=error.seconds or budget.rest)
+        raise
+    finally:
+        budget.note(all=True)
+        this.report.budget[name] = budget.told()
 
 
 def _is_home(this: Pass, name: str) -> bool:
@@ -337,19 +367,12 @@ def _score(this: Pass, open_: ExitStack) -> None:
 def _deliver(this: Pass, name: str, found: Evaluation, chosen: Collection[str]) -> None:
     rules, destination = this.worker.settings.delivery, this.worker.destinations[name]
     round_ = Round(destination, rules, this.now, this.today, eager=not this.due_only)
-    until = this.worker.resting.get(name, this.now)
-    if this.due_only and until > this.now:
-        raise WaitUntil(
-            f"its allowance is used up; left alone until {until:%H:%M} UTC", seconds=0, place=name, quota=True
-        )
-    result = Delivered(edits=this.edits.told[name])
+    result, dry = Delivered(edits=this.edits.told[name]), this.dry_run
     this.progress.start(name)
     try:
-        dispatch(this.worker, round_, result, found, chosen=chosen, edits=this.edits, dry_run=this.dry_run)
-    except WaitUntil as error:
-        if error.quota:
-            this.worker.resting[name] = this.now + timedelta(seconds=error.seconds)
-        raise
+        with _sparing(this, name, name) as budget:
+            edits = this.edits
+            dispatch(this.worker, round_, result, found, budget=budget, chosen=chosen, edits=edits, dry_run=dry)
     finally:
         told = asdict(result)
         this.report.differences += [found._asdict() for found in told.pop("differences")]

@@ -131,12 +131,17 @@ class Links(_Model):
 
 
 class Delivery(_Model):
-    """How scores reach the destinations. `limit`: write to this many accounts only, for a pilot."""
+    """How scores reach the destinations. `limit`: write to this many accounts only, for a pilot.
+
+    Of a vendor's daily limit of calls `share` is what this worker may use, and `leave` what it leaves to others.
+    """
 
     limit: int | None = Field(None, ge=1)
     dead_band: float = Field(1.0, ge=0, le=100, allow_inf_nan=False)
     refresh: Duration = timedelta(days=7)
     attempts: int = Field(8, ge=1, le=100)
+    share: float = Field(0.5, gt=0, le=1, allow_inf_nan=False)
+    leave: float = Field(0.1, ge=0, lt=1, allow_inf_nan=False)
 
 
 class Daemon(_Model):
@@ -168,6 +173,13 @@ class SourceEntry(Entry):
 
     every: Duration = timedelta(hours=1)
     backfill: Duration = timedelta(days=400)
+
+
+class DestinationEntry(Entry):
+    """What every destination may say besides; see `Delivery`."""
+
+    share: float | None = Field(None, gt=0, le=1, allow_inf_nan=False)
+    leave: float | None = Field(None, ge=0, lt=1, allow_inf_nan=False)
 
 
 class Judgements(_Model):
@@ -226,7 +238,8 @@ class _File(_Model):
 class Connector:
     """A configured source or destination: its connector's class and settings.
 
-    How often a source is read, and how far back at first; a destination goes by `accounts.every`.
+    How often a source is read, and how far back at first; a destination goes by `accounts.every`. `share` and `leave`
+    of a destination go before those of all (see `Delivery`).
     """
 
     name: str
@@ -235,6 +248,15 @@ class Connector:
     settings: BaseModel
     every: timedelta = timedelta()
     backfill: timedelta = timedelta()
+    share: float | None = None
+    leave: float | None = None
+
+
+class Share(NamedTuple):
+    """Of a vendor's daily limit of calls: the part that this worker may use, and the part that it never touches."""
+
+    share: float
+    leave: float
 
 
 class Cardset(NamedTuple):
@@ -290,6 +312,11 @@ class Settings:
     def by_score(self) -> dict[str, Cardset]:
         """The scorecards of every score."""
         return {HEALTH: Cardset(self.segments, self.card_files), **self.further}
+
+    def share(self, destination: str) -> Share:
+        """What may be called of a destination in a day."""
+        own, rules = self.destinations[destination], self.delivery
+        return Share(rules.share if own.share is None else own.share, rules.leave if own.leave is None else own.leave)
 
     def used(self) -> Iterator[tuple[str, Segment]]:
         """Every scorecard with its score."""
@@ -365,7 +392,7 @@ def _assemble(path: Path, document: Document, *, regardless: bool) -> Settings:
     mistakes = list(document.missing.values())
     file = _valid(_File, document.values, (), document, mistakes)
     sources = _connectors("sources", SOURCES, SourceEntry, document, mistakes)
-    destinations = _connectors("destinations", DESTINATIONS, Entry, document, mistakes)
+    destinations = _connectors("destinations", DESTINATIONS, DestinationEntry, document, mistakes)
     if file is not None:
         mistakes += _cross_checks(file, document, destinations)
     refused: list[str] = []
@@ -424,8 +451,7 @@ def _connectors(
         rest = {key: given[key] for key in given if key not in model.model_fields}
         settings = _valid(theirs, rest, here, document, mistakes, also=model, context=fields)
         if entry is not None and settings is not None:
-            times = entry.model_dump(include={"every", "backfill"})
-            built[name] = Connector(name, kind, cls, settings, **times)
+            built[name] = Connector(name, kind, cls, settings, **entry.model_dump(exclude={"kind"}))
     return built
 
 

@@ -90,11 +90,14 @@ def show_report(report: Report, *, dry_run: bool = False) -> None:
     for name, part in report.delivered.items():
         words = ("written", "adopted", "unchanged", "waiting")
         counts = ", ".join(f"{part[word]:,} {word}" for word in words)
-        say(f"{name}: {counts}, {part['failed']:,} failed")
+        left = f", {part['left']:,} left to later passes" if part["left"] else ""
+        say(f"{name}: {counts}, {part['failed']:,} failed{left}")
         for edit in part.get("edits", ())[:FEW]:
             say(f"{name}: {_edit_in_words(edit)}")
         if (more := len(part.get("edits", ())) - FEW) > 0:
             say(f"{name}: and {more:,} more edits; --json has all")
+    for name, part in report.budget.items() if dry_run else ():
+        say(f"{name}: {_forecast(part)}")
     if dry_run and report.differences:
         cells = ([d["destination"], d["account"], d["field"], d["before"], d["after"]] for d in report.differences)
         table("Would be written", ("destination", "account", "field", "before", "after"), cells)
@@ -126,6 +129,20 @@ def _edit_in_words(edit: Mapping[str, Any]) -> str:
     who = f"{edit.get('name') or edit['account']} (record {edit['record']})"
     follows = f"stays until {edit['until']}" if edit.get("until") else "is written over"
     return f"{who}: {edit.get('field', 'tier')} {edit['from']} -> {edit['to']}, by {edit['by']}; {follows}"
+
+
+def _forecast(part: Mapping[str, Any]) -> str:
+    """What a delivery was expected to take, and what there is of the vendor's day."""
+    records, calls = ((part[key], "" if part[key] == 1 else "s") for key in ("records", "forecast"))
+    words = f"about {calls[0]:,} call{calls[1]} for {records[0]:,} record{records[1]}"
+    if "limit" not in part:
+        return words
+    words += (
+        f", {part['listing']:,} for reading its directory; {part['left']:,} of the day's {part['limit']:,} are left"
+    )
+    words += f", and this worker has made {part['used']:,} of its {part['share']:,}"
+    over = part["records"] - part["fitting"]
+    return f"{words}: {over:,} records would be left to later passes" if over else words
 
 
 def _counts(tiers: Mapping[str, int]) -> str:

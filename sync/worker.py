@@ -31,7 +31,8 @@ class Worker:
     `salted` hashes a text under the salt.
 
     `stood_on`: what the last pass that went well was worked out from, so that the next can tell whether it is needed.
-    `resting`: destinations whose allowance of calls is used up, and until when a daemon leaves them alone.
+    `resting`: until when a daemon leaves a destination alone (`accounts:` before its name: reads no directory of it),
+    since its allowance of calls is used up.
     """
 
     settings: Settings

@@ -7,10 +7,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import datetime, timedelta, tzinfo
+from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from zoneinfo import ZoneInfo
 
 from connectors.base import (
     Account,
@@ -129,7 +130,7 @@ class FakeCrm:
     def allowance(self) -> Allowance | None:
         return self.day
 
-    def midnight(self) -> tzinfo | None:
+    def midnight(self) -> ZoneInfo | None:
         return None
 
     def ration(self, calls: int | None) -> None:
@@ -158,16 +159,15 @@ def a_worker(
         f"accounts: {{where: all, attributes: {{seats: seats}}}}\n{extra}"
     )
     settings = load(folder / "bellwether.yaml")
-    hour, month = timedelta(hours=1), timedelta(days=90)
-    connectors = {
-        s.name: Connector(s.name, "fake", FakeSource, Delivery.model_validate({}), hour, month) for s in sources
-    }
+    hour, month, nothing = timedelta(hours=1), timedelta(days=90), Delivery.model_validate({})
+    connectors = {s.name: Connector(s.name, "fake", FakeSource, nothing, hour, month) for s in sources}
+    further = {crm.name: Connector(crm.name, "fake", FakeCrm, nothing) for crm in others}
     data = settings.data
     data.mkdir(exist_ok=True)
     state = State(state_url or migrated(data / "state.db"))
     try:
         yield Worker(
-            replace(settings, sources=connectors),
+            replace(settings, sources=connectors, destinations={**settings.destinations, **further}),
             clock,
             threading.Event(),
             state,

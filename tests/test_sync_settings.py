@@ -91,7 +91,7 @@ def test_what_there_is_is_said_of_the_right_depth(tmp_path: Path) -> None:
     (line,) = _mistakes(tmp_path, f"{GOOD}sources:\n  product: {source}\n")
     assert line == "bellwether.yaml:6 sources.product.columns.usr: there is no such setting; did you mean user?"
     (line,) = _mistakes(tmp_path, f"{GOOD}delivery: {{zzz: 1}}\n")
-    assert line.endswith("(there are: limit, dead_band, refresh, attempts)")
+    assert line.endswith("(there are: limit, dead_band, refresh, attempts, share, leave)")
 
 
 def test_an_env_file_that_is_no_text_is_one_line(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ https://developers.hubspot.com/docs/api-reference/crm-companies-v3/guide
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime, tzinfo
+from datetime import datetime
+from zoneinfo import ZoneInfo
 
 from connectors.base import Account, Allowance, Author, Change, Drift, FieldValue, Finding, Outcome, Tools, Write
 from connectors.drift import checked
@@ -87,11 +88,11 @@ class HubSpot:
     def allowance(self) -> Allowance | None:
         return daily.allowance(self._client)
 
-    def midnight(self) -> tzinfo | None:
+    def midnight(self) -> ZoneInfo | None:
         return daily.midnight(self._client)
 
     def ration(self, calls: int | None) -> None:
-        self._client.ration.set(calls)
+        self._client.allow(calls)
 
     @property
     def calls(self) -> Mapping[str, int]:

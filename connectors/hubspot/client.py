@@ -46,7 +46,7 @@ class Client:
         self._lock = threading.Lock()
         self._idle: list[Any] = []  # the SDK's clients that no thread is using
         self._pace = Pace(*AT_MOST, tools=tools, place=place)
-        self.ration = Ration(place)
+        self._ration = Ration(place)
         self.allowance: Allowance | None = None  # as the last answer told
         self.told = False  # whether any answer has spoken of limits
 
@@ -78,6 +78,12 @@ class Client:
         except SettingsWrong:
             return None
 
+    def allow(self, calls: int | None) -> None:
+        """See `Destination.ration`."""
+        self._ration.set(calls)
+        if calls is None:
+            self.allowance, self.told = None, False
+
     def close(self) -> None:
         with self._lock:
             lines, self._idle = self._idle, []
@@ -86,7 +92,7 @@ class Client:
 
     def _patiently(self, method: str, path: str, label: str, *, rows: bool = False, **parts: Any) -> Mapping[str, Any]:
         def attempt() -> Mapping[str, Any]:
-            with self.ration.call():
+            with self._ration.call():
                 self._pace.wait()
                 return self._once(method, path, label, **parts)
 

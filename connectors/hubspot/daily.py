@@ -6,8 +6,7 @@ https://developers.hubspot.com/docs/developer-tooling/platform/usage-guidelines
 
 from __future__ import annotations
 
-from datetime import timedelta, timezone, tzinfo
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
 from connectors.base import Allowance
 from connectors.errors import SettingsWrong, as_expected
@@ -31,14 +30,12 @@ def allowance(client: Client) -> Allowance | None:
     return client.allowance
 
 
-def midnight(client: Client) -> tzinfo | None:
-    """The account's timezone; None, which is stricter, where it may not be asked."""
+def midnight(client: Client) -> ZoneInfo | None:
+    """The account's timezone; None, which is stricter, where it may not be asked or is not known on this machine."""
     try:
         answer = client.get(f"/account-info/{client.date}/details", label="limits")
     except SettingsWrong:
         return None
     with as_expected(client.place):
-        try:
-            return ZoneInfo(str(answer["timeZone"]))
-        except (ValueError, OSError, KeyError):  # a name that this machine does not know
-            return timezone(timedelta(milliseconds=int(answer["utcOffsetMilliseconds"])))
+        name = str(answer["timeZone"])
+    return ZoneInfo(name) if name in available_timezones() else None

@@ -8,7 +8,8 @@ integration. https://developer.salesforce.com/docs/atlas.en-us.api_rest.meta/api
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime, tzinfo
+from datetime import datetime
+from zoneinfo import ZoneInfo
 
 from connectors.base import Account, Allowance, Author, Change, Drift, FieldValue, Finding, Outcome, Tools, Write
 from connectors.drift import checked
@@ -86,12 +87,12 @@ class Salesforce:
     def allowance(self) -> Allowance | None:
         return self._client.allowance()
 
-    def midnight(self) -> tzinfo | None:
+    def midnight(self) -> ZoneInfo | None:
         """Salesforce counts the calls of the last 24 hours."""
         return None
 
     def ration(self, calls: int | None) -> None:
-        self._client.ration.set(calls)
+        self._client.allow(calls)
 
     @property
     def calls(self) -> Mapping[str, int]:

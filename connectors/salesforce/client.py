@@ -30,7 +30,7 @@ class Client:
 
     def __init__(self, settings: Settings, *, place: str, tools: Tools) -> None:
         self.place, self.tools, self.calls = place, tools, Counter[str]()
-        self.ration = Ration(place)
+        self._ration = Ration(place)
         self._allowance: Allowance | None = None
         self._version = settings.api_version
         self._lock = threading.Lock()
@@ -97,6 +97,12 @@ class Client:
                 self._allowance = Allowance(int(told["Max"]), max(0, int(told["Remaining"])))
         return self._allowance
 
+    def allow(self, calls: int | None) -> None:
+        """See `Destination.ration`."""
+        self._ration.set(calls)
+        if calls is None:
+            self._allowance = None
+
     def _note(self, headers: Mapping[str, str]) -> None:
         told = [(int(used), int(limit)) for used, limit in _USED.findall(headers.get("Sforce-Limit-Info", ""))]
         if told:
@@ -142,7 +148,7 @@ class Client:
     def _counted(self, use: Callable[[Session], T], session: Session, label: str) -> T:
         if label == WRITE:
             self.tools.stand()
-        with self.ration.call():
+        with self._ration.call():
             self._count(label)
             return use(session)
 
