@@ -12,7 +12,9 @@ from sync.compare import plain
 from sync.console import clean, complain, put_json, say, table
 from sync.errors import UsageError
 from sync.reconcile import Reconciled, reconciled, repair
+from sync.report import Report
 from sync.rows import Delivery, DeliveryStatus
+from sync.show import edit_in_words
 from sync.worker import Worker
 
 STATES: Mapping[DeliveryStatus, str] = {
@@ -118,8 +120,8 @@ def _reconcile(worker: Worker, names: Sequence[str], *, apply: bool, as_json: bo
     found = reconciled(worker, names)
     repaired = len(found.records) if apply else 0
     if apply and found.records:
-        for problem in repair(worker, found).problems:
-            complain(str(problem))
+        for report in repair(worker, found):
+            _tell(report, as_json=as_json)
         found = reconciled(worker, names)
     if as_json:
         put_json({"repaired": repaired, **found.as_dict()})
@@ -128,6 +130,14 @@ def _reconcile(worker: Worker, names: Sequence[str], *, apply: bool, as_json: bo
             say(f"gone through: {_many(repaired, 'record')}; reading back once more")
         _show(found, worker.state.names(found.accounts))
     return 1 if found.differences or found.apart else 0
+
+
+def _tell(report: Report, *, as_json: bool) -> None:
+    for problem in report.problems:
+        complain(str(problem))
+    for name, part in report.delivered.items():
+        for edit in () if as_json else part["edits"]:
+            say(f"edit in {name}: {edit_in_words(edit)}")
 
 
 def _show(found: Reconciled, names: Mapping[str, str]) -> None:

@@ -103,14 +103,19 @@ def reconciled(worker: Worker, names: Sequence[str]) -> Reconciled:
     return found
 
 
-def repair(worker: Worker, found: Reconciled) -> Report:
-    """Have a pass look at the records that differ, and write what should stand there; a person's tier stays."""
+def repair(worker: Worker, found: Reconciled) -> list[Report]:
+    """Have a pass look at the records that differ, and write what should stand there; a person's tier stays.
+
+    Where it finds one, a second pass tells it to every CRM.
+    """
     by_name = defaultdict[str, list[str]](list)
     for name, record in sorted(found.records):
         by_name[name].append(record)
     for name, records in by_name.items():
         worker.state.doubt(name, records)
-    return run_once(worker, due_only=True)
+    first = run_once(worker, due_only=True)
+    edited = any(part.get("edits") for part in first.delivered.values())
+    return [first, run_once(worker, due_only=True)] if edited else [first]
 
 
 def _comparable(row: Delivery) -> bool:

@@ -93,7 +93,7 @@ def show_report(report: Report, *, dry_run: bool = False) -> None:
         left = f", {part['left']:,} left to later passes" if part["left"] else ""
         say(f"{name}: {counts}, {part['failed']:,} failed{left}")
         for edit in part.get("edits", ())[:FEW]:
-            say(f"{name}: {_edit_in_words(edit)}")
+            say(f"{name}: {edit_in_words(edit)}")
         if (more := len(part.get("edits", ())) - FEW) > 0:
             say(f"{name}: and {more:,} more edits; --json has all")
     for name, part in report.budget.items() if dry_run else ():
@@ -119,12 +119,12 @@ def show_deliveries(document: Mapping[str, Any]) -> None:
         table("Records that failed", keys, ([one[key] for key in keys] for one in failed[:FEW]))
         say(f"{len(failed):,} records failed; `bellwether deliveries --failed` says what to do about each")
     for edit in document["edits"][:FEW]:
-        say(f"edit in {edit['destination']}: {_edit_in_words(edit)}")
+        say(f"edit in {edit['destination']}: {edit_in_words(edit)}")
     if (more := len(document["edits"]) - FEW) > 0:
         say(f"and {more:,} more edits in seven days")
 
 
-def _edit_in_words(edit: Mapping[str, Any]) -> str:
+def edit_in_words(edit: Mapping[str, Any]) -> str:
     """What somebody changed on a record, and what comes of it."""
     who = f"{edit.get('name') or edit['account']} (record {edit['record']})"
     follows = f"stays until {edit['until']}" if edit.get("until") else "is written over"

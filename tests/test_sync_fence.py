@@ -59,6 +59,7 @@ CHANGES: dict[str, Callable[[State], object]] = {
     "save_totals": lambda state: state.save_totals([Total("a", 1, "red", DAY, 1, NOW, (), "v", "")]),
     "remove_totals": lambda state: state.remove_totals(["a"]),
     "save_deliveries": lambda state: state.save_deliveries([Delivery("crm", "a", "a")]),
+    "save_edits": lambda state: state.save_edits([OVERRIDE], [Delivery("crm", "a", "a")]),
     "retry": lambda state: state.retry(["crm"], now=NOW),
     "recall_doubts": lambda state: state.recall_doubts(),
     "add_judgement": lambda state: state.add_judgement(JUDGEMENT),

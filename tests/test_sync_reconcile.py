@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,7 @@ import pytest
 from connectors.base import Account, Author, FieldValue
 from connectors.clock import SteppedClock
 from sync.reconcile import RECORD, reconciled, repair
-from sync.rows import Delivery
+from sync.rows import Delivery, Judgement
 from sync.run import run_once
 from sync.worker import Worker
 from tests.fakes import FakeCrm, a_worker
@@ -147,10 +147,28 @@ def test_a_repair_writes_what_should_stand_there_and_nothing_else(untold: Worker
     crm.present["ash"].update(reason="Call me", coverage=3.0)
     crm.written.clear()
     hub.written.clear()
-    report = repair(worker, reconciled(worker, BOTH))
+    (report,) = repair(worker, reconciled(worker, BOTH))
     assert report.problems == []
     assert crm.present["ash"] == right
     assert ([write.id for write in crm.written], hub.written) == (["ash"], [])
+    assert reconciled(worker, BOTH).records == set()
+
+
+def test_a_repair_leaves_a_persons_tier_and_tells_it_to_the_other_crm(untold: Worker) -> None:
+    worker, crm, hub = untold, _crm(untold), _crm(untold, "hub")
+    run_once(worker)
+    until = START.date() + timedelta(days=30)
+    override = Judgement(0, "override", "ash", "Ann", "why", START.date(), until, "red", None, None, False, START)
+    worker.state.add_judgement(override)
+    run_once(worker)
+    crm.present["ash"].update(tier="green", coverage=3.0)
+    crm.set_by["ash"] = Author("person", "Bo", START + timedelta(hours=1))
+    found = reconciled(worker, BOTH)
+    assert {(one.field, one.by) for one in found.differences} == {("tier", "person: Bo"), ("coverage", "person: Bo")}
+    first, _ = repair(worker, found)
+    assert [edit["by"] for edit in first.delivered["crm"]["edits"]] == ["Bo"]
+    assert (crm.present["ash"]["tier"], hub.present["h-ash"]["tier"]) == ("green", "green")
+    assert crm.present["ash"]["coverage"] != 3.0
     assert reconciled(worker, BOTH).records == set()
 
 
