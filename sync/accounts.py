@@ -11,6 +11,7 @@ from typing import Any
 from connectors.base import Account, Event, Page
 from connectors.errors import SettingsWrong
 from sync.erased import erased_of
+from sync.merged import pass_on
 from sync.scores import midnight, within
 from sync.worker import Worker, as_key
 
@@ -43,6 +44,12 @@ def read_home(worker: Worker, *, now: datetime, seen_by: Look) -> dict[str, int]
         raise SettingsWrong(
             "no record meets accounts.where any more; the accounts known so far are kept", place=home.name
         )
+    pass_on(
+        worker,
+        home.name,
+        {row.id for row in worker.state.accounts()} - seen,
+        today=now.astimezone(worker.settings.timezone).date(),
+    )
     left = worker.state.close_missing_accounts(seen, now=now)
     worker.state.remove_totals(left)
     worker.state.save_reading(
@@ -57,15 +64,17 @@ def read_home(worker: Worker, *, now: datetime, seen_by: Look) -> dict[str, int]
 
 def read_companies(worker: Worker, name: str, *, now: datetime, seen_by: Look) -> int:
     """Read another destination's companies as keys, to be linked by the same rules as any source's; how many."""
-    read = 0
+    seen: set[str] = set()
     erased = erased_of(worker)
     for page in worker.destinations[name].accounts(where="", attributes={}):
         companies = erased.records(name, page)
         worker.state.save_keys([as_key(name, company) for company in companies], now=now)
         seen_by(name, companies)
-        read += len(companies)
+        seen.update(company.id for company in companies)
+    open_ = {record for record, row in worker.state.standings(name).items() if row.status != "closed"}
+    pass_on(worker, name, open_ - seen, today=now.astimezone(worker.settings.timezone).date())
     worker.state.forget_keys(name, before=now)
-    return read
+    return len(seen)
 
 
 def _today(worker: Worker, now: datetime) -> datetime:

@@ -229,11 +229,12 @@ def _tier_at(card: Scorecard, score: object) -> str | None:
 def _noted(look: Look, today: date, *, edited: str | None = None) -> Delivery:
     """What is known of a record that was looked at: what it holds stands there, and it is due to be written.
 
+    Where it holds what was wanted last, that is left open: what is wanted now will be known right before the write.
     `edited`: a field that a person set; what was last sent to it counts no more.
     """
     row = look.known or Delivery(look.destination, look.record, look.account, status="confirmed")
     told = {edited, *(row.confirmed or {})}
-    held = {key: value for key, value in look.present.items() if key in told}
+    held = {key: value for key, value in look.present.items() if key in told and value != look.wanted.get(key)}
     sent = {**(row.wanted or {}), edited: look.present[edited]} if edited else row.wanted
     return replace(row, confirmed={**(row.confirmed or {}), **held}, wanted=sent, refresh_on=today)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 from connectors.base import Key, KeyIs
@@ -85,15 +86,17 @@ def link(
     key_is: Mapping[str, KeyIs],
     explicit: Mapping[str, Mapping[str, str]] | None = None,
     shared_domains: Iterable[str] = (),
+    merged: Mapping[str, str] = MappingProxyType({}),
 ) -> Links:
     """Link every key to at most one account.
 
+    `merged`: by the id of an account that is no more, the one that it went into, whose keys its keys are now.
     `key_is` says per source what its keys are. Where a key *is* the account's own id, external id or domain, each
     account that carries one is linked even if no key was ever seen, so that "never logged in" is a true zero.
     """
-    index = _index(accounts, frozenset(shared_domains) | FREE_MAIL)
+    index = _index(accounts, frozenset(shared_domains) | FREE_MAIL, merged)
     settled: dict[tuple[str, str], Link | Unsure] = {
-        (source, key): Link(source, key, account, "settings")
+        (source, key): Link(source, key, merged.get(account, account), "settings")
         for source, pairs in (explicit or {}).items()
         for key, account in pairs.items()
     }
@@ -132,7 +135,7 @@ class _Found(NamedTuple):
     how: str
 
 
-def _index(accounts: Sequence[Customer], shared: frozenset[str]) -> _Index:
+def _index(accounts: Sequence[Customer], shared: frozenset[str], merged: Mapping[str, str]) -> _Index:
     external: defaultdict[str, list[str]] = defaultdict(list)
     domain: defaultdict[str, list[str]] = defaultdict(list)
     for account in accounts:
@@ -143,6 +146,9 @@ def _index(accounts: Sequence[Customer], shared: frozenset[str]) -> _Index:
                 domain[name].append(account.id)
     own = {account.id: [account.id] for account in accounts}
     by_crm_id: defaultdict[str, list[str]] = defaultdict(list, own)
+    for gone, survivor in merged.items():
+        if survivor in own and gone not in own:
+            by_crm_id[gone].append(survivor)
     for account in accounts:
         if account.refs.get("crm_id"):
             by_crm_id[account.refs["crm_id"]].append(account.id)

@@ -327,6 +327,33 @@ class State:
                 _insert_judgement(connection, judgement)
             _upsert(connection, DELIVERIES, map(_values, deliveries))
 
+    def pass_on(self, accounts: Mapping[str, str], deliveries: Iterable[Delivery]) -> None:
+        """Give the judgements of accounts that were merged to those they went into, noting whose they were.
+
+        A pulse is to be told the log anew, where the account is part of the fact.
+        """
+        columns = (JUDGEMENTS.c.id, JUDGEMENTS.c.account, JUDGEMENTS.c.origin)
+        with self._write() as connection:
+            for query in _among(select(*columns), JUDGEMENTS.c.account, accounts):
+                for id, account, origin in connection.execute(query).all():
+                    moved = {"account": accounts[account], "origin": {"account": account, **(origin or {})}}
+                    this = update(JUDGEMENTS).where(JUDGEMENTS.c.id == id)
+                    connection.execute(this.values(**moved, logged=False))
+            _upsert(connection, DELIVERIES, map(_values, deliveries))
+
+    def merged(self, destination: str) -> dict[str, str]:
+        """By record that is gone, the one that it was merged into at last."""
+        into = select(DELIVERIES.c.record_id, DELIVERIES.c.merged_into).where(
+            DELIVERIES.c.destination == destination, DELIVERIES.c.merged_into.is_not(None)
+        )
+        with self._read() as connection:
+            found = {row.record_id: str(row.merged_into) for row in connection.execute(into)}
+        for record, survivor in found.items():
+            while (further := found.get(survivor)) and further != record:
+                survivor = further
+            found[record] = survivor
+        return found
+
     # -- judgements ------------------------------------------------------------------------------------------
 
     def add_judgement(self, judgement: Judgement) -> int | None:
@@ -453,6 +480,9 @@ class State:
             for id, reason in connection.execute(select(JUDGEMENTS.c.id, JUDGEMENTS.c.reason)).all():
                 if not pruned({"reason": reason}):  # a word about somebody else that names the account
                     connection.execute(update(JUDGEMENTS).where(JUDGEMENTS.c.id == id).values(reason=TAKEN_OUT))
+            for id, origin in connection.execute(select(JUDGEMENTS.c.id, JUDGEMENTS.c.origin)).all():
+                if origin and (kept := pruned(origin)) != origin:  # whose it was before a merge
+                    connection.execute(update(JUDGEMENTS).where(JUDGEMENTS.c.id == id).values(origin=kept))
             for source, cursor in cursors.items():
                 connection.execute(update(READINGS).where(READINGS.c.source == source).values(cursor=cursor))
             for ids in _chunks(connection.scalars(select(RUNS.c.id)).all(), 500):

@@ -63,13 +63,27 @@ class Worker:
         key_is = {name: source.key_is for name, source in self.sources.items()}
         key_is |= {name: "own" for name in self.destinations if name != self.settings.home}
         key_is[self.settings.home] = "crm_id"
-        return link(
+        merged = self.state.merged(self.settings.home)
+        links = link(
             accounts,
             self.state.keys() if removed else [key for source in key_is for key in self.state.keys(source)],
             key_is=key_is,
-            explicit=self.settings.links.map,
+            explicit=self._explicit(),
             shared_domains=self.settings.links.shared_domains,
+            merged=merged,
         )
+        # attributes are facts of one record: those of a record that is gone say nothing of the one that stayed
+        own = (one for one in links.linked if one.source != self.settings.home or one.key not in merged)
+        return replace(links, linked=tuple(own)) if merged else links
+
+    def _explicit(self) -> Mapping[str, Mapping[str, str]]:
+        """The links that the settings name; of a company that was merged, also for the one that it went into."""
+        named = self.settings.links.map
+        merged = {name: self.state.merged(name) for name in self.destinations.keys() & named.keys()}
+        return {
+            name: {**{into: pairs[gone] for gone, into in merged.get(name, {}).items() if gone in pairs}, **pairs}
+            for name, pairs in named.items()
+        }
 
     def readings(self) -> list[Reading]:
         """How far each configured system is read; one that was taken out of the settings no longer speaks."""

@@ -245,6 +245,21 @@ def test_right_before_a_write_an_edit_is_found_too_and_the_account_is_left_alone
     assert two.held() == ("red", "red")
 
 
+def test_what_was_wanted_yesterday_and_never_told_is_an_edit_if_it_is_not_wanted_today(worker: Worker) -> None:
+    for today, judgements in (("green", 1), ("yellow", 0)):
+        two = Two(worker)
+        two.a_pass()
+        two.company.tiers[two.account] = "yellow"
+        two.crms["crm"].next_write = "killed"
+        with pytest.raises(KeyboardInterrupt):
+            two.a_pass()
+        two.company.tiers[two.account] = today
+        two.crms["hub"].set(two.record, "Amber")
+        two.a_pass()
+        two.a_pass()
+        assert (two.held(), len(two.judgements())) == (("yellow", "yellow"), judgements)
+
+
 def test_on_a_record_that_was_never_told_anything_only_a_known_person_is_believed(worker: Worker) -> None:
     for by, tells, held in (("person", True, "red"), ("person", False, "green"), ("machine", True, "green")):
         two = Two(worker)
