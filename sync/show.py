@@ -90,7 +90,7 @@ def show_report(report: Report, *, dry_run: bool = False) -> None:
     for name, part in report.delivered.items():
         words = ("written", "adopted", "unchanged", "waiting")
         counts = ", ".join(f"{part[word]:,} {word}" for word in words)
-        left = f", {part['left']:,} left to later passes" if part["left"] else ""
+        left = f", {part['left']:,} left to later passes" if part.get("left") else ""
         say(f"{name}: {counts}, {part['failed']:,} failed{left}")
         for edit in part.get("edits", ())[:FEW]:
             say(f"{name}: {edit_in_words(edit)}")
