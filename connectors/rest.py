@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
+from urllib.parse import urlencode
 
 import httpx
 import orjson
@@ -86,6 +87,8 @@ class _Call(NamedTuple):
     paced: bool = True
     params: Mapping[str, Any] | None = None
     content: bytes | None = None
+    kind: str = "application/json"
+    hint: str = ""
 
 
 class Rest:
@@ -141,13 +144,16 @@ class Rest:
         call = _Call("GET", self._whole(path), label, paced=paced, params=params)
         return self._ask(call, lambda response: self._parsed(response, parse))
 
-    def post_json(self, path: str, body: object, *, label: str = "write", signed: bool = True) -> Any:
-        """The parsed answer of a POST; `signed=False` sends no Authorization header (a sign-in).
+    def sign_in(self, path: str, asked: Mapping[str, str], *, form: bool = False, hint: str = "") -> Any:
+        """The parsed answer of a POST without Authorization header, as JSON or as a form.
 
-        A sign-in happens inside the call that needs it, whose patience covers it, so it is tried once.
+        A sign-in happens inside the call that needs it, whose patience covers it, so it is tried once. `hint`: what a
+        person reads when the vendor refuses it, with 400 too.
         """
-        whole, content = self._whole(path), orjson.dumps(body)
-        call = _Call("POST", whole, label, signed=signed, paced=signed, content=content)
+        content = urlencode(asked).encode() if form else orjson.dumps(asked)
+        kind = "application/x-www-form-urlencoded" if form else "application/json"
+        whole = self._whole(path)
+        call = _Call("POST", whole, "sign_in", signed=False, paced=False, content=content, kind=kind, hint=hint)
         return self._ask(call, lambda response: self._parsed(response, orjson.loads))
 
     def download(
@@ -186,7 +192,7 @@ class Rest:
                 first_wait=self._first_wait,
             )
         except SignInAgain:
-            words = self._hint or "check the credential in the settings"
+            words = call.hint or self._hint or "check the credential in the settings"
             raise SettingsWrong(f"the sign-in was refused; {words}", place=self.place) from None
 
     def _header(self, call: _Call) -> str | None:
@@ -199,7 +205,7 @@ class Rest:
             self.calls[call.label] += 1
         headers = {"Authorization": sent} if sent else {}
         if call.content is not None:
-            headers["Content-Type"] = "application/json"
+            headers["Content-Type"] = call.kind
         with self._answer(call, headers) as response:
             if response.is_success:
                 return read(response)
@@ -209,8 +215,8 @@ class Rest:
                 response.headers,
                 self.place,
                 now,
-                hint=self._hint,
-                refusals=self._refusals,
+                hint=call.hint or self._hint,
+                refusals=(400, 401, 403) if call.hint else self._refusals,
             )
 
     @contextmanager

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import base64
+import re
 import threading
-from collections.abc import Callable
-from datetime import datetime
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple, Protocol
 
 from pydantic import SecretStr
 
 from connectors.clock import Clock
+from connectors.errors import AgainNow
+
+_SENDABLE = re.compile(r"[!-~]{1,8192}")
+_LONGEST = 10 * 365 * 86400  # seconds
 
 
 class Auth(Protocol):
@@ -35,11 +40,49 @@ class Basic:
         return False
 
 
+class Bearer:
+    """A token that a person made; a refusal is final."""
+
+    def __init__(self, token: SecretStr) -> None:
+        self._token = token
+
+    def header(self) -> str:
+        return f"Bearer {self._token.get_secret_value()}"
+
+    def renew(self, refused: str) -> bool:
+        return False
+
+
 class Token(NamedTuple):
     """An access token and the moment from which it is no longer used."""
 
     secret: SecretStr
     until: datetime
+
+
+def token(answer: object, asked: datetime, *, life: timedelta, place: str) -> Token:
+    """The access token that a sign-in `asked` for at that moment was answered with; `AgainNow` if there is none.
+
+    `life`: how long it lasts if the answer does not say.
+    """
+    said: Mapping[str, Any] = answer if isinstance(answer, Mapping) else {}
+    found = sendable(said.get("access_token"))
+    if not found:
+        raise AgainNow("the sign-in answered without a token", place=place)
+    return Token(SecretStr(found), asked + lifetime(said.get("expires_in"), otherwise=life))
+
+
+def sendable(told: object) -> str:
+    """The token, if it is one that can stand in a header; else nothing."""
+    return told if isinstance(told, str) and _SENDABLE.fullmatch(told) else ""
+
+
+def lifetime(told: object, *, otherwise: timedelta) -> timedelta:
+    """How long to use a token that lasts so many seconds: a tenth less, so that no call begins with one that ends on
+    the way. `otherwise`: where that is not told, or is no such number."""
+    if isinstance(told, int | float) and 0 < told <= _LONGEST:
+        return 0.9 * timedelta(seconds=told)
+    return 0.9 * otherwise
 
 
 class Tokens:

@@ -2,7 +2,7 @@
 
 Reads the incremental exports (admins only, 10 calls a minute), whose cursor is kept after the end of the
 stream: https://developer.zendesk.com/documentation/ticketing/managing-tickets/using-the-incremental-export-
-api/ Signs in by OAuth client credentials; API tokens are a legacy that ends in April 2027.
+api/ Signs in by OAuth (client credentials, or a refresh token); API tokens are a legacy that ends in April 2027.
 """
 
 from __future__ import annotations
@@ -23,11 +23,13 @@ from connectors.errors import AgainNow, ConnectorError
 from connectors.exports import Body, Organization, decoded
 from connectors.findings import failed
 from connectors.rest import Rest
-from connectors.signin import Auth, Basic, Token, Tokens
+from connectors.signin import Auth, Basic, Token, Tokens, token
 from connectors.text import sentiment
+from connectors.tokens import REFUSED, Refreshing
 
 SETTLING = timedelta(minutes=1)  # the exports leave out the last minute
 NEWEST_START = timedelta(minutes=10)  # and refuse to begin later than this
+TOKEN_LIFE = timedelta(minutes=30)  # where the sign-in does not say
 MOST_SHOWN = 100  # tickets a call of show_many
 MOST_MARKS = 20_000  # tickets not yet closed that are remembered in the cursor
 
@@ -53,6 +55,7 @@ class Settings(BaseModel):
     base_url: str | None = None
     client_id: str | None = None
     client_secret: SecretStr | None = None
+    refresh_token_file: str | None = None
     email: str | None = None
     api_token: SecretStr | None = None
     history: bool = False
@@ -69,6 +72,8 @@ class Settings(BaseModel):
         oauth, legacy = (self.client_id, self.client_secret), (self.email, self.api_token)
         if all(oauth) == all(legacy) or any(oauth) == any(legacy):
             raise ValueError("give client_id and client_secret (or, as a legacy, email and api_token)")
+        if self.refresh_token_file and not all(oauth):
+            raise ValueError("refresh_token_file goes with client_id and client_secret")
         return self
 
 
@@ -131,27 +136,30 @@ class Zendesk:
         self._rest.close()
 
     def _auth(self) -> Auth:
-        one = self._settings
+        one, clock = self._settings, self._tools.clock
         if one.email and one.api_token:
             return Basic(f"{one.email}/token", one.api_token)
-        return Tokens(self._sign_in, clock=self._tools.clock)
+        if one.refresh_token_file is None:
+            return Tokens(self._sign_in, clock=clock)
+        file, place = self._tools.root / one.refresh_token_file, f"sources.{self.name}"
+        return Tokens(Refreshing(file, self._refresh, clock=clock, life=TOKEN_LIFE, place=place), clock=clock)
 
     def _sign_in(self) -> Token:
-        one, asked = self._settings, self._tools.clock.now()
-        secret = one.client_secret.get_secret_value() if one.client_secret else ""
-        body = {
-            "grant_type": "client_credentials",
-            "client_id": one.client_id,
-            "client_secret": secret,
-            "scope": "read",
+        asked = self._tools.clock.now()
+        answer = self._rest.sign_in("/oauth/tokens", {**self._app("client_credentials"), "scope": "read"})
+        return token(answer, asked, life=TOKEN_LIFE, place=self._rest.place)
+
+    def _refresh(self, refresh_token: str) -> object:
+        words = {**self._app("refresh_token"), "refresh_token": refresh_token, "scope": "read"}
+        return self._rest.sign_in("/oauth/tokens", words, hint=REFUSED)
+
+    def _app(self, grant: str) -> dict[str, str]:
+        secret = self._settings.client_secret
+        return {
+            "grant_type": grant,
+            "client_id": self._settings.client_id or "",
+            "client_secret": secret.get_secret_value() if secret else "",
         }
-        answer = self._rest.post_json("/oauth/tokens", body, label="sign_in", signed=False)
-        try:
-            # Renewed a little early, so that no call begins with a token that ends on the way.
-            lives = timedelta(seconds=0.9 * float(answer.get("expires_in") or 1800))
-            return Token(SecretStr(answer["access_token"]), asked + lives)
-        except (AttributeError, KeyError, TypeError, ValueError):
-            raise AgainNow("the sign-in answered without a token", place=self._rest.place) from None
 
     def _export(self, path: str, params: Mapping[str, Any], rows: Rows) -> tuple[Body, Sequence[Raw]]:
         address = f"/api/v2/incremental/{path}.json"

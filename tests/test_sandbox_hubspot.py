@@ -29,6 +29,7 @@ from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from connectors.clock import SteppedClock
+from connectors.sandbox.credentials import HUBSPOT_CLIENT, HUBSPOT_REFRESH
 from connectors.sandbox.faults import Profile
 from connectors.sandbox.hubspot import app
 from connectors.sandbox.hubspot_portal import Portal
@@ -166,6 +167,36 @@ def test_the_client_meets_an_expired_token(vendor: Vendor) -> None:
         vendor.client().crm.companies.basic_api.get_page()
     assert refusal.value.status == 401
     assert json.loads(refusal.value.body)["category"] == "EXPIRED_AUTHENTICATION"
+
+
+def oauth(vendor: Vendor, path: str = "", **form: str) -> httpx.Response:
+    client, secret = HUBSPOT_CLIENT
+    return httpx.post(
+        f"{vendor.url}/oauth/2026-03/token{path}", data={"client_id": client, "client_secret": secret, **form}
+    )
+
+
+@pytest.mark.parametrize("rotates", [False, True])
+def test_an_app_refreshes_its_token_of_half_an_hour(vendor: Vendor, rotates: bool) -> None:
+    vendor.portal.rotates = rotates
+    first = oauth(vendor, grant_type="refresh_token", refresh_token=HUBSPOT_REFRESH).json()
+    if (SHARED / "specs" / "hubspot").exists():
+        conforms(first, "AccessTokenResponse", "oauth-2026-03")
+    second = oauth(vendor, grant_type="refresh_token", refresh_token=first["refresh_token"]).json()
+    assert (first["refresh_token"] == second["refresh_token"] == HUBSPOT_REFRESH) is not rotates
+    again = oauth(vendor, grant_type="refresh_token", refresh_token=HUBSPOT_REFRESH)
+    assert again.status_code == (400 if rotates else 200)
+    vendor.http.headers["Authorization"] = f"Bearer {second['access_token']}"
+    assert vendor.http.get(COMPANIES).status_code == 200
+    told = oauth(vendor, "/introspect", token=second["access_token"]).json()
+    assert told.get("app_id") == (18221010 if rotates else None)  # the last one made
+    vendor.wait(1800)
+    assert vendor.http.get(COMPANIES).json()["category"] == "EXPIRED_AUTHENTICATION"
+
+
+def test_client_credentials_and_strangers_get_no_token(vendor: Vendor) -> None:
+    assert oauth(vendor, grant_type="client_credentials").status_code == 400
+    assert oauth(vendor, client_secret="guess", grant_type="refresh_token").status_code == 401
 
 
 @specified

@@ -18,7 +18,7 @@ import yaml
 
 from connectors.clock import SteppedClock
 from connectors.sandbox import Sandbox
-from connectors.sandbox.credentials import ZENDESK_AGENT, ZENDESK_CLIENT, ZENDESK_TOKEN
+from connectors.sandbox.credentials import ZENDESK_AGENT, ZENDESK_CLIENT, ZENDESK_REFRESH, ZENDESK_TOKEN
 
 NOW = datetime(2026, 10, 29, 9, 30, tzinfo=UTC)
 DAYS = 90
@@ -107,6 +107,16 @@ def test_a_second_token_leaves_the_first_alone(desk: Desk) -> None:
     first, second = (sign_in(desk).json()["access_token"] for _ in range(2))
     assert first != second
     assert (bearer(desk, first), bearer(desk, second)) == (200, 200)
+
+
+def test_a_refresh_ends_both_tokens_before(desk: Desk) -> None:
+    first = sign_in(desk, grant_type="refresh_token", refresh_token=ZENDESK_REFRESH).json()
+    assert bearer(desk, first["access_token"]) == 200
+    second = sign_in(desk, grant_type="refresh_token", refresh_token=first["refresh_token"]).json()
+    assert [bearer(desk, one["access_token"]) for one in (first, second)] == [401, 200]
+    for old in (ZENDESK_REFRESH, first["refresh_token"]):
+        answer = sign_in(desk, grant_type="refresh_token", refresh_token=old)
+        assert (answer.status_code, answer.json()["error"]) == (400, "invalid_grant")
 
 
 @pytest.mark.parametrize(

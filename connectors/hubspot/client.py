@@ -20,10 +20,12 @@ from typing import Any
 
 from connectors.address import checked_base_url, not_reached
 from connectors.base import Allowance, Tools
-from connectors.errors import AgainNow, ConnectorError, RowWrong, SettingsWrong
+from connectors.errors import AgainNow, ConnectorError, RowWrong, SettingsWrong, SignInAgain
 from connectors.hubspot.remedies import sorted_call
 from connectors.hubspot.settings import Settings
+from connectors.hubspot.signin import OAuth
 from connectors.patience import Pace, Ration, patiently
+from connectors.signin import Auth, Bearer
 
 WRITE = "write"  # calls that change records have this label
 IN_FLIGHT = 4  # batches at once: 26 calls a second at 150 ms each, where 19 are allowed
@@ -42,8 +44,13 @@ class Client:
         self.place, self.tools, self.calls = place, tools, Counter[str]()
         self.date = settings.api_date
         self._base_url = checked_base_url(settings.base_url, f"{place}.base_url")
-        self._token = settings.access_token
         self._lock = threading.Lock()
+        self._oauth: OAuth | None = None
+        if settings.access_token:
+            self._auth: Auth = Bearer(settings.access_token)
+        else:
+            self._oauth = OAuth(settings, place=place, tools=tools, count=self._count)
+            self._auth = self._oauth.auth
         self._idle: list[Any] = []  # the SDK's clients that no thread is using
         self._pace = Pace(*AT_MOST, tools=tools, place=place)
         self._ration = Ration(place)
@@ -70,11 +77,13 @@ class Client:
     def app_id(self) -> str | None:
         """The number that HubSpot notes beside what this token writes; None where it does not say.
 
-        Needs no scope. It is no part of the dated API, and HubSpot answers it for the tokens of private apps only.
+        Needs no scope. For the tokens of private apps it is no part of the dated API.
         """
-        path, body = "/oauth/v2/private-apps/get/access-token-info", {"tokenKey": self._token.get_secret_value()}
+        if self._oauth:
+            return self._oauth.app_id()
+        path, token = "/oauth/v2/private-apps/get/access-token-info", self._auth.header().removeprefix("Bearer ")
         try:
-            return str(self.post(path, body, label="read").get("appId") or "") or None
+            return str(self.post(path, {"tokenKey": token}, label="read").get("appId") or "") or None
         except SettingsWrong:
             return None
 
@@ -89,37 +98,53 @@ class Client:
             lines, self._idle = self._idle, []
         for line in lines:
             line.rest_client.pool_manager.clear()
+        if self._oauth:
+            self._oauth.close()
 
     def _patiently(self, method: str, path: str, label: str, *, rows: bool = False, **parts: Any) -> Mapping[str, Any]:
         def attempt() -> Mapping[str, Any]:
-            with self._ration.call():
-                self._pace.wait()
-                return self._once(method, path, label, **parts)
+            sent = self._auth.header()
+            try:
+                return self._rationed(sent, method, path, label, **parts)
+            except SignInAgain:
+                if not self._auth.renew(sent):
+                    raise
+            return self._rationed(self._auth.header(), method, path, label, **parts)
 
         try:
             return patiently(attempt, tools=self.tools, place=self.place, pace=self._pace)
+        except SignInAgain as error:
+            raise SettingsWrong(str(error)) from None
         except RowWrong as error:
             if rows:
                 raise
             raise Refused(error) from None
 
+    def _rationed(self, sent: str, method: str, path: str, label: str, **parts: Any) -> Mapping[str, Any]:
+        with self._ration.call():
+            self._pace.wait()
+            if label == WRITE:
+                self.tools.stand()
+            self._count(label)
+            return self._once(sent, method, path, **parts)
+
+    def _count(self, label: str) -> None:
+        with self._lock:
+            self.calls[label] += 1
+
     def _once(
         self,
+        sent: str,
         method: str,
         path: str,
-        label: str,
         *,
         query: Mapping[str, Any] | None = None,
         body: Mapping[str, Any] | None = None,
     ) -> Mapping[str, Any]:
         from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, SSLError
 
-        if label == WRITE:
-            self.tools.stand()
-        with self._lock:
-            self.calls[label] += 1
         try:
-            with self._line() as line:
+            with self._line(sent) as line:
                 answer, _, headers = line.call_api(
                     path,
                     method,
@@ -171,11 +196,12 @@ class Client:
             self.allowance = Allowance(int(limit[0]), int(left[0]))
 
     @contextmanager
-    def _line(self) -> Iterator[Any]:
+    def _line(self, sent: str) -> Iterator[Any]:
         """One of the SDK's clients, for one call at a time, as none of it says that threads may share one."""
         with self._lock:
             line = self._idle.pop() if self._idle else None
-        line = line or _line(self._base_url, self._token.get_secret_value())
+        line = line or _line(self._base_url)
+        line.configuration.access_token = sent.removeprefix("Bearer ")
         try:
             yield line
         finally:
@@ -195,13 +221,12 @@ def _sdk() -> Any:
     return import_module("hubspot.crm.companies")
 
 
-def _line(base_url: str, token: str) -> Any:
+def _line(base_url: str) -> Any:
     from urllib3 import Retry
 
     # At the level debug it would write whole answers into the log.
     logging.getLogger("hubspot").setLevel(logging.INFO)
     configuration = _sdk().Configuration(host=base_url)
-    configuration.access_token = token
     # No retry and no redirect of its own: a 302 comes back as the error it is.
     configuration.retries = Retry(total=0, redirect=0, raise_on_redirect=False)
     return _sdk().ApiClient(configuration)

@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from connectors.base import Remedy
-from connectors.errors import AgainNow, ConnectorError, RowWrong, SettingsWrong, WaitUntil
+from connectors.errors import AgainNow, ConnectorError, RowWrong, SettingsWrong, SignInAgain, WaitUntil
 
 QUOTA_PAUSE = 3600.0  # the day ends at midnight in the portal's own timezone, which no header tells
 POLICY_SECONDS = {"SECONDLY": 1.0, "TEN_SECONDLY_ROLLING": 10.0}
@@ -85,7 +85,8 @@ def _sorted(status: int, body: Mapping[str, Any], headers: Mapping[str, str], pl
         if found.code == MISSING_PROPERTY:
             return SettingsWrong(f"{found.message}; run `bellwether provision --apply`", place=place)
         return RowWrong(found.message, code=found.code, place=place)
-    return SettingsWrong(f"HubSpot answered {status}: {_words(status, body)}", place=place)
+    kind = SignInAgain if status == 401 else SettingsWrong
+    return kind(f"HubSpot answered {status}: {_words(status, body)}", place=place)
 
 
 def _limit(body: Mapping[str, Any], headers: Mapping[str, str], place: str) -> ConnectorError:
@@ -110,7 +111,9 @@ def _words(status: int, body: Mapping[str, Any]) -> str:
     if 300 <= status < 400:
         return "it points to another address, which is never followed; check base_url"
     if status == 401:
-        return "the access token is wrong, expired or revoked; put a new one into access_token"
+        return (
+            "the access token is wrong, expired or revoked; put a new one into access_token, or authorize the app again"
+        )
     if status == 403:
         scopes = sorted(set(_scopes(body)))
         named = f"the scopes {', '.join(scopes)}" if scopes else "a scope"

@@ -25,7 +25,8 @@ def is_name(name: str) -> bool:
 
 
 class Settings(BaseModel):
-    """`access_token` is that of a service key or a private app; `api_date` the dated version of the API.
+    """`access_token` is that of a service key or a private app; an app with OAuth has `client_id`, `client_secret` and
+    `refresh_token_file` in its place. `api_date` is the dated version of the API.
 
     `fields` renames our properties; one set to nothing is neither written nor created. `active_list` is the name of a
     list of the companies in the lowest tier, which provisioning makes. `external_id_field` and `crm_id_property` are
@@ -35,7 +36,10 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     base_url: str = "https://api.hubapi.com"
-    access_token: SecretStr
+    access_token: SecretStr | None = None
+    client_id: str | None = None
+    client_secret: SecretStr | None = None
+    refresh_token_file: str | None = None
     api_date: str = Field("2026-03", pattern=r"^20\d{2}-(03|09)$")
     fields: Mapping[str, str | None] = {}
     tier_values: Mapping[str, str] = {}
@@ -47,6 +51,9 @@ class Settings(BaseModel):
 
     @model_validator(mode="after")
     def _whole(self, info: ValidationInfo) -> Settings:
+        app = self.client_id, self.client_secret, self.refresh_token_file
+        if bool(self.access_token) == all(app) or bool(self.access_token) == any(app):
+            raise ValueError("give either access_token, or client_id, client_secret and refresh_token_file")
         _ = self.names(known_fields(info.context)), self.tiers
         return self
 

@@ -1,7 +1,7 @@
 """Signing in to Salesforce by OAuth: client credentials, or a signed JWT. Never SOAP, never a password.
 
-The answer says nothing of when a token ends, so it is used until Salesforce refuses it and then renewed once,
-however many threads find out.
+Most answers say nothing of when a token ends, so it is used until Salesforce refuses it and then renewed once, however
+many threads find out. One that does say is renewed before.
 https://help.salesforce.com/s/articleView?id=xcloud.remoteaccess_oauth_jwt_flow.htm
 """
 
@@ -11,6 +11,7 @@ import re
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,8 +22,10 @@ from connectors.address import checked_base_url, not_reached, same_origin, throu
 from connectors.base import Tools
 from connectors.errors import AgainNow, SettingsWrong
 from connectors.salesforce.settings import Settings
+from connectors.signin import token
 
 ASSERTION = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+UNTIL_REFUSED = timedelta(days=3650)
 LIFETIME = 180  # seconds; Salesforce accepts no more
 REFUSALS = {
     "invalid_client_id": "client_id is not known in this org; check it, and that base_url is the My Domain",
@@ -44,6 +47,7 @@ class Session:
     token: str = field(repr=False)
     instance_url: str
     user_id: str | None
+    until: datetime
 
 
 class SignIn:
@@ -57,7 +61,7 @@ class SignIn:
 
     def session(self) -> Session:
         with self._lock:
-            if self._session is None:
+            if self._session is None or self._tools.clock.now() >= self._session.until:
                 self._session = self._fresh()
             return self._session
 
@@ -70,6 +74,7 @@ class SignIn:
 
     def _fresh(self) -> Session:
         self._count("sign_in")
+        asked = self._tools.clock.now()
         try:
             with through_proxy(self._place):
                 timeout = httpx.Timeout(30.0, connect=5.0)
@@ -79,10 +84,10 @@ class SignIn:
                 body = _json(response)
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             raise not_reached(error, self._place) from None
-        except httpx.TransportError as error:
+        except (httpx.TransportError, httpx.DecodingError) as error:
             raise AgainNow(f"signing in got no answer ({type(error).__name__})", place=self._place) from None
-        if response.status_code == 200 and body.get("access_token"):
-            return self._accepted(body)
+        if response.status_code == 200 and "error" not in body:
+            return self._accepted(body, asked)
         if response.status_code in (408, 429) or response.status_code >= 500:
             raise AgainNow(f"signing in was answered {response.status_code}", place=self._place)
         raise SettingsWrong(self._refusal(response.status_code, body), place=self._place)
@@ -93,17 +98,18 @@ class SignIn:
         words = REFUSALS.get(str(body.get("error")), "check client_id, the secret or key, and base_url")
         return f"Salesforce refused to sign in ({status}): {words}"
 
-    def _accepted(self, body: dict[str, Any]) -> Session:
+    def _accepted(self, body: dict[str, Any], asked: datetime) -> Session:
+        given = token(body, asked, life=UNTIL_REFUSED, place=self._place)
         instance = str(body.get("instance_url") or self._base_url)
         found = _USER.search(str(body.get("id") or ""))
-        return Session(str(body["access_token"]), self._trusted(instance), found[1] if found else None)
+        user = found[1] if found else None
+        return Session(given.secret.get_secret_value(), self._trusted(instance), user, given.until)
 
     def _trusted(self, instance: str) -> str:
         place = f"{self._place}.base_url"
-        ours, theirs = urlsplit(self._base_url), urlsplit(instance)
         for family in _FAMILIES:
             # An org's instance may stand on another host of Salesforce's own than its My Domain.
-            if (ours.hostname or "").endswith(family) and (theirs.hostname or "").endswith(family):
+            if _host(self._base_url).endswith(family) and _host(instance).endswith(family):
                 parts = urlsplit(checked_base_url(instance, place))
                 if parts.scheme == "https" and "@" not in parts.netloc:
                     return f"https://{parts.netloc}"
@@ -137,13 +143,19 @@ class SignIn:
 
 
 def _audience(base_url: str) -> str:
-    host = urlsplit(base_url).hostname or ""
-    return "https://test.salesforce.com" if ".sandbox." in host else "https://login.salesforce.com"
+    return f"https://{'test' if '.sandbox.' in _host(base_url) else 'login'}.salesforce.com"
+
+
+def _host(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:  # no address at all
+        return ""
 
 
 def _json(response: httpx.Response) -> dict[str, Any]:
     try:
         body = response.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return body if isinstance(body, dict) else {}

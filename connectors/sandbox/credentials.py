@@ -1,4 +1,7 @@
-"""The fixed credentials for Zendesk and Mixpanel. They are public: that is why loopback only is served."""
+"""The fixed credentials for Zendesk, Mixpanel and HubSpot's OAuth.
+
+They are public: that is why loopback only is served.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,11 @@ import binascii
 from starlette.requests import Request
 
 ZENDESK_CLIENT = ("sandbox", "sandbox-zendesk")  # OAuth client id and secret
+ZENDESK_REFRESH = "sandbox-zendesk-refresh"  # good for one use, as all that follow it
 ZENDESK_TOKEN = ("admin@sandbox.test/token", "sandbox-token")  # basic, the legacy way
 ZENDESK_AGENT = ("agent@sandbox.test/token", "sandbox-token")  # signs in, but is no admin
+HUBSPOT_CLIENT = ("sandbox", "sandbox-hubspot-app")
+HUBSPOT_REFRESH = "sandbox-hubspot-refresh"
 MIXPANEL_ACCOUNT = ("sandbox.sa", "sandbox-mixpanel")
 MIXPANEL_PROJECT = "1000001"
 

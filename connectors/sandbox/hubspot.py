@@ -1,7 +1,7 @@
 """A stand-in for one HubSpot account over the simulated world: companies, properties, owners, account details.
 
-Written from the vendor's specifications and from recorded answers. The fixed token is `sandbox-hubspot`. Dated
-paths (2026-03, 2026-09) and the older v3 paths answer alike.
+Written from the vendor's specifications and from recorded answers. The fixed token is `sandbox-hubspot`; OAuth has a
+desk. Dated paths (2026-03, 2026-09) and the older v3 paths answer alike.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from connectors.sandbox.hubspot_errors import (
     unauthorized,
     values_message,
 )
+from connectors.sandbox.hubspot_oauth import Desk
 from connectors.sandbox.hubspot_portal import APP_ID, APP_USER, DEFAULTS, PORTAL, TIME_ZONE, Portal
 from connectors.sandbox.hubspot_properties import described, from_request, stamped, wrong_options
 from connectors.sandbox.hubspot_search import search
@@ -58,7 +59,7 @@ class Front:
     """Every address of the account, one method each; a method's name is the label its calls are counted under."""
 
     def __init__(self, portal: Portal, base_url: Callable[[], str]) -> None:
-        self._portal, self._base_url = portal, base_url
+        self._portal, self._base_url, self._desk = portal, base_url, Desk(portal)
 
     def routes(self) -> list[Route]:
         routes: list[Route] = []
@@ -68,6 +69,7 @@ class Front:
             routes += self._owners(f"/crm/owners/{version}")
             routes += self._account(f"/account-info/{version}")
             routes += self._lists(f"/crm/lists/{version}")
+            routes += self._oauth(f"/oauth/{version}/token")
         routes += self._objects("/crm/v3/objects")
         routes += self._properties("/crm/v3/properties")
         routes += self._owners("/crm/v3/owners") + self._account("/account-info/v3")
@@ -124,6 +126,12 @@ class Front:
             self._route("GET", f"{base}/api-usage/daily/private-apps", self.usage),
         ]
 
+    def _oauth(self, path: str) -> list[Route]:
+        return [
+            Route(at, served(self._portal, lambda _: None, handler, after=lambda _: None), methods=["POST"])
+            for at, handler in ((path, self.sign_in), (f"{path}/introspect", self.introspect))
+        ]
+
     def _nothing(self) -> Route:
         methods = ["GET", "POST", "PUT", "PATCH", "DELETE"]
         admit, after = self._admitted("", searching=False), self._limits_shown(searching=False)
@@ -139,7 +147,7 @@ class Front:
         def admit(call: Call) -> None:
             portal = self._portal
             kind, _, token = call.request.headers.get("authorization", "").partition(" ")
-            if kind.lower() != "bearer" or token in portal.expired or token not in portal.tokens:
+            if kind.lower() != "bearer" or not portal.signed_in(token):
                 raise unauthorized(expired=token in portal.expired)
             _take(portal, portal.clock.now(), searching=searching)
             if scope in portal.missing_scopes:
@@ -326,6 +334,12 @@ class Front:
         if call.path("id") not in self._portal.owners:
             raise not_found()
         return answer(200, _owner(call.path("id"), self._portal.owners[call.path("id")]))
+
+    def sign_in(self, call: Call) -> Response:
+        return answer(200, self._desk.token(call))
+
+    def introspect(self, call: Call) -> Response:
+        return answer(200, self._desk.introspect(call))
 
     def token(self, call: Call) -> Response:
         """What a private app may ask about its own token."""

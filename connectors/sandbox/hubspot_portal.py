@@ -86,6 +86,8 @@ class Portal(Store):
         self.searching = Allowance(SEARCHES, within(timedelta(seconds=1)))
         self.tokens = {"sandbox-hubspot"}
         self.expired: set[str] = set()
+        self.ends: dict[str, datetime] = {}
+        self.rotates = False
         self.properties = {one.name: one for one in (*BUILT_IN, *OWN)}
         self.archived_properties: dict[str, Property] = {}
         self.lists: dict[str, dict[str, Any]] = {}
@@ -101,6 +103,12 @@ class Portal(Store):
         for company in world.companies:
             fields = _company(company, owner_ids)
             self.add(fields["hs_object_id"], fields, created=company.created)
+
+    def signed_in(self, token: str) -> bool:
+        """Whether this token is good now. One that is too old is `expired` from then on."""
+        if token in self.ends and self.ends[token] <= self.clock.now():
+            self.expired.add(token)
+        return token in self.tokens and token not in self.expired
 
     def add(self, record: str, fields: Record, *, created: datetime) -> str:
         super().add(record, fields, created=created)

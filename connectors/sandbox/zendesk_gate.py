@@ -1,7 +1,8 @@
 """Zendesk's gate: sign-in, who may come in, how often, and the headers that tell how much is left.
 
-OAuth client credentials (a token lives as long as was asked for) and, the legacy way, basic with an API token. The
-exports are for admins only. Limits on the simulated clock: 400 calls a minute, 10 of them incremental exports.
+OAuth client credentials or a refresh token (an access token lives as long as was asked for; a refresh ends the access
+and the refresh token before) and, the legacy way, basic with an API token. The exports are for admins only.
+Limits on the simulated clock: 400 calls a minute, 10 of them incremental exports.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from connectors.clock import Clock
-from connectors.sandbox.credentials import ZENDESK_AGENT, ZENDESK_CLIENT, ZENDESK_TOKEN, basic
+from connectors.sandbox.credentials import ZENDESK_AGENT, ZENDESK_CLIENT, ZENDESK_REFRESH, ZENDESK_TOKEN, basic
 from connectors.sandbox.limits import Limit
 from connectors.sandbox.refusals import refusal
 from connectors.sandbox.zendesk_export import Refused
 
 PER_MINUTE, EXPORTS_PER_MINUTE = 400, 10
-TOKEN_LIFE, SHORTEST, LONGEST = 7200, 300, 172_800  # seconds
+TOKEN_LIFE, SHORTEST, LONGEST, REFRESH_LIFE = 7200, 300, 172_800, 2_592_000  # seconds
 
 Answer = Callable[[Request, datetime], dict[str, Any]]
 
@@ -33,21 +34,33 @@ class Gate:
         self._clock, self._told = clock, told
         self._calls, self._exports = Limit(PER_MINUTE, 60), Limit(EXPORTS_PER_MINUTE, 60)
         self._tokens: dict[str, tuple[datetime, str]] = {}
+        self._refresh = {ZENDESK_REFRESH: ""}  # a refresh token, and the access token that came with it
         self._signed_in = 0
 
     async def sign_in(self, request: Request) -> Response:
         asked = await _body(request)
         if (asked.get("client_id"), asked.get("client_secret")) != ZENDESK_CLIENT:
             return _oauth_error(401, "invalid_client", "Client authentication failed")
-        if asked.get("grant_type") != "client_credentials":
+        grant, old = asked.get("grant_type"), str(asked.get("refresh_token"))
+        if grant not in ("client_credentials", "refresh_token"):
             return _oauth_error(400, "unsupported_grant_type", "The grant type is not supported here")
+        if grant == "refresh_token" and old not in self._refresh:
+            return _oauth_error(400, "invalid_grant", "The provided grant is invalid, expired, or revoked")
         life = asked.get("expires_in", TOKEN_LIFE)
         if not isinstance(life, int) or not SHORTEST <= life <= LONGEST:
             return _oauth_error(400, "invalid_request", f"expires_in is not from {SHORTEST} to {LONGEST}")
+        told = self._token(life, str(asked.get("scope", "read")))
+        if grant == "refresh_token":
+            self._tokens.pop(self._refresh.pop(old), None)
+            told |= {"refresh_token": f"refresh-{told['access_token']}", "refresh_token_expires_in": REFRESH_LIFE}
+            self._refresh[told["refresh_token"]] = told["access_token"]
+        return JSONResponse(told)
+
+    def _token(self, life: int, scope: str) -> dict[str, Any]:
         self._signed_in += 1
-        token, scope = f"sandbox-{self._signed_in:06d}", str(asked.get("scope", "read"))
+        token = f"sandbox-{self._signed_in:06d}"
         self._tokens[token] = (self._clock.now() + timedelta(seconds=life), scope)
-        return JSONResponse({"access_token": token, "token_type": "bearer", "scope": scope, "expires_in": life})
+        return {"access_token": token, "token_type": "bearer", "scope": scope, "expires_in": life}
 
     def expire(self) -> None:
         """End every session, as an administrator can."""
