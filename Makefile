@@ -35,7 +35,7 @@ bench: .venv/ready ## speed and size beside plain code (SIZE=small: a minute; SI
 fuzz: .venv/ready ## a million changed inputs, by target (INPUTS=20000: half a minute; SEED=2)
 	$(BIN)/python -m tests.fuzz --inputs $(or $(INPUTS),1000000) --seed $(or $(SEED),1)
 
-oracle: .venv/ready ## random scorecards and facts against a slow reference (CASES=5000: a quarter of an hour; SEED=2)
+oracle: .venv/ready ## random scorecards and facts against a slow reference (CASES=500: two minutes; SEED=2)
 	ORACLE_CASES=$(or $(CASES),5000) ORACLE_SEED=$(or $(SEED),1) \
 		$(BIN)/pytest -n 2 tests/test_scoring_oracle.py
 

@@ -5,14 +5,18 @@ from __future__ import annotations
 import csv
 import io
 import json
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
 
 from connectors import exports, tickets
-from connectors.base import FIELDS, Account, Outcome, Write
+from connectors.base import FIELDS, Account, Outcome, Tools, Write
+from connectors.clock import SteppedClock
 from connectors.errors import AgainNow, ConnectorError
 from connectors.hubspot import accounts as hubspot_accounts
 from connectors.hubspot import fields as hubspot_fields
@@ -26,6 +30,7 @@ from connectors.salesforce import fields as salesforce_fields
 from connectors.salesforce import remedies as salesforce_remedies
 from connectors.salesforce import settings as salesforce_settings
 from connectors.salesforce import writer as salesforce_writer
+from connectors.salesforce.ids import short
 from tests.fuzz import mutate
 from tests.salesforce_stub import described
 
@@ -132,13 +137,18 @@ def zendesk_events(random: Random) -> Tally:
 # -- HubSpot -------------------------------------------------------------------------------------------------
 
 
+def _tools() -> Tools:
+    moment = datetime.fromisoformat(AT)
+    return Tools(SteppedClock(moment), threading.Event(), str, ZoneInfo("UTC"), spool=Path(), root=Path())
+
+
 class FakeHubSpot:
     """Answers as the client would that got these bodies: an object, or a passing fault."""
 
     place, date = "destinations.crm", "2026-03"
 
     def __init__(self, answer: Callable[[str, Mapping[str, Any]], Any]) -> None:
-        self._answer = answer
+        self._answer, self.tools = answer, _tools()
 
     def get(self, path: str, *, label: str, query: Mapping[str, Any] | None = None) -> Any:
         return self._object(self._answer(path, query or {}))
@@ -296,6 +306,7 @@ class FakeSalesforce:
         self, fields: Any, records: Any = None, results: Any = None, tables: Mapping[str, str] | None = None
     ) -> None:
         self._fields, self._records, self._results, self._tables = fields, records, results, tables or {}
+        self.tools = _tools()
 
     def document(self, path: str, **_: Any) -> Any:
         if not isinstance(self._fields, dict):
@@ -384,7 +395,7 @@ def salesforce_bulk(random: Random) -> Tally:
     changed = random.choice(list(tables))
     tables[changed] = mutate.damaged(random, tables[changed].encode()).decode(errors="replace")
     client: Any = FakeSalesforce({}, tables=tables)
-    ids = [write.id for write in WRITES]
+    ids = {short(write.id): write.id for write in WRITES}
     found = bulk._results(client, "jobs/ingest/x", ids, lambda id: {})
     return _outcomes(found, set("".join(tables["successfulResults"])))
 
