@@ -20,7 +20,7 @@ from connectors.values import canonical
 from sync.rows import Delivery, Judgement
 from sync.run import run_once
 from sync.worker import Worker
-from tests.edits import Company
+from tests.edits import Company, main
 from tests.fakes import FakeCrm, a_worker
 
 MONDAY = datetime(2026, 11, 2, 9, tzinfo=UTC)
@@ -320,6 +320,12 @@ def test_a_pass_takes_an_edit_in_before_it_scores_and_the_report_names_it(tmp_pa
         assert worker.state.last_runs(1, kind="pass")[0].report["delivered"]["crm"]["edits"]
         assert str(crm.present["a"]["reason"]).startswith("Set to red by Ann until 2026-12-02 (it is unscored)")
         assert run_once(worker).delivered["crm"]["edits"] == []
+
+
+def test_among_mirrored_rounded_emptied_and_unanswered_values_no_edit_is_lost_and_none_made_up() -> None:
+    said: list[str] = []
+    assert main(150, edits=20, say=said.append) == 0, said
+    assert "20 became judgements, 0 lost, 0 made up, 0 accounts apart" in said[0]
 
 
 # -- a record's life at random ---------------------------------------------------------------------------------
