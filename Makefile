@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test check format bench fuzz oracle soak clean
+.PHONY: help demo test check format bench fuzz oracle soak chaos clean
 
 help: ## what there is to make
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -41,6 +41,9 @@ oracle: .venv/ready ## random scorecards and facts against a slow reference (CAS
 
 soak: .venv/ready ## seven days of faults in half an hour: nothing lost, repeated or grown (DAYS=2: ten minutes)
 	$(BIN)/python -m tests.soak --days $(or $(DAYS),7)
+
+chaos: .venv/ready ## kills, a storm of faults, full disks and more, a row a proof (SIZE=small: minutes; STATE=postgresql; DAYS=30)
+	$(BIN)/python -m tests.chaos --size $(or $(SIZE),full) --state $(or $(STATE),sqlite) --days $(or $(DAYS),0)
 
 clean: ## take away what make made
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis dist

@@ -13,7 +13,8 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
@@ -25,9 +26,25 @@ START_SECONDS = 30
 @pytest.fixture(scope="session")
 def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a server with one empty database, `postgres`."""
+    with serving(lambda: tmp_path_factory.mktemp("postgres")) as url:
+        yield url
+
+
+@pytest.fixture
+def postgres_database(postgres_url: str) -> Iterator[str]:
+    """The URL of a database of the test's own."""
+    url = made(postgres_url)
+    yield url
+    with psycopg.connect(_plain(postgres_url), autocommit=True) as connection:
+        connection.execute(f'drop database "{url.rpartition("/")[2]}" with (force)')
+
+
+@contextmanager
+def serving(folder_of_ours: Callable[[], Path]) -> Iterator[str]:
+    """The URL of a server with one empty database, `postgres`, as long as it is needed."""
     programs = _programs()
     user = _other_user()
-    folder = _folder(tmp_path_factory, user)
+    folder = _folder(folder_of_ours, user)
     data, port = folder / "data", _free_port()
     _run([programs / "initdb", "-D", data, "-U", "bellwether", "-A", "trust", "-N", "-E", "UTF8"], user, folder)
     server = _start(programs / "postgres", data, port, user, folder)
@@ -41,15 +58,12 @@ def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.fixture
-def postgres_database(postgres_url: str) -> Iterator[str]:
-    """The URL of a database of the test's own."""
+def made(server: str) -> str:
+    """The URL of a new database on this server."""
     name = f"test_{os.getpid()}_{time.monotonic_ns()}"
-    with psycopg.connect(_plain(postgres_url), autocommit=True) as connection:
+    with psycopg.connect(_plain(server), autocommit=True) as connection:
         connection.execute(f'create database "{name}"')
-    yield postgres_url.rsplit("/", 1)[0] + "/" + name
-    with psycopg.connect(_plain(postgres_url), autocommit=True) as connection:
-        connection.execute(f'drop database "{name}" with (force)')
+    return server.rsplit("/", 1)[0] + "/" + name
 
 
 def _plain(url: str) -> str:
@@ -76,9 +90,9 @@ def _other_user() -> pwd.struct_passwd | None:
     pytest.skip("PostgreSQL refuses to run as root, and there is neither a user postgres nor nobody")
 
 
-def _folder(factory: pytest.TempPathFactory, user: pwd.struct_passwd | None) -> Path:
+def _folder(folder_of_ours: Callable[[], Path], user: pwd.struct_passwd | None) -> Path:
     if user is None:
-        return factory.mktemp("postgres")
+        return folder_of_ours()
     # pytest's own folder is closed to other users
     folder = Path(f"/tmp/bellwether-postgres-{os.getpid()}-{time.monotonic_ns()}")
     folder.mkdir(mode=0o700)

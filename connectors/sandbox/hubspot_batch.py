@@ -1,7 +1,8 @@
 """Batch reads and updates of the simulated HubSpot account.
 
 A batch of which every input has an `objectWriteTraceId` of its own answers row by row (207); without them one bad
-row refuses the whole. Ids nobody has are always answered row by row. Results come in an order of their own.
+row refuses the whole, as it always does where `Portal.refuses_whole`. Ids nobody has are always answered row by row.
+Results come in an order of their own.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ def update(portal: Portal, wanted: Mapping[str, Any]) -> Answer:
             missing.append(one)
         else:
             errors.append((one, change))
-    if errors and not traced:
+    if errors and (portal.refuses_whole or not traced):
         raise Refused(400, body(errors[0][1].category, errors[0][1].message))
     said = [_row(one, problem) for one, problem in errors]
     said += _unknown([str(one.get("id")) for one in missing], _traces(missing) if traced else None)

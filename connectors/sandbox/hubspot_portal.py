@@ -99,6 +99,7 @@ class Portal(Store):
         self._changes: dict[tuple[str, str], list[Written]] = {}
         self.search_lag = timedelta(seconds=0)
         self.batches = 0
+        self.refuses_whole = False
         owner_ids = {owner: number for number, owner in self.owners.items()}
         for company in world.companies:
             fields = _company(company, owner_ids)

@@ -35,6 +35,7 @@ HEAD = (
     "repeated",
     "other than the twin",
     "waiting",
+    "other than confirmed",
     "log files",
     "state rows",
     "runs",
@@ -45,7 +46,9 @@ GROWTH = 1.0  # MB a day that the daemon may grow by
 
 
 class Day(NamedTuple):
-    """The end of a day: what is to be seen of the daemon and its twin, how far they are apart, and memory in MB."""
+    """The end of a day: what is to be seen of the daemon and its twin, how far they are apart, memory in MB, and values
+    in the CRMs that are other than confirmed.
+    """
 
     number: int
     portions: int
@@ -54,6 +57,7 @@ class Day(NamedTuple):
     others: int
     memory: float
     peak: float
+    differing: int
 
 
 def main() -> int:
@@ -94,10 +98,11 @@ def _days(life: Life, other: Company, clock: SteppedClock, until: datetime) -> I
         today.append((moment, audit.look(life.company, worker)))
         if ends:
             memory, peak = life.daemon.memory(), life.daemon.peak()
+            differing = len(audit.differing(life.company, worker))
             portions.extend(begun for begun, _ in today)
             sights = [audit.look(other, next(twin)) for _ in today]
             others = sum(_others(sight, beside, begun) for (begun, sight), beside in zip(today, sights, strict=True))
-            day = Day((moment - START).days + 1, len(today), today[-1][1], sights[-1], others, memory, peak)
+            day = Day((moment - START).days + 1, len(today), today[-1][1], sights[-1], others, memory, peak, differing)
             print(_row(_cells(day)), flush=True)
             today = []
             yield day
@@ -126,7 +131,7 @@ def _cells(day: Day) -> list[str]:
     sight = day.sight
     told = sight.written
     facts, rows = sum(part[0] for part in sight.facts.values()), sum(sight.rows.values())
-    counts = (day.portions, facts, told.rows, told.again, len(told.repeated), day.others, sight.waiting)
+    counts = (day.portions, facts, told.rows, told.again, len(told.repeated), day.others, sight.waiting, day.differing)
     sizes = (f"{sight.files} ({sight.tail} of the tail)", f"{rows:,}", f"{sight.runs:,}")
     return [str(day.number), *(f"{count:,}" for count in counts), *sizes, f"{day.memory:.1f}", f"{day.peak:.0f}"]
 
@@ -141,6 +146,8 @@ def _broken(days: Sequence[Day], faults: Mapping[str, int], profile: str) -> Ite
         yield "facts stand twice in the log"
     if last.waiting:
         yield f"{last.waiting} rows still wait to be written"
+    if any(day.differing for day in days):
+        yield "values are other than confirmed"
     if last.rows != twin.rows:
         yield f"state has rows {last.rows}, the twin's {twin.rows}"
     if last.files > 2 * twin.files or last.tail > 2 * twin.tail + 10:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -18,7 +16,7 @@ from connectors.sandbox.tickets import opened_on
 from connectors.sandbox.usage import lines_of
 from connectors.sandbox.zendesk_directory import FREE_MAIL, Person, contact_of
 from sync import delta
-from sync.tables import ACCOUNTS, DELIVERIES, KEYS, READINGS, RUNS, TOTALS
+from sync.reconcile import Difference, reconciled
 from sync.worker import Worker
 from tests.soak.company import Company
 
@@ -27,6 +25,7 @@ Record = tuple[str, str]  # the CRM and the record's id
 
 NAMES = {"salesforce": SALESFORCE, "hubspot": HUBSPOT}
 OURS = {crm: {name for key, name in names.items() if key != "scored_at"} for crm, names in NAMES.items()}
+TABLES = ("accounts", "keys", "readings", "runs", "totals", "deliveries", "judgements")
 FACTS = """
 select source, count(*), count(distinct id), sum(hash(
     id, account_key, actor, name, case when source = 'salesforce' then day::timestamp else occurred_at::timestamp end,
@@ -113,27 +112,40 @@ def look(company: Company, worker: Worker) -> Sight:
         rows.pop("runs"),
         len(delta.data_files(delta.open_table(worker.log.path))),
         worker.log.unsettled()[1],
-        _waiting(worker),
+        len(waiting(worker)),
     )
 
 
 def at_rest(worker: Worker, *, since: datetime) -> bool:
     """Whether a pass begun since then did all there was to do, and no row waits for its next try."""
     last = worker.state.last_finished("pass")
-    return last is not None and last.status == "done" and last.started_at > since and not _waiting(worker)
+    return last is not None and last.status == "done" and last.started_at > since and not waiting(worker)
 
 
-def _waiting(worker: Worker) -> int:
+def waiting(worker: Worker) -> set[Record]:
+    """Records that do not hold yet what they should."""
     known = (row for name in worker.destinations for row in worker.state.deliveries(name).values())
-    return sum(row.status not in ("confirmed", "closed") for row in known)
+    return {(row.destination, row.record_id) for row in known if row.status not in ("confirmed", "closed")}
+
+
+def differing(company: Company, worker: Worker) -> list[Difference]:
+    """Values in the CRMs that are other than confirmed, but for those that people set: they stay, or stay a while."""
+    found = reconciled(worker, list(worker.destinations)).differences
+    return [one for one in found if not _by_people(company, one)]
+
+
+def _by_people(company: Company, one: Difference) -> bool:
+    store, name = company.box.crm[one.destination], NAMES[one.destination].get(one.field)
+    wrote = [write.by for write in store.writes if write.record == one.record and name in write.fields]
+    return bool(wrote) and wrote[-1] == "human"
 
 
 def _rows(worker: Worker) -> dict[str, int]:
-    with closing(sqlite3.connect(worker.settings.data / "state.db")) as state:
-        return {
-            table.name: state.execute(f"select count(*) from {table.name}").fetchone()[0]
-            for table in (ACCOUNTS, KEYS, READINGS, RUNS, TOTALS, DELIVERIES)
-        }
+    counts = dict.fromkeys(TABLES, 0)
+    for table, rows in worker.state.rows():
+        if table in counts:
+            counts[table] += len(rows)
+    return counts
 
 
 def known(worker: Worker) -> dict[str, float]:

@@ -51,7 +51,7 @@ class Company:
             told=self._told,
             silence=silence,
         )
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / "bellwether.yaml"
         self.path.write_text(_settings(self.box) + more, encoding="utf-8")
         self._added = 0
@@ -91,6 +91,7 @@ class Company:
         org.set_field(edited[0], "Health_Reason__c", "I spoke with them: all is well")
         portal.set_field(random.choice(sorted(portal.live())), "health_reason", "see my notes")
         org.set_field(edited[1], "Plan__c", random.choice(("free", "pro", "enterprise")))
+        org.set_field(random.choice(customers), "Health_Tier__c", random.choice(("green", "yellow", "red")))  # it stays
         if daily:
             leaver, loser, winner, deleted = random.sample(customers, 4)
             org.set_field(leaver, "Type", "Other")

@@ -1,0 +1,70 @@
+"""Proofs that stand elsewhere, each as a row: benchmarks, tests of the suite, and the soak."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+
+from benchmarks import writers_bench
+from tests import edits as given_tiers
+from tests.chaos.proof import Asked, Row
+
+
+def calls(asked: Asked) -> Sequence[Row]:
+    """How many calls so many accounts take of which one in a hundred has changed, or none."""
+    found = writers_bench.rows(asked.folder, small=not asked.full)
+    meant = (writers_bench.TOLD[1], writers_bench.TOLD[2])
+    return [
+        Row(row.work, row.figure, row.bar, row.holds) for row in found if any(f", {one}:" in row.work for one in meant)
+    ]
+
+
+def edits(asked: Asked) -> Sequence[Row]:
+    """Edits planted among everything else that changes values."""
+    said: list[str] = []
+    accounts, planted = asked.size(10_000, 500), asked.size(200, 20)
+    wrong = given_tiers.main(accounts, edits=planted, say=lambda line: said.append(str(line)))
+    bar = f"{planted} edits, 0 lost, 0 made up"
+    return [Row(f"edits among {accounts:,} accounts", " ".join(said), bar, wrong == 0)]
+
+
+def quota(asked: Asked) -> Sequence[Row]:
+    """Four fifths of the day's calls are gone when the run begins."""
+    figure, holds = tests("test_sync_budget.py", "four_fifths or a_tenth_of_the_calls")
+    return [Row("80 % of the day's calls gone", figure, "stops inside the share, goes on by urgency", holds)]
+
+
+def stopped(asked: Asked) -> Sequence[Row]:
+    """SIGSTOP in a delivery, another worker takes the lease, SIGCONT."""
+    figure, holds = tests("test_sync_fence.py", "stopped_in_a_delivery or in_flight")
+    return [Row("SIGSTOP, another worker, SIGCONT", figure, "a batch in flight at most, not recorded", holds)]
+
+
+def days(asked: Asked) -> Sequence[Row]:
+    """The soak: the daemon lives so many days in a storm beside its twin, and every day is reconciled."""
+    accounts, speed = asked.size(100, 30), asked.size(600, 1200)
+    command = [sys.executable, "-m", "tests.soak", "--days", str(asked.days), "--accounts", str(accounts)]
+    done = subprocess.run([*command, "--speed", str(speed)], capture_output=True, text=True, check=False)
+    (asked.folder / "soak.txt").write_text(done.stdout + done.stderr, encoding="utf-8")
+    lines = done.stdout.strip().splitlines() or done.stderr.strip().splitlines() or ["nothing was said"]
+    sys.stderr.write(done.stdout)
+    return [
+        Row(
+            f"{asked.days} days of the daemon, {accounts} accounts",
+            lines[-1],
+            "0 differences a day, flat",
+            not done.returncode,
+        )
+    ]
+
+
+def tests(file: str, names: str) -> tuple[str, bool]:
+    """What came of the tests of this file whose names say so; whether all passed, and none was left out."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"tests/{file}", "-k", names]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    last = (done.stdout.strip().splitlines() or [done.stderr.strip()])[-1]
+    passed = re.search(r"(\d+) passed", last)
+    whole = passed is not None and not done.returncode and "skipped" not in last
+    return f"{passed[1]} tests passed" if passed and whole else last.strip("= "), whole

@@ -1,0 +1,199 @@
+"""What stops a pass half-way: a signal in each of its phases, a full disk, a state that is held or old, a clock that is
+wrong. Each time the worker has to say so in words and leave nothing half done; the next one has to mend it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import sqlite3
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+import psycopg
+from starlette.types import Scope
+
+from tests.chaos import forks
+from tests.chaos.beside import Beside
+from tests.chaos.calls import Aim, writes
+from tests.chaos.forks import Job
+from tests.chaos.proof import Asked, Row
+
+ROOMS = (0, 64)  # KB that are left on the disk
+AHEAD = timedelta(hours=3)
+DISK = 96  # MB of the disk that the data lies on
+STOPPED = r"asked to stop; the rest is left to the next pass"
+FULL = r"make room"
+HELD = r"another process has held it for over \S+ s: wait for it, or end it"
+SET_RIGHT = r"clock: it is .* by this clock, and the last pass was made at .*; set it right"
+
+
+class Struck:
+    """A company whose next worker is struck; what was done to it is undone at the end of `after`."""
+
+    def __init__(self, beside: Beside, after: ExitStack) -> None:
+        self.beside, self.after, self.one = beside, after, beside.one
+        self.data = self.one.path.parent / "bellwether-data"
+
+    def worker(self, job: Job = forks.run) -> int:
+        """The code that a worker ends with."""
+        return self.struck(lambda _: False, lambda _: None, job)
+
+    def struck(self, call: Callable[[Scope], bool], strike: Callable[[int], object], job: Job = forks.run) -> int:
+        """The code that a worker ends with that is struck, by its number, as the first such call arrives."""
+        process = forks.worker(job, self.one.path)
+        self.beside.calls.aim = Aim(lambda: strike(process.pid or 0), call, 1, "arrives")
+        process.start()
+        return self.beside.struck(process)
+
+    def pulls(self, scope: Scope) -> bool:
+        return bool(scope["server"][1] == urlsplit(self.beside.company.box.urls["zendesk"]).port)
+
+
+class Accident(NamedTuple):
+    """What happens to a worker, giving the code it ends with, that code, and what is then to be read."""
+
+    name: str
+    happens: Callable[[Struck], int]
+    code: int
+    says: str
+
+
+def _terminated(struck: Struck, call: Callable[[Scope], bool]) -> int:
+    return struck.struck(call, lambda pid: os.kill(pid, signal.SIGTERM))
+
+
+def _full(struck: Struck, room: int) -> int:
+    """The disk is full but for so many KB."""
+    _fill(struck, room)
+    return struck.worker()
+
+
+def _filled(struck: Struck, call: Callable[[Scope], bool]) -> int:
+    """The disk is full from this call on."""
+    return struck.struck(call, lambda _: _fill(struck, 0))
+
+
+def _fill(struck: Struck, room: int) -> None:
+    ballast = struck.data / "ballast"
+    with ballast.open("wb", buffering=0) as file, suppress(OSError):
+        while file.write(bytes(1 << 12)):
+            pass
+    os.truncate(ballast, max(0, ballast.stat().st_size - room * 1024))
+    struck.after.callback(ballast.unlink)
+
+
+def _crowded(struck: Struck, room: int) -> int:
+    """Where no disk of our own can be had: no file may grow beyond so many KB."""
+    return struck.worker(partial(forks.crowded, room=room * 1024))
+
+
+def _held(struck: Struck) -> int:
+    """Another process takes the state, and keeps it, as the first pull begins."""
+    held = partial(_take, struck.beside.company.settings.state.get_secret_value(), struck.after)
+    return struck.struck(struck.pulls, held, forks.impatient)
+
+
+def _take(url: str, after: ExitStack, _: int) -> None:
+    if url.startswith("sqlite"):
+        path = url.removeprefix("sqlite:///")
+        taken = after.enter_context(closing(sqlite3.connect(path, 5, isolation_level=None, check_same_thread=False)))
+        taken.execute("begin exclusive")
+        return
+    session = after.enter_context(closing(psycopg.connect(url.replace("+psycopg", ""))))
+    session.execute("lock table readings, runs, deliveries in access exclusive mode")
+
+
+def _taken_back(struck: Struck) -> int:
+    """After a pass the state is that of a copy made before it."""
+    state, copy = struck.data / "state.db", struck.data / "copy.db"
+    struck.after.callback(copy.unlink)
+    with closing(sqlite3.connect(state)) as now, closing(sqlite3.connect(copy)) as then:
+        now.backup(then)
+        code = struck.worker()
+        then.backup(now)
+    return code
+
+
+def _jumped(struck: Struck) -> int:
+    """A worker's clock is ahead for a pass, and right again for the next."""
+    struck.one.mistaken(AHEAD)
+    struck.worker()
+    struck.one.mistaken(timedelta())
+    return struck.worker()
+
+
+def accidents(*, disk: bool, sqlite: bool) -> Iterator[Accident]:
+    """All of them. `disk`: the data lies on a disk of its own. `sqlite`: the state lies with it."""
+    yield Accident(
+        "SIGTERM while accounts are read", partial(_terminated, call=lambda one: "/query" in one["path"]), 1, STOPPED
+    )
+    yield Accident("SIGTERM while sources are read", lambda one: _terminated(one, one.pulls), 1, STOPPED)
+    yield Accident("SIGTERM while scores are worked out", lambda one: one.worker(forks.stopped_scoring), 1, STOPPED)
+    yield Accident("SIGTERM while records are written", partial(_terminated, call=writes), 1, STOPPED)
+    for room in ROOMS:
+        yield Accident(f"disk full but for {room} KB", partial(_full if disk else _crowded, room=room), 2, FULL)
+    if disk:
+        yield Accident("disk full while sources are read", lambda one: _filled(one, one.pulls), 2, FULL)
+        yield Accident("disk full while records are written", partial(_filled, call=writes), 2, FULL)
+    yield Accident("state held by another process", _held, 2, HELD)
+    yield Accident("clock three hours ahead, then right", _jumped, 1, SET_RIGHT)
+    if sqlite:
+        yield Accident("state taken back to a copy from before", _taken_back, 0, "")
+
+
+def proof(asked: Asked) -> Sequence[Row]:
+    """A row for each accident."""
+    with _disk(asked.folder / "struck" / "bellwether-data") as disk, Beside(asked, asked.size(30, 8)) as beside:
+        beside.recover(forks.provision)
+        beside.one.begin()
+        beside.recover(forks.run)
+        beside.compare()
+        sqlite = "sqlite" in beside.company.settings.state.get_secret_value()
+        return [happened(beside, accident) for accident in accidents(disk=disk, sqlite=sqlite)]
+
+
+def happened(beside: Beside, accident: Accident) -> Row:
+    """Let it happen to the first worker of a portion; the next has to mend it."""
+    beside.one.begin()
+    before = len(forks.said(beside.one.path))
+    with ExitStack() as after:
+        code = accident.happens(Struck(beside, after))
+    said = forks.said(beside.one.path)[before:]
+    line = next((line for line in said.splitlines() if re.search(accident.says, line)), None) if accident.says else ""
+    found = [] if code == accident.code else [f"it ended with code {code}"]
+    found += ["nothing was said of it"] if line is None else []
+    found += ["a traceback was shown"] if "Traceback" in said else []
+    beside.recover(forks.run)
+    beside.compare()
+    found += beside.broken
+    beside.broken.clear()
+    return Row(
+        accident.name, "; ".join(found) or f"code {code}; the next run mends it: {line}", "said, then mended", not found
+    )
+
+
+@contextmanager
+def _disk(folder: Path) -> Iterator[bool]:
+    """A small disk at this folder, where this user may mount one; whether there is one."""
+    folder.mkdir(parents=True)
+    mounted = not _quiet("mount", "-t", "tmpfs", "-o", f"size={DISK}m,mode=700", "tmpfs", str(folder))
+    try:
+        yield mounted
+    finally:
+        if mounted:
+            _quiet("umount", "--lazy", str(folder))
+
+
+def _quiet(*command: str) -> int:
+    if not shutil.which(command[0]):
+        return 1
+    return subprocess.run(command, capture_output=True, check=False).returncode
