@@ -33,23 +33,33 @@ class Look(NamedTuple):
         return ((self.known.confirmed if self.known else None) or {}).get(field)
 
     def stance(self, field: str) -> Stance:
-        """Whose a field's value is. `unknown`: it was sent and never answered for, or nothing was ever told there."""
+        """Whose a field's value is.
+
+        `unknown`: nothing was ever told there; or a write was never answered for, and it is what was sent, or what
+        stood there before, which is so if the write failed and if somebody has put it back since.
+        """
         if field not in self.present:
             return "ours"
-        value, told = self.present[field], self._told()
-        if (field in self.wanted and value == self.wanted[field]) or (field in told and value == told[field]):
+        value, told, sent = self.present[field], self._told(), self._sent()
+        if field in self.wanted and value == self.wanted[field]:
             return "ours"
+        if field in told and value == told[field]:
+            return "unknown" if self.unanswered and sent.get(field, value) != value and value is not None else "ours"
         if value is None:
             return "blank"
-        return "strange" if field in told and not self._sent(field) else "unknown"
+        return "strange" if field in told and sent.get(field) != value else "unknown"
+
+    @property
+    def unanswered(self) -> datetime | None:
+        """When something was sent that was never answered for."""
+        return self.known.next_try_at if self.known and self.known.status == "pending" else None
 
     def _told(self) -> Mapping[str, Any]:
         same = self.known is not None and self.known.account == self.account
         return (self.known.confirmed if self.known and same else None) or {}
 
-    def _sent(self, field: str) -> bool:
-        sent = self.known.wanted if self.known and self.known.status != "confirmed" else None
-        return bool(sent) and (sent or {}).get(field) == self.present[field]
+    def _sent(self) -> Mapping[str, Any]:
+        return (self.known.wanted if self.known and self.known.status != "confirmed" else None) or {}
 
 
 def words(destination: Destination) -> dict[Any, str]:

@@ -18,7 +18,7 @@ from scoring import Scorecard
 from sync.compare import Look, canonical, plain, plainly, words
 from sync.console import clean
 from sync.judgements import in_force, newest
-from sync.rows import Delivery, Judgement
+from sync.rows import Delivery, DeliveryStatus, Judgement
 from sync.settings import LONGEST_AUTHOR
 from sync.worker import Worker
 
@@ -178,7 +178,7 @@ def _odd(destination: Destination, row: Delivery, account: Account) -> bool:
         return True
     present = canonical(destination, {key: held[key] for key in WATCHED if key in held})
     look = Look(destination.name, account.id, row.account, row, {}, present)
-    return any(look.stance(field) != "ours" for field in present)
+    return any(present[field] != look.before(field) and look.stance(field) != "ours" for field in present)
 
 
 def _wanted(
@@ -205,8 +205,14 @@ def _counts(edit: Edit, past: Collection[str]) -> bool:
     if edit.by == "us":
         return False
     if edit.field == "score" or edit.look.stance(edit.field) == "unknown":
-        return edit.by == "person"
+        return edit.by == "person" and not _before_the_write(edit)
     return edit.by != "machine" or (edit.tier is not None and edit.tier not in past)
+
+
+def _before_the_write(edit: Edit) -> bool:
+    """Whether it stood there already when something was sent that was never answered for."""
+    sent, same = edit.look.unanswered, edit.look.present[edit.field] == edit.look.before(edit.field)
+    return same and sent is not None and (edit.at is None or edit.at <= sent)
 
 
 def _originals(edits: Sequence[Edit]) -> list[Edit]:
@@ -236,7 +242,8 @@ def _noted(look: Look, today: date, *, edited: str | None = None) -> Delivery:
     told = {edited, *(row.confirmed or {})}
     held = {key: value for key, value in look.present.items() if key in told and value != look.wanted.get(key)}
     sent = {**(row.wanted or {}), edited: look.present[edited]} if edited else row.wanted
-    return replace(row, confirmed={**(row.confirmed or {}), **held}, wanted=sent, refresh_on=today)
+    status: DeliveryStatus = "confirmed" if edited and row.status == "pending" else row.status
+    return replace(row, confirmed={**(row.confirmed or {}), **held}, wanted=sent, status=status, refresh_on=today)
 
 
 def _document(edit: Edit, new: Judgement | None, names: Mapping[str, str]) -> dict[str, Any]:

@@ -294,11 +294,12 @@ def _dated(world: World, account: str) -> None:
 
 
 def _plant(world: World, accounts: Sequence[str]) -> None:
-    """A person sets another tier than the one that stands there; every third is carried over by the sync."""
+    """A person sets another tier than stands there and than should; every third is carried over by the sync."""
+    now = world.clock.now()
     for number, account in enumerate(accounts):
         name, other = ("salesforce", "hubspot") if number % 2 else ("hubspot", "salesforce")
-        held = world.tier(name, account)
-        tier = world.random.choice([one for one in ("green", "yellow", "red") if one != held])
+        held = world.tier(name, account), world.company.told(account, now)
+        tier = world.random.choice([one for one in ("green", "yellow", "red") if one not in held])
         world.clock.advance_to(world.clock.now() + timedelta(seconds=1))
         world.set(name, account, tier.title() if name == "hubspot" and number % 4 == 0 else tier, "human")
         if number % 3 == 0:

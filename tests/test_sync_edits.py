@@ -36,6 +36,7 @@ class Living(FakeCrm):
         super().__init__(name, [Account(record, record) for record in records])
         self.tiers, self.tells = tiers, True
         self.next_write: Literal["lost", "refused", "killed", ""] = ""
+        self.left: dict[str, FieldValue] = {}  # the tier that we wrote last
         self.now = MONDAY
 
     def canonical(self, field: str, value: FieldValue) -> FieldValue:
@@ -53,6 +54,7 @@ class Living(FakeCrm):
             raise AgainNow("did not answer", place=self.name)
         for outcome in super().write(writes):
             self.set_by[outcome.id] = Author("us", at=self.now)
+            self.left[outcome.id] = self.present[outcome.id].get("tier")
             if how == "lost":
                 raise AgainNow("the answer was lost", place=self.name)
             yield outcome
@@ -260,6 +262,25 @@ def test_what_was_wanted_yesterday_and_never_told_is_an_edit_if_it_is_not_wanted
         assert (two.held(), len(two.judgements())) == (("yellow", "yellow"), judgements)
 
 
+def test_after_a_lost_answer_what_a_person_sets_back_is_told_from_what_was_never_written(worker: Worker) -> None:
+    for how in ("lost", "refused"):
+        two = Two(worker)
+        two.a_pass()
+        two.crms["crm"].set_by[two.record] = Author("person", "Ann", MONDAY - DAY)  # what we want is what she said
+        two.company.tiers[two.account] = "yellow"
+        two.crms["crm"].next_write = how  # type: ignore[assignment]
+        with pytest.raises(AgainNow):
+            two.a_pass()
+        two.now += HOUR
+        if how == "lost":
+            two.crms["crm"].set(two.record, "green")
+        two.crms["crm"].now = two.now
+        two.a_pass()
+        two.a_pass()
+        assert two.held() == (("green", "green") if how == "lost" else ("yellow", "yellow"))
+        assert len(two.judgements()) == (how == "lost")
+
+
 def test_on_a_record_that_was_never_told_anything_only_a_known_person_is_believed(worker: Worker) -> None:
     for by, tells, held in (("person", True, "red"), ("person", False, "green"), ("machine", True, "green")):
         two = Two(worker)
@@ -361,22 +382,24 @@ class Life(Two):
         if not same:  # nobody can save what stands there already
             crm.set(self.record, crm.tiers[tier])
             self.done.append((name, tier, crm.now))
-            self._open(name, tier)
+            self._open(name, tier, crm.now)
 
-    def _open(self, name: str, tier: str) -> None:
+    def _open(self, name: str, tier: str, at: datetime) -> None:
         """Whoever brings back what we left there has done nothing that can be seen."""
-        self.open[name] = (tier, self.crms[name].now)
-        if self.crms[name].tiers[tier] == (self.worker.state.deliveries(name)[self.record].confirmed or {}).get("tier"):
+        crm, row = self.crms[name], self.worker.state.deliveries(name)[self.record]
+        left = crm.left.get(self.record) if row.status == "pending" else (row.confirmed or {}).get("tier")
+        self.open[name] = (tier, at)
+        if crm.tiers[tier] == left:
             del self.open[name]
 
     def carried(self, name: str) -> None:
-        """The CRMs' own sync copies the other's tier into this one: a person's word is one here, too."""
+        """The CRMs' own sync copies the other's tier into this one: a person's word is one here, too, but no newer."""
         other = "hub" if name == "crm" else "crm"
         words = {value: tier for tier, value in self.crms[other].tiers.items()}
         tier = words.get(str(self.crms[other].present[self.record].get("tier")))
         if tier is not None and self._machine(name, tier) and other in self.open:
             self.done.append((name, tier, self.crms[name].now))
-            self._open(name, tier)
+            self._open(name, tier, self.open[other][1])
 
     def echo(self, name: str, back: int) -> None:
         """A sync that is late says a tier that we told some time ago."""
