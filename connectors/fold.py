@@ -74,8 +74,8 @@ def fold(
 ) -> Iterator[tuple[Sequence[Part], Mapping[str, int]]]:
     """The facts of a spooled export in parts, oldest days first, and counts of the events that made none.
 
-    Raises `AgainNow` when the export is not whole: a last line that is no JSON object, or a compressed file that ends
-    too early. Any other line that is no event is left out and counted.
+    Raises `AgainNow` when the export is not whole (a last line that is no JSON object, or a compressed file that ends
+    too early), or when it has lines and no event in any. Any other line that is no event is left out and counted.
     """
     folder = spooled.parent
     spill = str(folder / "spill")
@@ -97,6 +97,8 @@ def fold(
             raise AgainNow("the export broke off before its end (or the disk is full)", place=place) from None
         hash_people(connection, "folded", actor)
         counts = _counts(connection) | ({"events_unreadable": unreadable} if unreadable else {})
+        if "events" not in counts and _one(connection, _something_else(spooled, plan)):
+            raise AgainNow("the export holds no events but something else", place=place)
         parts = list(_parts(connection, plan))
         connection.execute(f"set memory_limit = '{MEMORY_AFTER}'")
         yield parts, counts
@@ -110,7 +112,7 @@ def _is_whole(spooled: Path) -> bool:
             while line := file.readline(LARGEST_LINE):
                 last = line
         return isinstance(json.loads(last), dict)
-    except (OSError, EOFError, zlib.error, ValueError):
+    except (OSError, EOFError, RecursionError, zlib.error, ValueError):
         return False
 
 
@@ -199,6 +201,12 @@ select account, person, day, r.name as name, count(*) as events,
              else coalesce(sum(floor({amount} * 1024 + 0.5) / 1024), 0) end)::double as amount
 from placed p join (values {rules}) as r (event, name, amount) on p.event = r.event
 group by account, person, day, r.name, r.amount"""
+
+
+def _something_else(spooled: Path, plan: Plan) -> str:
+    """1 if there are lines, none of which is an event."""
+    lines = _source(spooled, plan, (), leniently=True)
+    return f"select count(*) > 0 and count(event) = 0 and count(properties) = 0 from {lines}"
 
 
 def _unreadable(spooled: Path, plan: Plan) -> str:

@@ -257,7 +257,9 @@ class Zendesk:
             path = "/api/v2/tickets/show_many.json"
             body = self._rest.get_json(path, params=asked, label="show_many", paced=False, parse=exports.body)
             users = {row.id: row for row in decoded(body.users or (), exports.user, "user", rejected)}
-            for row in decoded(body.tickets or (), exports.ticket, "ticket", rejected):
+            if body.tickets is None:
+                raise AgainNow("show_many answered without tickets", place=self._rest.place)
+            for row in decoded(body.tickets, exports.ticket, "ticket", rejected):
                 key = tickets.account_key(row, users, self._reader.ignored)
                 if key:
                     keys[str(row.id)] = key

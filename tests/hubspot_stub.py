@@ -80,6 +80,7 @@ class Portal:
         if path.startswith("properties/health"):
             (found,) = [one for one in self.properties if one["name"] == path.rsplit("/", 1)[1]]
             found |= body
+            return Answer(200, found)
         return Answer(200, body)
 
 

@@ -162,16 +162,16 @@ def test_answers_lost_on_the_way_do_not_keep_it_from_being_done_once(opened: Ope
     """Every second call is carried out and its answer lost: each step is tried again by itself."""
     crm = opened()
     calls: list[str] = []
-    once = crm._client._once
+    once = crm._client._rationed
 
-    def losing(method: str, path: str, label: str, **parts: object) -> object:
-        answer = once(method, path, label, **parts)  # type: ignore[arg-type]
+    def losing(sent: str, method: str, path: str, label: str, **parts: object) -> object:
+        answer = once(sent, method, path, label, **parts)
         calls.append(label)
         if label == "setup" and len(calls) % 2:
             raise AgainNow("no answer", place="hubspot", unanswered=True)
         return answer
 
-    crm._client._once = losing  # type: ignore[method-assign, assignment]
+    crm._client._rationed = losing  # type: ignore[method-assign, assignment]
     carry_out(crm.plan())
     assert crm.plan() == []
     assert len(portal.lists) == 1

@@ -171,7 +171,7 @@ def test_the_daily_limit_stops_at_once(org, crm):
 
 def test_the_daily_limit_is_no_sign_in_problem_and_ends_all_calls_until_a_new_ration(org, served, crm):
     org.script["PATCH composite/sobjects"] = in_turn(DAILY)
-    org.script["POST composite/sobjects/Account"] = in_turn(Answer(body=[]))
+    org.script["POST composite/sobjects/Account"] = in_turn(Answer(body=[None]))
     for attempt in (crm.write, crm.read, crm.write):
         with pytest.raises(WaitUntil, match="allowance for 24 hours is used up"):
             list(attempt(WRITE if attempt == crm.write else [ID]))
@@ -195,7 +195,7 @@ def test_no_call_is_made_beyond_the_ration(org, crm):
 def test_what_is_left_of_24_hours_stands_beside_every_answer(org, crm):
     told = ["api-usage=17/15000", "api-usage=18/15000; per-app-api-usage=17/250(appName=Ours)", "nonsense"]
     org.script["POST composite/sobjects/Account"] = in_turn(
-        *(Answer(body=[], headers={"Sforce-Limit-Info": one}) for one in told)
+        *(Answer(body=[None], headers={"Sforce-Limit-Info": one}) for one in told)
     )
     left = []
     for _ in told:

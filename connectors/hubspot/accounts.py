@@ -8,7 +8,7 @@ from typing import Any
 
 from connectors.base import Account
 from connectors.errors import SettingsWrong, as_expected
-from connectors.hubspot.client import Client
+from connectors.hubspot.client import Client, results
 from connectors.hubspot.drift import Described
 from connectors.hubspot.fields import Fields
 from connectors.hubspot.settings import Settings
@@ -58,7 +58,7 @@ class Accounts:
         while True:
             answer = self._client.get(path, label="read", query=query)
             with as_expected(self._client.place):
-                companies = list(answer.get("results") or ())
+                companies = results(answer, self._client.place)
                 after = ((answer.get("paging") or {}).get("next") or {}).get("after")
             yield companies
             if after is None:

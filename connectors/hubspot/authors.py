@@ -29,7 +29,7 @@ from typing import Any
 from connectors.base import Author
 from connectors.batches import abreast, batches, halved
 from connectors.errors import RowWrong, SettingsWrong, as_expected
-from connectors.hubspot.client import IN_FLIGHT, Client
+from connectors.hubspot.client import IN_FLIGHT, Client, results
 from connectors.hubspot.fields import Fields
 from connectors.values import as_moment
 
@@ -88,7 +88,7 @@ class Authors:
         with as_expected(self._client.place):
             histories = {
                 str(one["id"]): (one.get("propertiesWithHistory") or {}).get(name)
-                for one in answer.get("results") or ()
+                for one in results(answer, self._client.place)
             }
             return {id: max(history, key=_when) for id, history in histories.items() if history}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 from connectors.base import Finding
-from connectors.errors import ConnectorError, RowWrong
+from connectors.errors import ConnectorError, RowWrong, as_expected
 from connectors.findings import failed
 from connectors.hubspot.client import Client
 from connectors.hubspot.drift import Described
@@ -100,7 +100,9 @@ class Checks:
                     return Finding("accounts.where", False, words, "correct the name")
             body = {"filterGroups": [{"filters": [one.as_filter() for one in conditions]}], "limit": 1}
             path = f"/crm/objects/{self._client.date}/companies/search"
-            count = int(self._client.post(path, body, label="read").get("total") or 0)
+            answer = self._client.post(path, body, label="read")
+            with as_expected(self._client.place):
+                count = int(answer["total"])
         except ConnectorError as error:
             return failed("accounts.where", error, "correct the condition")
         words = f"{count} {'company meets' if count == 1 else 'companies meet'} it"

@@ -166,10 +166,12 @@ class Client:
                 raise not_reached(reason, self.place) from None
             words = f"no answer from HubSpot ({type(reason).__name__})"
             raise AgainNow(words, place=self.place, unanswered=True) from None
-        except ValueError:  # bytes that are not text, from something between HubSpot and us
+        except (LookupError, RecursionError, ValueError):  # no text or no JSON, from something between HubSpot and us
             answer = False
         if method == "DELETE" and answer in (None, ""):  # 204: done, and nothing to say
             return {}
+        if isinstance(answer, dict) and answer.get("status") == "error":
+            raise AgainNow("HubSpot answered an error as a success", place=self.place, unanswered=True)
         if isinstance(answer, dict):
             return answer
         raise AgainNow("HubSpot answered something that is not JSON", place=self.place, unanswered=True)
@@ -215,6 +217,14 @@ class Refused(SettingsWrong):
     def __init__(self, error: RowWrong) -> None:
         self.code = error.code
         super().__init__(f"{error} ({error.code})")
+
+
+def results(answer: Mapping[str, Any], place: str) -> list[Any]:
+    """The rows of an answer. One without any has an empty list of them; one without the list is no answer."""
+    found = answer.get("results")
+    if not isinstance(found, list) or not all(isinstance(one, Mapping) for one in found):
+        raise AgainNow("HubSpot answered without results", place=place, unanswered=True)
+    return found
 
 
 def _sdk() -> Any:

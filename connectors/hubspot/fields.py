@@ -10,7 +10,7 @@ from typing import Any
 from connectors.base import FIELDS, Drift, Field, FieldValue
 from connectors.drift import fingerprint
 from connectors.errors import as_expected
-from connectors.hubspot.client import Client
+from connectors.hubspot.client import Client, results
 from connectors.hubspot.drift import Described, drifts, lacking
 from connectors.hubspot.settings import Settings
 from connectors.values import canonical
@@ -39,7 +39,7 @@ class Fields:
                 moment, path = self._client.tools.clock.now(), f"/crm/properties/{self._client.date}/companies"
                 answer = self._client.get(path, label="read", query={"archived": "false"})
                 with as_expected(self._client.place):
-                    self._learn({str(one["name"]): one for one in answer.get("results") or ()})
+                    self._learn({str(one["name"]): one for one in results(answer, self._client.place)})
                 self._described_at = moment
             return self._described or {}
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from connectors.errors import as_expected
-from connectors.hubspot.client import Client
+from connectors.hubspot.client import Client, results
 
 SAMPLE = 50  # companies whose histories one call reads
 SYNC = "SALESFORCE"
@@ -32,12 +32,12 @@ def mirrored(client: Client, names: Mapping[str, str], *, having: str) -> Mirror
         "limit": SAMPLE,
     }
     with as_expected(client.place):
-        ids = [str(one["id"]) for one in client.post(f"{path}/search", wanted, label="read").get("results") or ()]
+        ids = [str(one["id"]) for one in results(client.post(f"{path}/search", wanted, label="read"), client.place)]
         if not ids:
             return Mirrored(0, {})
         histories = list(names.values())
         body = {"inputs": [{"id": id} for id in ids], "properties": histories, "propertiesWithHistory": histories}
-        companies = client.post(f"{path}/batch/read", body, label="read").get("results") or ()
+        companies = results(client.post(f"{path}/batch/read", body, label="read"), client.place)
         written = Counter(key for one in companies for key, name in names.items() if _synced(one, name))
     return Mirrored(len(companies), written)
 

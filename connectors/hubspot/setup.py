@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote
 
-from connectors.errors import SettingsWrong, as_expected
-from connectors.hubspot.client import Client, Refused
+from connectors.errors import AgainNow, SettingsWrong, as_expected
+from connectors.hubspot.client import Client, Refused, results
 
 ALREADY = ("CONFLICT", "OBJECT_ALREADY_EXISTS", "PROPERTY_EXISTS")
 GONE = ("OBJECT_NOT_FOUND", "NOT_FOUND")
@@ -29,13 +29,13 @@ class Setup:
     def has_group(self, name: str) -> bool:
         answer = self._client.get(self.groups, label="setup")
         with as_expected(self._client.place):
-            return any(one.get("name") == name for one in answer.get("results") or ())
+            return any(one.get("name") == name for one in results(answer, self._client.place))
 
     def archived(self) -> set[str]:
         """Names of properties that are in the recycling bin; nothing else can have such a name."""
         answer = self._client.get(self.properties, label="setup", query={"archived": "true"})
         with as_expected(self._client.place):
-            return {str(one["name"]) for one in answer.get("results") or ()}
+            return {str(one["name"]) for one in results(answer, self._client.place)}
 
     def list(self, name: str) -> Mapping[str, Any] | None:
         """The company list of this name, with its filters."""
@@ -54,14 +54,14 @@ class Setup:
 
     def make(self, path: str, body: Mapping[str, Any], *, there: Callable[[], bool] = lambda: False) -> None:
         try:
-            self._client.post(path, body, label="setup")
+            self._made(self._client.post(path, body, label="setup"))
         except Refused as error:
             if error.code not in ALREADY and not there():
                 raise self._said(error, "the account does not take it; its plan may not have it") from None
 
     def change(self, path: str, body: Mapping[str, Any]) -> None:
         try:
-            self._client.patch(path, body, label="setup")
+            self._made(self._client.patch(path, body, label="setup"))
         except Refused as error:
             raise self._said(error, "the account does not take it") from None
 
@@ -74,6 +74,10 @@ class Setup:
             if not isinstance(error, Refused):
                 raise
             raise self._said(error, "something uses it: look at 'Used in' there, and take it out first") from None
+
+    def _made(self, answer: Mapping[str, Any]) -> None:
+        if not (answer.get("name") or answer.get("list")):
+            raise AgainNow("HubSpot answered without what was made", place=self._client.place, unanswered=True)
 
     def _said(self, error: Refused, words: str) -> SettingsWrong:
         return SettingsWrong(f"HubSpot answered {error.code}: {words}", place=self._client.place)

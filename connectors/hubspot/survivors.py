@@ -12,7 +12,7 @@ from functools import partial
 
 from connectors.batches import abreast, batches, halved
 from connectors.errors import RowWrong, as_expected
-from connectors.hubspot.client import IN_FLIGHT, Client, Refused
+from connectors.hubspot.client import IN_FLIGHT, Client, Refused, results
 
 BATCH = 100
 ALONE = 100  # asked about one by one, so that thousands that were deleted at once do not cost a call each
@@ -43,9 +43,9 @@ def _merges(client: Client, ids: Sequence[str]) -> dict[str, str]:
     answer = client.batch(path, body, label="read")
     with as_expected(client.place):
         found: dict[str, str] = {}
-        for one in answer.get("results") or ():
+        for one in results(answer, client.place):
             merged = str((one.get("properties") or {}).get(MERGED) or "").split(";")
-            found |= dict.fromkeys([str(one["id"]), *merged], str(one["id"]))
+            found |= dict.fromkeys([str(one["id"]), *merged], _number(one["id"]))
         return found
 
 
@@ -59,4 +59,9 @@ def _alone(client: Client, id: str) -> Iterator[Found]:
         yield id, None
     else:
         with as_expected(client.place):
-            yield id, str(answer["id"])
+            yield id, _number(answer["id"])
+
+
+def _number(id: object) -> str:
+    """An id as companies have it; `ValueError` otherwise."""
+    return str(int(str(id)))

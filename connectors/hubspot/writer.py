@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from connectors.base import FieldValue, Outcome, Write
 from connectors.batches import abreast, batches, halved
 from connectors.errors import RowWrong, as_expected
-from connectors.hubspot.client import IN_FLIGHT, Client
+from connectors.hubspot.client import IN_FLIGHT, Client, results
 from connectors.hubspot.fields import Fields, as_text
 from connectors.hubspot.remedies import Verdict, verdict
 
@@ -99,14 +99,14 @@ class Writer:
             return self._sorted(rows, answer)
 
     def _sorted(self, rows: Sequence[Row], answer: Mapping[str, Any]) -> _Sorted:
-        results = {str(one.get("id")): one for one in answer.get("results") or ()}
+        told = {str(one.get("id")): one for one in answer.get("results") or ()}
         failures, nameless = _failures(rows, answer.get("errors") or ())
         outcomes, silent = [], []
         for row in rows:
             if row.id in failures:
                 outcomes.append(_failed(row.id, *failures[row.id]))
-            elif row.id in results:
-                outcomes.append(Outcome(row.id, True, self._confirmed(row, results[row.id])))
+            elif row.id in told:
+                outcomes.append(Outcome(row.id, True, self._confirmed(row, told[row.id])))
             else:
                 silent.append(row)
         return _Sorted(outcomes, silent, nameless)
@@ -135,8 +135,8 @@ class Writer:
         }
         answer = self._client.batch(f"{self._path}/read", body, label="read")
         with as_expected(self._client.place):
-            results = answer.get("results") or ()
-            return {str(one["id"]): self._fields.present(one.get("properties") or {}) for one in results}
+            found = results(answer, self._client.place)
+            return {str(one["id"]): self._fields.present(one.get("properties") or {}) for one in found}
 
 
 def _failures(rows: Sequence[Row], errors: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Verdict], Verdict | None]:

@@ -70,20 +70,27 @@ class Client:
 
     def query(self, soql: str, *, label: str, path: str = "query") -> Iterator[list[Mapping[str, Any]]]:
         """The records of a query, page by page. `path`: `queryAll` finds deleted ones too, `tooling/query` setup."""
-        answer = self.document(path, label=label, params={"q": soql})
+        answer, address = self.document(path, label=label, params={"q": soql}), ""
         while True:
-            with as_expected(self.place):
-                records = list(answer.get("records") or ())
-            yield records
-            if answer.get("done", True) or not answer.get("nextRecordsUrl"):
+            yield self._records(answer)
+            if answer.get("done") is True:
                 return
-            answer = self.document(self._next(str(answer["nextRecordsUrl"])), label=label)
+            before, address = address, str(answer.get("nextRecordsUrl") or "")
+            if address in ("", before):  # whoever stands on the pages to come would seem to have left
+                raise AgainNow("Salesforce told of more records, and not where they are", place=self.place)
+            answer = self.document(self._next(address), label=label)
+
+    def _records(self, answer: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+        records = answer.get("records")
+        if not isinstance(records, list) or not all(isinstance(one, Mapping) for one in records):
+            raise AgainNow("Salesforce answered something that is no page of records", place=self.place)
+        return records
 
     def count(self, where: str) -> int:
         soql = f"SELECT COUNT() FROM Account WHERE ({where})"
         answer = self.document("query", label="read", params={"q": soql})
         with as_expected(self.place):
-            return int(answer.get("totalSize") or 0)
+            return int(answer["totalSize"])
 
     def allowance(self) -> Allowance | None:
         """Calls of 24 hours, as the last answer told (Salesforce counts them some moments later), else asked for."""

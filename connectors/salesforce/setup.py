@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from connectors.errors import RowWrong, SettingsWrong, as_expected
+from connectors.errors import AgainNow, RowWrong, SettingsWrong, as_expected
 from connectors.salesforce.client import Client
 
 Record = Mapping[str, Any]
@@ -33,10 +33,11 @@ class Setup:
         """Id of each custom field of Account by its name in lower case, hidden ones too."""
         soql = "SELECT Id, DeveloperName, NamespacePrefix FROM CustomField WHERE TableEnumOrId = 'Account'"
         names = {}
-        for page in self._client.query(soql, label="setup", path="tooling/query"):
-            for record in page:
-                prefix = f"{record['NamespacePrefix']}__" if record.get("NamespacePrefix") else ""
-                names[f"{prefix}{record['DeveloperName']}__c".lower()] = str(record.get("Id") or "")
+        with as_expected(self._client.place):
+            for page in self._client.query(soql, label="setup", path="tooling/query"):
+                for record in page:
+                    prefix = f"{record['NamespacePrefix']}__" if record.get("NamespacePrefix") else ""
+                    names[f"{prefix}{record['DeveloperName']}__c".lower()] = str(record.get("Id") or "")
         return names
 
     def metadata(self, field: str) -> dict[str, Any]:
@@ -55,23 +56,29 @@ class Setup:
 
     def make(self, path: str, body: Mapping[str, Any], *, there: Callable[[], bool] = lambda: False) -> None:
         try:
-            self._client.call(path, method="POST", label="setup", json=body)
+            self._done(self._client.document(path, method="POST", label="setup", json=body))
         except (RowWrong, SettingsWrong) as error:
             if not (isinstance(error, RowWrong) and error.code in ALREADY) and not there():
                 raise self._said(error) from None
 
     def change(self, path: str, body: Mapping[str, Any]) -> None:
         try:
-            self._client.call(path, method="PATCH", label="setup", json=body)
+            self._done(self._client.call(path, method="PATCH", label="setup", json=body))
         except RowWrong as error:
             raise self._said(error) from None
 
     def remove(self, path: str, *, there: Callable[[], bool]) -> None:
         try:
-            self._client.call(path, method="DELETE", label="setup")
+            self._done(self._client.call(path, method="DELETE", label="setup"))
         except (RowWrong, SettingsWrong) as error:
             if there():
                 raise self._said(error) from None
+
+    def _done(self, answer: object) -> None:
+        """What is made is told of as a success, or as a list view; what is changed or removed mostly with nothing."""
+        said: Record = answer if isinstance(answer, Mapping) else {}
+        if answer is not None and said.get("success") is not True and "listReference" not in said:
+            raise AgainNow("Salesforce answered an error as a success", place=self._client.place, unanswered=True)
 
     def _said(self, error: RowWrong | SettingsWrong) -> SettingsWrong:
         return error if isinstance(error, SettingsWrong) else SettingsWrong(str(error), place=self._client.place)

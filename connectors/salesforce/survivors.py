@@ -38,8 +38,14 @@ def _gone(client: Client, ids: Iterable[str]) -> dict[str, str | None]:
         soql = f"SELECT Id, MasterRecordId FROM Account WHERE IsDeleted = TRUE AND Id IN ({listed(part)})"
         for page in client.query(soql, label="read", path="queryAll"):
             with as_expected(client.place):
-                found |= {short(str(one["Id"])): one.get("MasterRecordId") or None for one in page}
+                found |= {short(str(one["Id"])): _id(one.get("MasterRecordId")) for one in page}
     return found
+
+
+def _id(told: object) -> str | None:
+    if told is None or isinstance(told, str):
+        return told or None
+    raise TypeError
 
 
 def _last(gone: dict[str, str | None], id: str) -> str | None:

@@ -129,8 +129,8 @@ class Line:
             raise SettingsWrong(
                 "the certificate of this host is not valid; check base_url", place=self._place
             ) from None
-        except csv.Error:
-            raise AgainNow("Salesforce answered something that is not CSV", place=self._place) from None
+        except (csv.Error, RecursionError):
+            raise AgainNow("Salesforce answered something that is neither JSON nor CSV", place=self._place) from None
         except requests.RequestException as error:
             words = f"no answer from Salesforce ({type(error).__name__})"
             raise AgainNow(words, place=self._place, unanswered=True) from None

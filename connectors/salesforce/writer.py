@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from connectors.base import FieldValue, Outcome, Write
 from connectors.batches import batches, halved
-from connectors.errors import RowWrong
+from connectors.errors import AgainNow, RowWrong
 from connectors.salesforce import bulk
 from connectors.salesforce.client import Client
 from connectors.salesforce.fields import Fields
@@ -126,7 +126,10 @@ class Writer:
 
     def _retrieve(self, ids: Sequence[str], *, names: Sequence[str]) -> Sequence[Mapping[str, Any] | None]:
         body = {"ids": list(ids), "fields": list(names)}
-        return self._client.listed("composite/sobjects/Account", method="POST", label="read", json=body)
+        found = self._client.listed("composite/sobjects/Account", method="POST", label="read", json=body)
+        if len(found) != len(ids):  # a record that is not there has its place, with nothing in it
+            raise AgainNow("Salesforce did not answer for every record asked for", place=self._client.place)
+        return found
 
 
 def _present(
@@ -144,8 +147,10 @@ def _outcomes(rows: Sequence[Row], results: Sequence[Mapping[str, Any]]) -> Iter
         result = results[number] if number < len(results) else None
         if not isinstance(result, Mapping) or not _is_of(row, result.get("id")):
             yield _failed(row.id, "NO_RESULT", "Salesforce did not say what became of this record", "again")
-        elif result.get("success") is True:
+        elif result.get("success") is True and result.get("id") is not None:
             yield Outcome(row.id, True, row.values)
+        elif result.get("success") is True:
+            yield _failed(row.id, "NO_RESULT", "Salesforce did not say of which record this is the result", "again")
         else:
             yield _failed(row.id, *row_verdict(result.get("errors")))
 
