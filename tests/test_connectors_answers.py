@@ -35,7 +35,6 @@ BAD: dict[str, Answer] = {
     "no text": Answer(body=b"\xff\xfe\x00"),
     "an empty object": Answer(body={}),
     "an empty list": Answer(body=[]),
-    "a number": Answer(body="5"),
     "null": Answer(body="null"),
     "a text": Answer(body=f'"{HUSH}"'),
     "numbers as lists": Answer(body=dict.fromkeys(ROWS, 5)),
@@ -48,7 +47,7 @@ BAD: dict[str, Answer] = {
     "no gzip": Answer(body="x", headers={"Content-Encoding": "gzip"}),
     "an unknown alphabet": Answer(body='{"id": "1"}', headers={"Content-Type": "application/json; charset=klingon"}),
 }
-REDIRECTS = {f"a redirect by {status}": Answer(status, HUSH) for status in (301, 302, 303, 307, 308)}
+REDIRECTS = {f"a redirect by {status}": Answer(status, HUSH) for status in (302, 307)}
 
 
 class Call(NamedTuple):
