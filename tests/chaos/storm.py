@@ -7,12 +7,13 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from random import Random
+from typing import Any
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
@@ -28,7 +29,7 @@ from sync.worker import Worker, opened
 from tests.chaos.calls import Calls, watched
 from tests.chaos.proof import Asked, Row
 from tests.soak import audit
-from tests.soak.audit import Record, Sight
+from tests.soak.audit import Fields, Record, Sight
 from tests.soak.company import START, Company
 from tests.soak.twin import lived, provision
 
@@ -113,11 +114,15 @@ def _spoil(company: Company) -> set[Record]:
     """From now on these records are refused, whatever is written to them."""
     random, bad = Random(company.seed), set[Record]()
     for crm, store in company.box.crm.items():
-        customers = [one for one in sorted(store.live()) if store.records[one].get("Type", "Customer") == "Customer"]
+        customers = [record for record in sorted(store.live()) if _customer(store.records[record])]
         chosen = random.sample(customers, max(1, len(customers) // BAD))
         store.fail_rows.update(dict.fromkeys(chosen, CODES[crm]))
         bad |= {(crm, record) for record in chosen}
     return bad
+
+
+def _customer(fields: Mapping[str, Any]) -> bool:
+    return fields.get("Type") == "Customer" or fields.get("lifecyclestage") == "customer"
 
 
 def proof(asked: Asked) -> Sequence[Row]:
@@ -163,10 +168,12 @@ def _lived(storm: Weathered, other: Company, beside: SteppedClock, moments: Sequ
     weathered, twin = storm.portions(moments), lived(other, beside, moments)
     for moment in moments:
         worker = next(weathered)
-        yield from _apart(audit.look(storm.company, worker), audit.look(other, twin_worker := next(twin)), storm.bad)
+        theirs = audit.look(other, twin_worker := next(twin))
+        yield from _apart(audit.look(storm.company, worker), theirs, storm.bad)
         if moment is moments[-1]:
             storm.mended(worker)
-            yield from _apart(audit.look(storm.company, worker), audit.look(other, _repaired(twin_worker)), set())
+            theirs = audit.look(other, _repaired(twin_worker))
+            yield from _apart(audit.look(storm.company, worker), theirs, storm.bad, mended=True)
     if storm.named != storm.bad:
         yield f"refused for good are {len(storm.bad)} rows, named were {len(storm.named)}"
 
@@ -182,9 +189,13 @@ def _repaired(worker: Worker) -> Worker:
     raise RuntimeError("what people wrote over could not be repaired")
 
 
-def _apart(ours: Sight, theirs: Sight, bad: set[Record]) -> Iterator[str]:
+def _apart(ours: Sight, theirs: Sight, bad: set[Record], *, mended: bool = False) -> Iterator[str]:
+    """What differs. Of `bad` records only what decides, once they are `mended`: they were written later, and figures
+    ride along.
+    """
     mine, twins = (
-        {record: values for record, values in sight.fields.items() if record not in bad} for sight in (ours, theirs)
+        {record: _of(record, values, bad, mended) for record, values in sight.fields.items()}
+        for sight in (ours, theirs)
     )
     if differences := audit.differences(mine, twins):
         yield f"records are other than the twin's: {dict(differences)}"
@@ -192,6 +203,13 @@ def _apart(ours: Sight, theirs: Sight, bad: set[Record]) -> Iterator[str]:
         yield f"facts are {ours.facts}, the twin's {theirs.facts}"
     if ours.written.repeated:
         yield f"{len(ours.written.repeated)} rows were written twice without need"
+
+
+def _of(record: Record, values: Fields, bad: set[Record], mended: bool) -> Fields:
+    if record not in bad:
+        return values
+    names = audit.NAMES[record[0]]
+    return {names[key]: values[names[key]] for key in ("tier", "score", "next_action") if mended}
 
 
 def _ratios(calls: Calls, company: Company, other: Company) -> dict[str, float]:
