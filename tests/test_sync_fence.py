@@ -64,6 +64,7 @@ CHANGES: dict[str, Callable[[State], object]] = {
     "recall_doubts": lambda state: state.recall_doubts(),
     "add_judgement": lambda state: state.add_judgement(JUDGEMENT),
     "withdraw_judgement": lambda state: state.withdraw_judgement(1, "Ann", now=NOW, day=DAY),
+    "pass_on": lambda state: state.pass_on({"a": "b"}, [Delivery("crm", "a", "a")]),
     "mark_logged": lambda state: state.mark_logged([JUDGEMENT]),
     "save_scorecard": lambda state: state.save_scorecard("v", "name", {}, NOW),
     "erase": lambda state: state.erase("a", [], {}, lambda report: report),
