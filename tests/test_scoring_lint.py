@@ -381,5 +381,6 @@ def test_random_measures_are_within_what_they_are_said_to_be(card: Scorecard, wo
             among = of_measure(card, name)
             least, most = extremes(card.measures[name], among)
             if sized(card, name):
-                assert part.value is None or among.low[0] <= part.value <= among.high[0]
+                value = None if part.value is None else float(part.value)  # as the engine holds it, and as bounds are
+                assert value is None or among.low[0] <= value <= among.high[0]
                 assert part.points is None or least <= part.points <= most
