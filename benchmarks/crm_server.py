@@ -102,8 +102,8 @@ class Salesforce:
         if method == "POST":  # a read
             return 200, [{"Id": id, **self._held.get(id, {})} for id in asked["ids"]]
         for record in asked["records"]:
-            self._update(record.pop("id"), {key: value for key, value in record.items() if key != "attributes"})
-        return 200, [{"success": True, "errors": []} for _ in asked["records"]]
+            self._update(record["id"], {key: value for key, value in record.items() if key not in ("id", "attributes")})
+        return 200, [{"id": record["id"], "success": True, "errors": []} for record in asked["records"]]
 
     def _bulk(self, method: str, path: str, body: bytes) -> Answer:
         if not path:
