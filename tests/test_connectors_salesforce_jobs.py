@@ -11,6 +11,7 @@ from connectors.base import Write
 from connectors.clock import SteppedClock
 from connectors.errors import AgainNow
 from connectors.salesforce import Salesforce, Settings, bulk
+from connectors.salesforce.transport import Line
 from connectors.sandbox.server import Sandbox
 from sync.state import State
 from sync.worker import Notes
@@ -103,6 +104,35 @@ def test_a_job_that_was_never_closed_is_dropped_by_the_next_to_write(sandbox, be
     assert notes[JOBS] == []
     assert after._client.document(job, label="read")["state"] == "Aborted"
     assert sandbox.crm["salesforce"].rows_written == 1
+
+
+@pytest.mark.parametrize("asked_for", ["UploadComplete", "Aborted"])
+def test_a_job_whose_change_of_state_was_never_answered_for_is_asked_again_without_harm(
+    sandbox, begun, notes, monkeypatch, asked_for
+):
+    with monkeypatch.context() as dying:
+        killed_in(dying, "bulk._wait")
+        with pytest.raises(Killed):
+            list(begun().write(writes(sandbox, 5, 10.0)))
+    lost = losing_the_answer(monkeypatch, {"state": asked_for})
+    assert [one.confirmed for one in begun().write(writes(sandbox, 5, 20.0))] == [{"score": 20.0}] * 5
+    assert lost == [asked_for]
+    assert notes[JOBS] == []
+
+
+def losing_the_answer(monkeypatch, body):
+    """The first call with this body is carried out and not answered for."""
+    restful, lost = Line.restful, []
+
+    def call(line, session, path, method, **options):
+        answer = restful(line, session, path, method, **options)
+        if options.get("json") == body and not lost:
+            lost.append(body["state"])
+            raise AgainNow("the answer is lost", unanswered=True)
+        return answer
+
+    monkeypatch.setattr(Line, "restful", call)
+    return lost
 
 
 def test_a_job_that_ends_leaves_no_note(sandbox, begun, notes):

@@ -13,13 +13,14 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 
 from connectors.base import FieldValue, Outcome
 from connectors.errors import AgainNow, ConnectorError, SettingsWrong, Stopped
 from connectors.patience import patiently, pause
 from connectors.salesforce.client import Client
 from connectors.salesforce.ids import short
-from connectors.salesforce.remedies import Absent, bulk_verdict
+from connectors.salesforce.remedies import Absent, Beyond, bulk_verdict
 
 LARGEST = 95_000_000  # bytes a job, where 150 MB of base64 are allowed: about 112 million of ours
 CHUNK = 10_000  # rows that Salesforce works through at a time
@@ -95,7 +96,7 @@ def settled(client: Client, *, drop: bool) -> None:
             if client.document(job, label="read").get("state") != "Open":
                 _wait(client, job, chunks=1)
             elif drop:
-                client.call(job, method="PATCH", label="write", json={"state": "Aborted"})
+                _ask(client, job, "Aborted")
         except Absent:  # Salesforce keeps a job for a week; or this is another org
             pass
         if drop:
@@ -144,12 +145,18 @@ def _wait(client: Client, job: str, *, chunks: int) -> None:
         if state in ENDED:
             return
         if state == "Open":
-            client.call(job, method="PATCH", label="write", json={"state": "UploadComplete"})
+            _ask(client, job, "UploadComplete")
         if waited >= PATIENCE:
             raise AgainNow("a bulk job did not end within an hour", place=client.place)
         pause(seconds, tools=client.tools, place=client.place)
         waited += seconds
         seconds = min(seconds * 1.5, LONGEST_WAIT)
+
+
+def _ask(client: Client, job: str, state: str) -> None:
+    """Ask for this state. Where an earlier asking was answered for to nobody, the job is in it, or beyond it."""
+    with suppress(Beyond):
+        client.call(job, method="PATCH", label="write", json={"state": state})
 
 
 def _abort(client: Client, job: str) -> None:

@@ -85,6 +85,10 @@ class Absent(SettingsWrong):
     """Nothing is at this path, or nothing any more."""
 
 
+class Beyond(SettingsWrong):
+    """A bulk job is in a state from which it cannot come into the one that was asked for."""
+
+
 class Verdict(NamedTuple):
     """A row's failure: the vendor's code, our words for it, and the remedy."""
 
@@ -127,7 +131,7 @@ def sorted_call(status: int, body: object, place: str) -> ConnectorError:
         return AgainNow(f"Salesforce answered {status} {code}", place=place)
     if code in ROW_IN_CALL:
         return RowWrong(verdict(code).message, code=code, place=place)
-    kind = Absent if code == "NOT_FOUND" else SettingsWrong
+    kind = {"NOT_FOUND": Absent, "INVALIDJOBSTATE": Beyond}.get(code, SettingsWrong)
     return kind(f"Salesforce answered {status} {code}: {_words(status, code, message)}", place=place)
 
 
