@@ -74,14 +74,14 @@ def year(folder: Path, accounts: int, days: int) -> tuple[Scorecard, list[tuple[
                 problems = run_once(worker, only="pull").problems
                 assert not problems, problems
             companies = {company.external_id: company for company in box.world.customers}
-            known = {row.id: companies[row.refs["external_id"]] for row in worker.state.accounts()}
+            known = {row.id: companies[row.refs["external_id"]] for row in worker.state.accounts.members()}
             found = series(worker, Span(START.date(), (START + timedelta(days=days - 1)).date()))
             return worker.settings.scorecard, [(known[account], scores) for account, scores in found.items()]
 
 
 def series(worker: Worker, span: Span) -> Mapping[str, Series]:
     """By account, each day with its score."""
-    accounts = worker.state.accounts()
+    accounts = worker.state.accounts.members()
     basis, found = worker.basis(accounts, worker.links(accounts)), dict[str, list[tuple[date, float]]]()
     query = "select account, as_of, tier_score from scores where tier_score is not null order by all"
     with lives(worker, basis, span) as chunks:

@@ -28,31 +28,31 @@ def read_home(worker: Worker, *, now: datetime, seen_by: Look) -> dict[str, int]
     `seen_by` is shown every page.
     """
     home, rules = worker.home, worker.settings.accounts
-    last = worker.state.reading(home.name)
+    last = worker.state.readings.of(home.name)
     seen: set[str] = set()
     facts = 0
     erased = erased_of(worker)
     with _levels(worker, home.name) as levels:
         for page in home.accounts(where=rules.where, attributes=rules.attributes):
             accounts = erased.records(home.name, page)
-            worker.state.save_accounts(accounts, now=now)
+            worker.state.accounts.save(accounts, now=now)
             seen.update(account.id for account in accounts)
             events = _changed(levels, home.name, accounts, now)
             facts += worker.log.append(home.name, Page(events=events)).written
             seen_by(home.name, accounts)
-    if not seen and worker.state.accounts():
+    if not seen and worker.state.accounts.members():
         raise SettingsWrong(
             "no record meets accounts.where any more; the accounts known so far are kept", place=home.name
         )
     pass_on(
         worker,
         home.name,
-        {row.id for row in worker.state.accounts()} - seen,
+        {row.id for row in worker.state.accounts.members()} - seen,
         today=now.astimezone(worker.settings.timezone).date(),
     )
-    left = worker.state.close_missing_accounts(seen, now=now)
-    worker.state.remove_totals(left)
-    worker.state.save_reading(
+    left = worker.state.accounts.close_missing(seen, now=now)
+    worker.state.totals.remove(left)
+    worker.state.readings.save(
         home.name,
         cursor=None,
         since=last.since if last and last.since else _today(worker, now),
@@ -68,12 +68,12 @@ def read_companies(worker: Worker, name: str, *, now: datetime, seen_by: Look) -
     erased = erased_of(worker)
     for page in worker.destinations[name].accounts(where="", attributes={}):
         companies = erased.records(name, page)
-        worker.state.save_keys([as_key(name, company) for company in companies], now=now)
+        worker.state.keys.save([as_key(name, company) for company in companies], now=now)
         seen_by(name, companies)
         seen.update(company.id for company in companies)
-    open_ = {record for record, row in worker.state.standings(name).items() if row.status != "closed"}
+    open_ = {record for record, row in worker.state.deliveries.standings(name).items() if row.status != "closed"}
     pass_on(worker, name, open_ - seen, today=now.astimezone(worker.settings.timezone).date())
-    worker.state.forget_keys(name, before=now)
+    worker.state.keys.forget(name, before=now)
     return len(seen)
 
 

@@ -61,7 +61,7 @@ def first_needs(settings: Settings) -> Iterator[Finding]:
 
 def _mapped(worker: Worker) -> Iterator[Finding]:
     """Corrections in the settings that point to no account; only to be known once accounts have been read."""
-    accounts = {row.id for row in worker.state.accounts()}
+    accounts = {row.id for row in worker.state.accounts.members()}
     pairs = [(name, key, to) for name, keys in worker.settings.links.map.items() for key, to in keys.items()]
     for name, key, account in pairs if accounts else ():
         if account not in accounts:

@@ -114,7 +114,7 @@ def _made(worker: Worker) -> Answer:
 
     report = run_once(worker, due_only=True, budget=worker.settings.daemon.pull_budget)
     told = replace(report, moved=[], expired=[], differences=[])  # the daemon counts, it names no account
-    return Answer(told, worker.state.readings(), Memory(worker.stood_on, worker.resting))
+    return Answer(told, worker.state.readings.all(), Memory(worker.stood_on, worker.resting))
 
 
 def _how(code: int) -> str:

@@ -199,7 +199,7 @@ def scores(path: Path, *, score: str, on_day: str | None, account: str | None, s
     """Work out and print the scores of a day; writes nothing."""
     with at_work(path, looks=True) as worker:
         day, score = day_of(worker, on_day), score_of(worker.settings, score)
-        accounts = worker.state.accounts()
+        accounts = worker.state.accounts.members()
         basis = worker.basis(accounts, worker.links(accounts))
         if sql:
             sys.stdout.write(statement(worker.log, basis.of(score)))
@@ -270,7 +270,7 @@ def written_day(text: str, *, option: str) -> date:
 
 def account_of(worker: Worker, wanted: str) -> AccountRow:
     """The customer with this id, or this name. Raises `UsageError`."""
-    rows = worker.state.accounts()
+    rows = worker.state.accounts.members()
     found = [row for row in rows if row.id == wanted] or [
         row for row in rows if row.name.casefold() == wanted.casefold()
     ]
@@ -283,7 +283,7 @@ def account_of(worker: Worker, wanted: str) -> AccountRow:
 
 
 def _explained(worker: Worker, row: AccountRow) -> dict[str, Any]:
-    accounts = worker.state.accounts()
+    accounts = worker.state.accounts.members()
     links = worker.links(accounts)
     basis = worker.basis(accounts, links)
     day = day_of(worker, None)
@@ -295,7 +295,7 @@ def _explained(worker: Worker, row: AccountRow) -> dict[str, Any]:
     deliveries = [
         delivery
         for name in worker.destinations
-        for delivery in worker.state.deliveries(name).values()
+        for delivery in worker.state.deliveries.of(name).values()
         if delivery.account == row.id
     ]
     return {
@@ -335,7 +335,7 @@ def _told(worker: Worker, row: AccountRow, found: Scored, score: str) -> dict[st
     """An account's answer by one of the scores."""
     card = worker.settings.cards[found.version]
     said = reason(card, found.parts, None, found.standing)
-    total = worker.state.totals(score).get(row.id)
+    total = worker.state.totals.all(score).get(row.id)
     return {
         **score_document(found, row.name, card.name),
         "flags": _flags(worker, card, found, score),
@@ -361,7 +361,7 @@ def _delivery(delivery: Delivery) -> dict[str, Any]:
 
 def _refused(worker: Worker, source: str) -> dict[str, Any]:
     """Rows that could not be read, as of the newest pull that brought anything."""
-    pulls = (run.report for run in worker.state.last_runs(100, kind=f"pull:{source}"))
+    pulls = (run.report for run in worker.state.runs.last(100, kind=f"pull:{source}"))
     newest = next((report for report in pulls if report.get("pages")), {})
     return {"refused": newest.get("rejected", 0), "why": "; ".join(newest.get("reasons", ()))}
 
@@ -384,8 +384,8 @@ def _calls(worker: Worker) -> list[dict[str, Any]]:
 
 
 def _status(worker: Worker) -> dict[str, Any]:
-    runs = worker.state.last_runs(5, kind="pass")
-    refused = [row for name in worker.destinations for row in worker.state.refused(name)]
+    runs = worker.state.runs.last(5, kind="pass")
+    refused = [row for name in worker.destinations for row in worker.state.deliveries.refused(name)]
     keys = ("destination", "status", "code", "records")
     return {
         "refused": worker.settings.refused,
@@ -405,7 +405,9 @@ def _status(worker: Worker) -> dict[str, Any]:
             for r in worker.readings()
         ],
         "deliveries": [
-            dict(zip(keys, row, strict=True)) for row in worker.state.tallied() if row[0] in worker.destinations
+            dict(zip(keys, row, strict=True))
+            for row in worker.state.deliveries.tallied()
+            if row[0] in worker.destinations
         ],
         "failed": [_delivery(row) for row in sorted(refused, key=lambda row: row.status != "quarantined")],
         "edits": _edits(worker),
@@ -416,7 +418,7 @@ def _status(worker: Worker) -> dict[str, Any]:
 def _edits(worker: Worker) -> list[dict[str, Any]]:
     """What people changed in the CRMs, as the passes of the last days found it, newest first."""
     since = worker.clock.now() - EDITS
-    passes = (run for run in worker.state.last_runs(EDIT_PASSES, kind="pass") if run.started_at >= since)
+    passes = (run for run in worker.state.runs.last(EDIT_PASSES, kind="pass") if run.started_at >= since)
     return [
         {"destination": name, **edit}
         for run in passes

@@ -35,11 +35,11 @@ def dispatch(
     name = round_.destination.name
     watch = None if dry_run else Watch(worker, round_)
     round_ = replace(round_, afresh=watch is not None and watch.mended)
-    known, records = worker.state.standings(name), _records(worker, name, found)
+    known, records = worker.state.deliveries.standings(name), _records(worker, name, found)
     mine = ((record, account) for record, account in records.items() if account in chosen)
     picked = worthwhile(round_, found.told, mine, known, result)
     gone = _leaving(worker, records, known)
-    before = worker.state.deliveries(name, [*(record for record, _ in picked if record in known), *gone])
+    before = worker.state.deliveries.of(name, [*(record for record, _ in picked if record in known), *gone])
     verdicts = {verdict.account: verdict for verdict in found.verdicts({account for _, account in picked})}
     leaving = clearing(round_, (before[record] for record in gone))
     planned = in_order(round_, [*planned_for(picked, verdicts, before), *leaving])
@@ -48,7 +48,7 @@ def dispatch(
 
     def save(rows: Iterable[Delivery]) -> None:
         rows = list(rows)
-        worker.state.save_deliveries(rows)
+        worker.state.deliveries.save(rows)
         for row in rows:
             (sent.add if row.status == "pending" else sent.discard)(row.record_id)
         result.left -= sum(row.status != "pending" for row in rows)
@@ -71,7 +71,7 @@ def dispatch(
     try:
         deliver(round_, watch.usable(budget.fitting(planned)), result, save=save, alone=alone)
     except LeaseLost:
-        worker.state.doubt(name, sent)
+        worker.state.deliveries.doubt(name, sent)
         raise
     budget.refuse()
     watch.done()
@@ -82,7 +82,7 @@ def chosen_accounts(worker: Worker, accounts: Collection[str]) -> Collection[str
     limit = worker.settings.delivery.limit
     if limit is None:
         return accounts
-    known = [worker.state.deliveries(name) for name in worker.destinations]
+    known = [worker.state.deliveries.of(name) for name in worker.destinations]
     return pilot(accounts, {item.account for part in known for item in part.values() if item.confirmed_at}, limit)
 
 

@@ -29,7 +29,7 @@ class Watch:
     def __init__(self, worker: Worker, round_: Round) -> None:
         self._worker, self._destination, self._now = worker, round_.destination, round_.now
         self._kind = f"fields:{round_.destination.name}"
-        last = worker.state.last_finished(self._kind)
+        last = worker.state.runs.last_finished(self._kind)
         self._noted = frozenset(last.report.get("wrong", ())) if last else frozenset()
         self._old = last is not None and self._now - last.started_at > RENEWED
         self.found: Sequence[Drift] = ()
@@ -51,7 +51,7 @@ class Watch:
         self._note(self._noted | wrong(self.found))
         state, kept, shape = self._worker.state, f"shape/{self._destination.name}", self._destination.shape()
         if state.meta(kept) != shape:
-            state.retry([self._destination.name], now=self._now)
+            state.deliveries.retry([self._destination.name], now=self._now)
             state.set_meta(kept, shape)
 
     def usable(self, planned: Iterable[Planned]) -> list[Planned]:
@@ -68,9 +68,9 @@ class Watch:
         if texts == self._noted and not self._old:
             return
         state, slot = self._worker.state, f"{self._now.isoformat()}/{uuid.uuid4().hex[:8]}"
-        run = state.start_run(self._kind, slot, self._now)
+        run = state.runs.start(self._kind, slot, self._now)
         if run is not None:
-            state.finish_run(run, "done", {"wrong": sorted(texts)}, self._now)
+            state.runs.finish(run, "done", {"wrong": sorted(texts)}, self._now)
         self._noted, self._old = texts, False
 
 

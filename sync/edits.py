@@ -66,7 +66,7 @@ class Edits:
     def seen(self, name: str, page: Sequence[Account]) -> None:
         """Take note of those of these records that do not hold what is known of them."""
         destination = self._worker.destinations[name]
-        known = self._worker.state.deliveries(name, [account.id for account in page])
+        known = self._worker.state.deliveries.of(name, [account.id for account in page])
         for account in page:
             row = known.get(account.id)
             if row and row.status != "closed" and _odd(destination, row, account):
@@ -77,7 +77,7 @@ class Edits:
         noted, destination = self._odd.pop(name, []), self._worker.destinations[name]
         if not noted:
             return
-        known, present = self._worker.state.deliveries(name, noted), destination.read(noted)
+        known, present = self._worker.state.deliveries.of(name, noted), destination.read(noted)
         wanted = _wanted(self._worker, destination, {row.account for row in known.values()}, self._today)
         looks = [
             Look(name, record, row.account, row, wanted.get(row.account, {}), plainly(present[record]))
@@ -97,8 +97,8 @@ class Edits:
         made = [one for account in sorted(by_account) for one in self._judged(account, by_account[account])]
         rows = [*self._rows, *(_noted(edit.look, self._today, edited=edit.field) for edit in self._found)]
         self._found, self._rows = [], []
-        self._worker.state.save_edits([new for _, new in made if new], rows)
-        names = self._worker.state.names(by_account)
+        self._worker.state.deliveries.save_edits([new for _, new in made if new], rows)
+        names = self._worker.state.accounts.names(by_account)
         for edit, new in made:
             self.told[edit.look.destination].append(_document(edit, new, names))
 
@@ -123,7 +123,7 @@ class Edits:
         if not asked:
             return []
         authors = destination.authors(field, [look.record for look in asked])
-        past = self._worker.state.past_tiers({look.account for look in asked})
+        past = self._worker.state.deliveries.past_tiers({look.account for look in asked})
         tiers = words(destination)
         found = (self._edit(field, look, authors.get(look.record), tiers) for look in asked)
         return [edit for edit in found if _counts(edit, past.get(edit.look.account, frozenset()))]
@@ -135,12 +135,12 @@ class Edits:
         return Edit(look, field, _tier_at(self._card(look.account), value), before, wanted, author)
 
     def _card(self, account: str) -> Scorecard:
-        settings, decided = self._worker.settings, self._worker.state.decisions(accounts=[account]).get(account)
+        settings, decided = self._worker.settings, self._worker.state.totals.decisions(accounts=[account]).get(account)
         return settings.cards.get(decided.version, settings.scorecard) if decided else settings.scorecard
 
     def _judged(self, account: str, edits: Sequence[Edit]) -> Iterator[tuple[Edit, Judgement | None]]:
         """What the edits come to: a judgement, or none where no tier is said. What says nothing new is left out."""
-        rows = self._worker.state.judgements(account)
+        rows = self._worker.state.judgements.all(account)
         standing = newest(rows, "override", self._today).get(account)
         taken = [row.origin for row in rows if row.origin and "at" in row.origin]
         for edit in sorted(_originals(edits), key=lambda edit: edit.at or self._now):
@@ -185,8 +185,8 @@ def _wanted(
     worker: Worker, destination: Destination, accounts: Collection[str], today: date
 ) -> dict[str, dict[str, Any]]:
     """What records of these accounts should hold, as far as the last pass and people's words until now can tell."""
-    decided = worker.state.decisions(accounts=accounts)
-    said = in_force(worker.state.judgements(kinds=["override"], lasting=today), today)
+    decided = worker.state.totals.decisions(accounts=accounts)
+    said = in_force(worker.state.judgements.all(kinds=["override"], lasting=today), today)
     wanted = {}
     for account, last in decided.items():
         tier = said[account].tier if account in said else last.scored_tier

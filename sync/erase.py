@@ -53,7 +53,7 @@ def let_in(path: Path, account: str) -> int:
 
 def _found(worker: Worker, wanted: str) -> AccountRow:
     """By id, name, or the id of its record in a CRM; of one that is erased, only the id is known."""
-    rows = {row.id: row for row in worker.state.accounts(members_only=False)}
+    rows = {row.id: row for row in worker.state.accounts.all()}
     if wanted in rows:
         return rows[wanted]
     records = [of.get(wanted) for name in worker.destinations for of in [worker.links(list(rows.values())).of(name)]]

@@ -48,7 +48,7 @@ class Doomed:
 
 def doomed(worker: Worker, account: AccountRow) -> Doomed:
     """What there is of an account."""
-    others = [row for row in worker.state.accounts(members_only=False) if row.id != account.id]
+    others = [row for row in worker.state.accounts.all() if row.id != account.id]
     links = worker.links([account, *(row for row in others if row.left_at is None)], removed=True)
     keys = frozenset(_keys(worker, account, others, links))
     shared = [item for item in links.ambiguous if account.id in item.accounts]
@@ -63,7 +63,7 @@ def doomed(worker: Worker, account: AccountRow) -> Doomed:
         facts=dict(sorted(facts.items())),
         days=worker.history.days_of(account.id),
         deliveries=_deliveries(worker, account, keys),
-        judgements=len(worker.state.judgements(account.id)),
+        judgements=len(worker.state.judgements.all(account.id)),
         files=[path for name in SCRATCH for path in (worker.settings.data / name).rglob("*")],
         shared=[(item, unsure.get((item.source, item.key), 0)) for item in shared],
         words=_words(worker, account, keys, others),
@@ -77,14 +77,14 @@ def clear_records(worker: Worker, what: Doomed) -> Delivered:
     for name, destination in worker.destinations.items():
         round_ = Round(destination, worker.settings.delivery, now, today, eager=True)
         mine = [row for row in what.deliveries if row.destination == name and row.status != "closed"]
-        deliver(round_, clearing(round_, mine), result, save=worker.state.save_deliveries)
+        deliver(round_, clearing(round_, mine), result, save=worker.state.deliveries.save)
     return result
 
 
 def erase(worker: Worker, what: Doomed, *, beat: Callable[[], None]) -> None:
     """Remove it all; harmless when some or all of it is gone already. The caller holds the lease."""
     account, state = what.account.id, worker.state
-    state.recall_doubts()  # it names records
+    state.deliveries.recall_doubts()  # it names records
     state.set_meta(META, erased_of(worker).with_account(account, what.keys))
     beat()
     worker.log.erase(_by_system(what.keys))
@@ -96,7 +96,7 @@ def erase(worker: Worker, what: Doomed, *, beat: Callable[[], None]) -> None:
         folder.mkdir(mode=0o700)
     beat()
     erased = erased_of(worker)
-    cursors = {row.source: erased.cursor(row.source, row.cursor) for row in state.readings()}
+    cursors = {row.source: erased.cursor(row.source, row.cursor) for row in state.readings.all()}
     state.erase(account, what.keys, cursors, lambda report: without(report, what.words.mentioned))
     state.vacuum()
 
@@ -109,7 +109,7 @@ def readmit(worker: Worker, account: str) -> bool:
     erased = erased_of(worker)
     if not erased.account(account):
         return False
-    worker.state.forget_cursors(tuple(worker.sources))
+    worker.state.readings.forget_cursors(tuple(worker.sources))
     worker.state.set_meta(META, erased.without_account(account))
     return True
 
@@ -146,13 +146,13 @@ def _by_system(pairs: Iterable[Pair]) -> dict[str, list[str]]:
 
 
 def _deliveries(worker: Worker, account: AccountRow, keys: frozenset[Pair]) -> list[Delivery]:
-    rows = chain.from_iterable(worker.state.deliveries(name).values() for name in worker.destinations)
+    rows = chain.from_iterable(worker.state.deliveries.of(name).values() for name in worker.destinations)
     return [row for row in rows if row.account == account.id or (row.destination, row.record_id) in keys]
 
 
 def _words(worker: Worker, account: AccountRow, keys: frozenset[Pair], others: Sequence[AccountRow]) -> Words:
     """What the account and its keys are called, apart from what others are called."""
-    directory: Sequence[Key] = worker.state.keys()
+    directory: Sequence[Key] = worker.state.keys.all()
     own = [entry for entry in directory if (entry.source, entry.key) in keys]
     foreign = [entry for entry in directory if (entry.source, entry.key) not in keys]
     common = {*FREE_MAIL, *worker.settings.links.shared_domains}

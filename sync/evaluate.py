@@ -144,7 +144,7 @@ def evaluated(
     basis, records = _ground(worker)
     names = [*basis.further, HEALTH]  # health last: the engine makes its parts of rows that the next score replaces
     progress.start("scoring", len(basis.accounts) * len(names))
-    rows = worker.state.judgements(kinds=["override", "note"], lasting=today)
+    rows = worker.state.judgements.all(kinds=["override", "note"], lasting=today)
     said = {HEALTH: said_on(rows, today)}
     with scored(worker.log, basis, spill=worker.spill, also=[worker.history.path], threads=threads) as on:
         del basis  # as large as all customers and links, and in the engine's tables by now
@@ -155,10 +155,10 @@ def evaluated(
             aside = _put_aside(worker, on, today - TREND, name, keep=keep)
             connection = _as_of(worker, on, today, newest=newest_final(worker, today), score=name)
             found = Evaluation(worker, connection, now, aside, records, said.get(name, {}), name)
-            changed = _decide(found, worker.state.decisions(name), progress)
+            changed = _decide(found, worker.state.totals.decisions(name), progress)
             found.moved = _moved(found, changed) if name == HEALTH else []
             if keep:
-                worker.state.save_totals(said for said, _ in changed)
+                worker.state.totals.save(said for said, _ in changed)
             by_score[name] = found
         health = by_score.pop(HEALTH)
         health.further = by_score
@@ -212,7 +212,7 @@ def _as_of(worker: Worker, on: On, day: date, *, newest: date, score: str) -> du
 
 def _ground(worker: Worker) -> tuple[Basis, dict[str, Mapping[str, str]]]:
     """What a scoring stands on, and which record of another destination is which account's."""
-    accounts = worker.state.accounts()
+    accounts = worker.state.accounts.members()
     if not accounts:
         raise SettingsWrong("there are no accounts yet; `bellwether check` says how many records meet accounts.where")
     links = worker.links(accounts)
@@ -264,7 +264,7 @@ def _moved(found: Evaluation, changed: Iterable[tuple[Total, Decision | None]]) 
     silent = {account for account in others if account in found.said and found.said[account].silent}
     found.silenced = len(silent)
     told = {account: tier for account, tier in others.items() if account not in silent}
-    names = found.worker.state.names(told)
+    names = found.worker.state.accounts.names(told)
     moved = []
     for row, before in found.rows(told):
         card, said = found.worker.settings.cards[row.version], found.said.get(row.account, NOTHING)

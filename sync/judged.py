@@ -17,7 +17,7 @@ OLD = timedelta(days=35)  # a pulse is asked for every month
 
 def judged(worker: Worker, account: str, today: date) -> list[dict[str, Any]]:
     """What counts today of an account's judgements, newest first: an override, notes, the latest pulse of each name."""
-    rows = worker.state.judgements(account)
+    rows = worker.state.judgements.all(account)
     words, cards = standing(rows, today), worker.settings.cards.values()
     return [
         {**document(row), "state": words[row.id], **(aged(row, cards, today) if row.kind == "pulse" else {})}
@@ -51,8 +51,8 @@ def _age(told: Mapping[str, Any]) -> str:
 def tallied(worker: Worker, today: date) -> dict[str, int]:
     """What counts of all accounts' judgements, and how many accounts are to be asked for a pulse."""
     state = worker.state
-    rows = state.judgements(kinds=["override", "note"], lasting=today)
-    return {**tally(rows, today), "old_pulses": state.old_pulses(today - OLD)}
+    rows = state.judgements.all(kinds=["override", "note"], lasting=today)
+    return {**tally(rows, today), "old_pulses": state.judgements.old_pulses(today - OLD)}
 
 
 def tally_in_words(counts: Mapping[str, int]) -> Iterator[str]:

@@ -65,14 +65,14 @@ def withdraw(path: Path, id: str, *, by: str, as_json: bool) -> None:
     """Take a judgement back; its row stays."""
     with _judging(path) as worker:
         author, today = _author(worker, by), today_of(worker)
-        row = worker.state.judgement(int(id)) if re.fullmatch("[0-9]{1,9}", id) else None
+        row = worker.state.judgements.one(int(id)) if re.fullmatch("[0-9]{1,9}", id) else None
         if row is None:
             raise UsageError(f"no judgement has the number {_shown(id)}; `bellwether judge list --all` shows them")
         if row.until is not None and row.until < today:
             raise UsageError(f"judgement {row.id} ended by itself on {row.until}; there is nothing to take back")
-        if not worker.state.withdraw_judgement(row.id, author, now=worker.clock.now(), day=today):
+        if not worker.state.judgements.withdraw(row.id, author, now=worker.clock.now(), day=today):
             raise UsageError(f"judgement {row.id} has been withdrawn before; `bellwether judge list --all` shows it")
-        taken = worker.state.judgement(row.id) or row
+        taken = worker.state.judgements.one(row.id) or row
     if as_json:
         put_json(document(taken))
     else:
@@ -82,10 +82,10 @@ def withdraw(path: Path, id: str, *, by: str, as_json: bool) -> None:
 def listed(path: Path, account: str | None, *, everything: bool, as_json: bool) -> None:
     """Show what counts now, or every judgement there ever was."""
     with _judging(path) as worker:
-        rows = worker.state.judgements(account_of(worker, account).id if account is not None else None)
+        rows = worker.state.judgements.all(account_of(worker, account).id if account is not None else None)
         words = standing(rows, today_of(worker))
         shown = [row for row in rows if everything or words[row.id] in ("in force", "latest")]
-        names = worker.state.names({row.account for row in shown})
+        names = worker.state.accounts.names({row.account for row in shown})
     if as_json:
         put_json([{**document(row), "account_name": names.get(row.account), "state": words[row.id]} for row in shown])
     elif not shown:
@@ -107,7 +107,7 @@ def _new(worker: Worker, row: AccountRow, kind: JudgementKind, by: str, reason: 
 
 
 def _keep(worker: Worker, row: AccountRow, new: Judgement, *, as_json: bool) -> None:
-    id = worker.state.add_judgement(new)
+    id = worker.state.judgements.add(new)
     if id is None:
         raise UsageError(f"{row.id} has left meanwhile; nothing was kept")
     kept = replace(new, id=id)

@@ -36,17 +36,17 @@ class Lease:
 
     def renew(self) -> bool:
         """Whether it is still ours; then it lasts its whole length again."""
-        return self._state.renew_lease(*self.fence, now=self._clock.now(), seconds=LENGTH.total_seconds())
+        return self._state.lease.renew(*self.fence, now=self._clock.now(), seconds=LENGTH.total_seconds())
 
     def release(self) -> None:
-        self._state.release_lease(*self.fence)
+        self._state.lease.release(*self.fence)
 
 
 def take(state: State, clock: Clock) -> Lease:
     """The lease, ours from now on. Raises `Busy` when another worker holds it."""
     holder = f"{here()}:{os.getpid()}:{_THIS_PROCESS}"
     seconds = LENGTH.total_seconds()
-    epoch = state.take_lease(holder, now=clock.now(), seconds=seconds, over=_dead(state))
+    epoch = state.lease.take(holder, now=clock.now(), seconds=seconds, over=_dead(state))
     if epoch is None:
         raise Busy(_who(state))
     return Lease(state, clock, Fence(holder, epoch))
@@ -88,14 +88,14 @@ def leased(state: State) -> Iterator[Callable[[], None]]:
 
 
 def _who(state: State) -> str:
-    held = state.lease()
+    held = state.lease.held()
     until = f" (it has until {held[1]:%H:%M:%S} UTC)" if held else ""
     return f"another worker is at work on this state{until}; wait for it, or stop it first"
 
 
 def _dead(state: State) -> str | None:
     """The holder, if it was a process that we would see and is no more."""
-    held = state.lease()
+    held = state.lease.held()
     place, _, rest = held[0].rpartition(":")[0].rpartition(":") if held else ("", "", "")
     if held is None or place != here() or not rest.isdecimal():
         return None

@@ -151,7 +151,7 @@ def ledger(worker: Worker, row: AccountRow, days: tuple[date, date]) -> Ledger:
 
 def _overridden(worker: Worker, account: str, days: tuple[date, date]) -> Iterator[tuple[str, str]]:
     """Overrides in force on one of the days only, as (what, words)."""
-    rows = worker.state.judgements(account)
+    rows = worker.state.judgements.all(account)
     before, after = (in_force(rows, day).get(account) for day in days)
     if before != after:
         for what, one in (("override", after), ("override over", before)):
@@ -170,7 +170,7 @@ def _versions(worker: Worker, basis: Basis, days: Sequence[date]) -> dict[date, 
 
 def _alone(worker: Worker, row: AccountRow) -> Basis:
     """What scoring this account stands on, by a scorecard that may weigh pulses where today's does not."""
-    accounts = worker.state.accounts()
+    accounts = worker.state.accounts.members()
     basis = alone(worker.basis(accounts, worker.links(accounts)), row)
     return replace(basis, links=sorted({*basis.links, Link(pulses.SOURCE, row.id, row.id, "crm_id")}))
 
@@ -199,7 +199,7 @@ def _scorecard(worker: Worker, version: str) -> Scorecard | None:
     """The scorecard of a version; None where it is not kept, or says words that are no longer known."""
     if version in worker.settings.cards:
         return worker.settings.cards[version]
-    row = worker.state.scorecard(version)
+    row = worker.state.scorecards.find(version)
     try:
         return Scorecard.model_validate(row.content) if row else None
     except ValidationError:

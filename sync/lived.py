@@ -77,7 +77,7 @@ class Tally:
         self._lived = Lived([(card.name, version) for version, card in worker.settings.cards.items()])
         self._sayings = _Sayings(worker.settings.cards)
         self._written = {name: Written(span.days, worker.settings.delivery) for name in worker.destinations}
-        chosen = chosen_accounts(worker, [row.id for row in worker.state.accounts()])
+        chosen = chosen_accounts(worker, [row.id for row in worker.state.accounts.members()])
         home = worker.settings.home
         self._records = {
             name: by_account({one: one for one in chosen} if name == home else links.of(name), chosen)
@@ -135,6 +135,6 @@ def kept(worker: Worker, day: date, only: AccountRow | None = None) -> Lived | N
     if day not in worker.history.days(final_only=True, since=day):
         return None
     told = worker.history.scores_on(day, [only.id] if only else None)
-    names = {row.version: row.name for row in worker.state.scorecards()}
+    names = {row.version: row.name for row in worker.state.scorecards.all()}
     cards = [(names.get(version, ""), version) for version in sorted({version for _, _, version in told.values()})]
     return Lived(cards, kept=True, last={account: Told(tier, score) for account, (score, tier, _) in told.items()})

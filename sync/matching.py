@@ -53,7 +53,7 @@ class MatchReport:
 
 def match_report(worker: Worker) -> MatchReport:
     """Work the links out now and weigh what is not linked by the facts it holds; an empty key is only counted."""
-    accounts = worker.state.accounts()
+    accounts = worker.state.accounts.members()
     links = worker.links(accounts)
     activity = _activity(worker)
     names = [*worker.sources, *(name for name in worker.destinations if name != worker.settings.home)]

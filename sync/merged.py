@@ -2,7 +2,7 @@
 
 The record that stays gets what is known of the other's fields, so that no value that came along is taken for an edit,
 and, where accounts are records of this system, its judgements. Keys, explicit links and facts of the other follow by
-`State.merged` whenever links are worked out; its score history stays under its id.
+`state.deliveries.merged` whenever links are worked out; its score history stays under its id.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def pass_on(worker: Worker, name: str, missing: Collection[str], *, today: date)
     destination, home = worker.destinations[name], name == worker.settings.home
     gone = destination.survivors(sorted(missing))
     stay = sorted({survivor for survivor in gone.values() if survivor})
-    known, present = worker.state.deliveries(name, [*gone, *stay]), destination.read(stay) if stay else {}
+    known, present = worker.state.deliveries.of(name, [*gone, *stay]), destination.read(stay) if stay else {}
     rows = [
         _closed(known.get(record) or Delivery(name, record, record), survivor, home=home)
         for record, survivor in gone.items()
@@ -37,7 +37,7 @@ def pass_on(worker: Worker, name: str, missing: Collection[str], *, today: date)
         heir = _heir(survivor, known.get(survivor), lost, tier=held, tiers=tiers, today=today)
         rows += [replace(row, account=survivor) if home else row for row in heir]
     moved = {record: survivor for record, survivor in gone.items() if survivor and home}
-    worker.state.pass_on(moved, rows)
+    worker.state.deliveries.pass_on(moved, rows)
 
 
 def _closed(row: Delivery, survivor: str | None, *, home: bool) -> Delivery:

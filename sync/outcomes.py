@@ -54,12 +54,12 @@ def deliveries(path: Path, wish: Wish, *, as_json: bool) -> int:
         if wish.reconcile:
             return _reconcile(worker, names, apply=wish.apply, as_json=as_json)
         if wish.retry:
-            due = worker.state.retry(names, now=worker.clock.now())
+            due = worker.state.deliveries.retry(names, now=worker.clock.now())
             words = f"due now: {_many(due, 'record')}; the daemon's next pass tries them, `bellwether run` at once"
             put_json({"due": due}) if as_json else say(words)
             return 0
         rows = [row for name in names for row in _rows(worker, name, failed=wish.failed)]
-        _list(rows, worker.state.names({row.account for row in rows}), as_json=as_json)
+        _list(rows, worker.state.accounts.names({row.account for row in rows}), as_json=as_json)
     return 0
 
 
@@ -71,7 +71,7 @@ def _named(worker: Worker, wanted: str | None) -> list[str]:
 
 
 def _rows(worker: Worker, name: str, *, failed: bool) -> Sequence[Delivery]:
-    return worker.state.refused(name) if failed else list(worker.state.deliveries(name).values())
+    return worker.state.deliveries.refused(name) if failed else list(worker.state.deliveries.of(name).values())
 
 
 def to_do(row: Delivery) -> str:
@@ -128,7 +128,7 @@ def _reconcile(worker: Worker, names: Sequence[str], *, apply: bool, as_json: bo
     else:
         if repaired:
             say(f"gone through: {_many(repaired, 'record')}; reading back once more")
-        _show(found, worker.state.names(found.accounts))
+        _show(found, worker.state.accounts.names(found.accounts))
     return 1 if found.differences or found.apart else 0
 
 

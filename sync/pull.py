@@ -49,7 +49,7 @@ def pull(
 
     A pull that got no further would begin at the same place again, however often: it reads on until the cursor moves.
     """
-    reading = worker.state.reading(source.name)
+    reading = worker.state.readings.of(source.name)
     start = _start(worker, source, now)
     # every source's `pull` is a generator: closed here, it puts its own things away when we stop half-way
     cursor = reading.cursor if reading else None
@@ -83,7 +83,7 @@ def _keep(
     if erased:
         page = erased.page(source.name, page)
     appended = worker.log.append(source.name, page, erased=erased.keys_of(source.name))
-    if page.keys and worker.state.save_keys(page.keys, now=now):
+    if page.keys and worker.state.keys.save(page.keys, now=now):
         worker.stood_on.clear()  # links may be others now
     result.pages += 1
     result.written += appended.written
@@ -94,14 +94,14 @@ def _keep(
     result.reasons += [f"{row.place}: {row.reason}" for row in rejected[: FEW - len(result.reasons)]]
     for what, count in page.counts.items():
         result.counts[what] = result.counts.get(what, 0) + count
-    worker.state.save_reading(
+    worker.state.readings.save(
         source.name,
         cursor=page.cursor if page.cursor is not None else reading.cursor if reading else None,
         since=page.since or (reading.since if reading else None) or start,
         through=_later(page.through, reading.through if reading else None),
         names=frozenset(reading.names if reading else ()) | appended.names,
     )
-    return worker.state.reading(source.name)
+    return worker.state.readings.of(source.name)
 
 
 def _later(one: datetime | None, other: datetime | None) -> datetime | None:

@@ -34,10 +34,10 @@ def tell_log(worker: Worker) -> None:
     The log first and the mark afterwards: what is told twice changes nothing.
     """
     erased = erased_of(worker).keys_of(SOURCE)
-    while pulses := worker.state.unlogged_pulses(CHUNK):
+    while pulses := worker.state.judgements.unlogged_pulses(CHUNK):
         events = [_event(pulse, worker.settings.timezone) for pulse in pulses]
         worker.log.append(SOURCE, Page(events=events), erased=erased)
-        worker.state.mark_logged(pulses)
+        worker.state.judgements.mark_logged(pulses)
 
 
 def _event(pulse: Judgement, zone: ZoneInfo) -> Event:
@@ -49,7 +49,7 @@ def _event(pulse: Judgement, zone: ZoneInfo) -> Event:
 
 def reading(worker: Worker) -> Reading:
     """Since ever and through now: nobody else has them."""
-    names = worker.state.pulse_names() | {NAME}
+    names = worker.state.judgements.pulse_names() | {NAME}
     return Reading(SOURCE, None, None, worker.clock.now() + timedelta(microseconds=1), names)
 
 

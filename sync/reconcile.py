@@ -91,9 +91,11 @@ class _Held(NamedTuple):
 def reconciled(worker: Worker, names: Sequence[str]) -> Reconciled:
     """Compare what customers' records in these destinations hold with what was confirmed. Raises `ConnectorError`."""
     found, held = Reconciled(), defaultdict[str, list[_Held]](list)
-    members = {row.id for row in worker.state.accounts()}
+    members = {row.id for row in worker.state.accounts.members()}
     for name in names:
-        known = [row for row in worker.state.deliveries(name).values() if _comparable(row) and row.account in members]
+        known = [
+            row for row in worker.state.deliveries.of(name).values() if _comparable(row) and row.account in members
+        ]
         for part in batches(known, READ_AT_ONCE):
             for one in _read(worker, worker.destinations[name], part, found):
                 held[one.row.account].append(one)
@@ -112,7 +114,7 @@ def repair(worker: Worker, found: Reconciled) -> list[Report]:
     for name, record in sorted(found.records):
         by_name[name].append(record)
     for name, records in by_name.items():
-        worker.state.doubt(name, records)
+        worker.state.deliveries.doubt(name, records)
     first = run_once(worker, due_only=True)
     edited = any(part.get("edits") for part in first.delivered.values())
     return [first, run_once(worker, due_only=True)] if edited else [first]
@@ -126,7 +128,7 @@ def _read(worker: Worker, destination: Destination, rows: Sequence[Delivery], fo
     """Read these records and note what differs; yields those that are there."""
     present = destination.read([row.record_id for row in rows])
     differing = {row.record_id: _differing(destination, row, present.get(row.record_id)) for row in rows}
-    now = worker.state.deliveries(destination.name, [record for record, fields in differing.items() if fields])
+    now = worker.state.deliveries.of(destination.name, [record for record, fields in differing.items() if fields])
     still = [row for row in rows if not differing[row.record_id] or now.get(row.record_id) == row]
     found.compared += len(still)
     found.fields += sum(len(row.confirmed or {}) for row in still)

@@ -83,11 +83,11 @@ def demo(*, accounts: int, seed: int, days: int) -> int:
         path.write_text(settings_for(box.urls), encoding="utf-8")
         with opened(load(path), clock=clock) as worker:
             say(f"A simulated company with {len(box.world.companies):,} CRM records, {HISTORY} days old.", "bold")
-            reports, before = [_begin(worker)], worker.state.totals()
+            reports, before = [_begin(worker)], worker.state.totals.all()
             reports += _live(worker, clock, days)
             moved = _moved(before, reports)
             say(f"{days} simulated days later, {len(moved)} accounts are in another tier:", "bold")
-            one = closeup.capped(moved, after := worker.state.totals())
+            one = closeup.capped(moved, after := worker.state.totals.all())
             if one:
                 show_moves(moved)
                 closeup.account_for(worker, closeup.fallen(moved, before, after), START.date())

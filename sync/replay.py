@@ -129,7 +129,7 @@ def told(path: Path, on_day: str | None, *, account: str | None, as_json: bool) 
         _look_for(worker, day)
         only = None if account is None else _told_to(worker, day, account)
         rows = worker.history.told_on(day, only)
-        names = worker.state.names(row.account for row, _ in rows)
+        names = worker.state.accounts.names(row.account for row, _ in rows)
     documents = [score_document(row, names.get(row.account, row.account), card) for row, card in rows]
     show_day(f"{day}, as it was told", documents, alone=account is not None, as_json=as_json)
 
@@ -190,15 +190,15 @@ def replayed(worker: Worker, span: Span, other: Scorecard | None = None, wanted:
     after, days = _live(here, span, wanted)
     if wanted.only and not days:
         raise UsageError(f"{wanted.only.id} has no score until {span.last}: its record was created later")
-    names = {row.id: row.name for row in worker.state.accounts()}
-    rows = worker.state.judgements(kinds=["override"], lasting=span.last)
+    names = {row.id: row.name for row in worker.state.accounts.members()}
+    rows = worker.state.judgements.all(kinds=["override"], lasting=span.last)
     overrides = {account: one.tier for account, one in in_force(rows, span.last).items()}
     return Replay(span, before, after, names, overrides, days)
 
 
 def _live(worker: Worker, span: Span, wanted: Wanted) -> tuple[Lived, list[dict[str, Any]]]:
     """What the days come to by the worker's scorecards; of one account also its rows."""
-    accounts = worker.state.accounts()
+    accounts = worker.state.accounts.members()
     links = worker.links(accounts)
     basis, days = worker.basis(accounts, links), list[dict[str, Any]]()
     tally = Tally(worker, links, span)

@@ -94,7 +94,7 @@ def run_once(
     before = {name: dict(part.calls) for name, part in worker.destinations.items()}
     with leased(worker.state) as beat:
         _look_at_clock(this)
-        if worker.state.recall_doubts():
+        if worker.state.deliveries.recall_doubts():
             worker.stood_on.clear()
         run = _begin(worker, "pass", now)
         try:
@@ -103,12 +103,12 @@ def run_once(
         except BaseException as error:
             this.report.problems.append(Problem("run", f"ended early: {type(error).__name__}"))
             with suppress(LeaseLost):  # then it is not ours to say how the run ended
-                worker.state.finish_run(run, "failed", this.report.kept(), worker.clock.now())
+                worker.state.runs.finish(run, "failed", this.report.kept(), worker.clock.now())
             raise
         if worker.stop.is_set():
             this.report.problems.append(Problem("run", "asked to stop; the rest is left to the next pass"))
         this.report.calls = _calls(worker, before)
-        worker.state.finish_run(run, this.report.status, this.report.kept(), worker.clock.now())
+        worker.state.runs.finish(run, this.report.status, this.report.kept(), worker.clock.now())
     return this.report
 
 
@@ -117,7 +117,7 @@ def _look_at_clock(this: Pass) -> None:
 
     Which of the two times is wrong is not known: a daemon waits for a person, whose `run` goes by the new one.
     """
-    last = this.worker.state.last_finished("pass")
+    last = this.worker.state.runs.last_finished("pass")
     if last is None or last.started_at - this.now <= CLOCK_SLIP:
         return
     now, then = (f"{moment:%Y-%m-%d %H:%M}" for moment in (this.now, last.started_at))
@@ -133,7 +133,7 @@ def _tell(this: Pass, place: str, message: str) -> None:
 
 
 def _begin(worker: Worker, kind: str, now: datetime) -> int:
-    run = worker.state.start_run(kind, f"{now.isoformat()}/{uuid.uuid4().hex[:8]}", now)
+    run = worker.state.runs.start(kind, f"{now.isoformat()}/{uuid.uuid4().hex[:8]}", now)
     if run is None:
         raise StateError("the state knows this run already; its clock or its random numbers stand still")
     return run
@@ -171,15 +171,15 @@ def _steps(this: Pass, beat: Callable[[], None]) -> None:
 def _judgements(this: Pass) -> None:
     """Pulses go into the log; overrides whose last day is over since the last whole pass are told."""
     pulses.tell_log(this.worker)
-    passes = this.worker.state.last_runs(PASSES_BACK, kind="pass")
+    passes = this.worker.state.runs.last(PASSES_BACK, kind="pass")
     whole = (run for run in passes if run.status in ("done", "partial") and run.report.get("whole", True))
     last = next(whole, None)
     if last is None:
         return
     since = last.started_at.astimezone(this.worker.settings.timezone).date()
-    rows = this.worker.state.judgements(kinds=["override"], lasting=since)
+    rows = this.worker.state.judgements.all(kinds=["override"], lasting=since)
     ended = expired(rows, since=since, today=this.today)
-    names = this.worker.state.names({one.account for one in ended})
+    names = this.worker.state.accounts.names({one.account for one in ended})
     this.report.expired = [Expired(o.account, names[o.account], o.tier, o.author, f"{o.until}") for o in ended]
 
 
@@ -189,15 +189,15 @@ def _ground(this: Pass) -> dict[str, object]:
     Of refused rows, the one that became due last: one that nobody asks for any more stays due for ever.
     """
     worker, zone = this.worker, this.worker.settings.timezone
-    directories = [worker.state.last_finished(f"accounts:{name}") for name in worker.destinations]
+    directories = [worker.state.runs.last_finished(f"accounts:{name}") for name in worker.destinations]
     return {
         "today": this.today,
         "scorecards": [(score, used.card.version, used.when) for score, used in worker.settings.used()],
         "log": worker.log.version(),
-        "judged": worker.state.judged(),
+        "judged": worker.state.judgements.latest(),
         "read": [(r.source, r.since, r.through and last_day(r.through, zone), r.names) for r in worker.readings()],
         "directories": [run.id if run else None for run in directories],
-        "due": worker.state.last_due(this.now),
+        "due": worker.state.deliveries.last_due(this.now),
     }
 
 
@@ -255,7 +255,7 @@ def _listed(this: Pass, name: str) -> dict[str, int]:
             else _companies(this, name)
         )
     finally:
-        this.worker.state.finish_run(run, "done" if counts else "failed", counts, this.now)
+        this.worker.state.runs.finish(run, "done" if counts else "failed", counts, this.now)
         this.progress.advance(f"accounts {name}", counts.get("read", 0))
         this.progress.finish(f"accounts {name}")
     return counts
@@ -306,7 +306,7 @@ def _due(this: Pass, kind: str, every: timedelta) -> bool:
     """Whether `every` has passed since a reading that came to its end; one that was cut short is due at once."""
     if not this.due_only:
         return True
-    last = this.worker.state.last_finished(kind)
+    last = this.worker.state.runs.last_finished(kind)
     # one that began later than now was made before the clock was set back, and says nothing of what is due
     return last is None or not timedelta() <= this.now - last.started_at < every
 
@@ -320,7 +320,7 @@ def _pull_one(this: Pass, source: Source, beat: Callable[[], None]) -> Pulled:
         pull(this.worker, source, result, now=this.now, deadline=deadline, beat=beat, progress=this.progress)
     finally:
         told = asdict(result)
-        this.worker.state.finish_run(run, "done" if result.complete else "failed", told, this.now)
+        this.worker.state.runs.finish(run, "done" if result.complete else "failed", told, this.now)
         this.report.pulled[source.name] = told
         this.progress.finish(source.name)
     return result
@@ -338,7 +338,7 @@ def _settle(this: Pass) -> None:
     """Once a day, with the first pass that has a final day to record: scoring then reads a settled log."""
     if not unrecorded(this.worker, this.today):
         return
-    this.worker.state.forget_runs(this.now - KEPT)
+    this.worker.state.runs.forget(this.now - KEPT)
     settled = this.worker.log.settle()
     log.info("log settled", rows=settled.rows, files=settled.files_after)
 

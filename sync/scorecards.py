@@ -33,7 +33,7 @@ NAMED = 3  # changes that one line of the history names
 def keep(worker: Worker, now: datetime) -> None:
     """Keep what the scorecards say under their versions, before anything is scored by them."""
     for card in worker.settings.cards.values():
-        worker.state.save_scorecard(card.version, card.name, content(card), now)
+        worker.state.scorecards.save(card.version, card.name, content(card), now)
 
 
 def show(path: Path, wanted: str | None, *, as_yaml: bool, as_json: bool) -> None:
@@ -105,7 +105,7 @@ def history(path: Path, *, as_json: bool) -> None:
     """Print every version that was used: when, for how many accounts, and what it changed."""
     settings = begun_or_refused(load(path, regardless=True))
     with _state(settings) as state:
-        rows = state.scorecards()
+        rows = state.scorecards.all()
     day, counts = _counted(settings)
     told = [{**_used(row), "accounts": counts.get(row.version, 0), "changes": _since(rows, row)} for row in rows]
     if as_json:
@@ -160,14 +160,14 @@ def _kept(path: Path, version: str) -> Scorecard | None:
     if not begun(settings):
         return None
     with _state(settings) as state:
-        row = state.scorecard(version)
+        row = state.scorecards.find(version)
     return _read(row) if row else None
 
 
 def _rows(path: Path) -> list[ScorecardRow]:
     """Every scorecard that was used, in the order of first use. Raises `UsageError` where none was."""
     with _state(begun_or_refused(load(path, regardless=True))) as state:
-        rows = state.scorecards()
+        rows = state.scorecards.all()
     if not rows:
         raise UsageError("no scorecard has been used yet; `bellwether run` keeps the first, or name two to compare")
     return rows

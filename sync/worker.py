@@ -63,10 +63,10 @@ class Worker:
         key_is = {name: source.key_is for name, source in self.sources.items()}
         key_is |= {name: "own" for name in self.destinations if name != self.settings.home}
         key_is[self.settings.home] = "crm_id"
-        merged = self.state.merged(self.settings.home)
+        merged = self.state.deliveries.merged(self.settings.home)
         links = link(
             accounts,
-            self.state.keys() if removed else [key for source in key_is for key in self.state.keys(source)],
+            self.state.keys.all() if removed else [key for source in key_is for key in self.state.keys.all(source)],
             key_is=key_is,
             explicit=self._explicit(),
             shared_domains=self.settings.links.shared_domains,
@@ -79,7 +79,7 @@ class Worker:
     def _explicit(self) -> Mapping[str, Mapping[str, str]]:
         """The links that the settings name; of a company that was merged, also for the one that it went into."""
         named = self.settings.links.map
-        merged = {name: self.state.merged(name) for name in self.destinations.keys() & named.keys()}
+        merged = {name: self.state.deliveries.merged(name) for name in self.destinations.keys() & named.keys()}
         return {
             name: {**{into: pairs[gone] for gone, into in merged.get(name, {}).items() if gone in pairs}, **pairs}
             for name, pairs in named.items()
@@ -87,7 +87,9 @@ class Worker:
 
     def readings(self) -> list[Reading]:
         """How far each configured system is read; one that was taken out of the settings no longer speaks."""
-        return [reading for reading in self.state.readings() if reading.source in {*self.sources, self.settings.home}]
+        return [
+            reading for reading in self.state.readings.all() if reading.source in {*self.sources, self.settings.home}
+        ]
 
     def basis(self, accounts: Sequence[AccountRow], links: Links) -> Basis:
         """What a scoring stands on now."""

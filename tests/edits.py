@@ -70,7 +70,7 @@ class Company:
         return said.override.tier if said.override else self.tiers[account]
 
     def _said(self, now: datetime) -> dict[str, Said]:
-        return said_on(self.worker.state.judgements(kinds=["override"], lasting=now.date()), now.date())
+        return said_on(self.worker.state.judgements.all(kinds=["override"], lasting=now.date()), now.date())
 
     def _verdicts(self, now: datetime) -> dict[str, Verdict]:
         said, verdicts, totals = self._said(now), {}, []
@@ -82,16 +82,16 @@ class Company:
             dated = {"tier_since": now.date(), "scored_at": now, "version": "card 1", "next_action": ""}
             verdicts[account] = Verdict(account, {**fields, **dated}, deciding, why)
             totals.append(Total(account, score, tier, now.date(), 1.0, now, (), "1", "", scored, deciding))
-        self.worker.state.save_totals(totals)
+        self.worker.state.totals.save(totals)
         return verdicts
 
     def _deliver(self, name: str, verdicts: Mapping[str, Verdict], edits: Edits, now: datetime) -> None:
         state, destination, result = self.worker.state, self.worker.destinations[name], self.results[name]
         round_ = Round(destination, self.worker.settings.delivery, now, now.date())
-        picked = worthwhile(round_, verdicts, self.records[name].items(), state.standings(name), result)
-        planned = planned_for(picked, verdicts, state.deliveries(name, [record for record, _ in picked]))
+        picked = worthwhile(round_, verdicts, self.records[name].items(), state.deliveries.standings(name), result)
+        planned = planned_for(picked, verdicts, state.deliveries.of(name, [record for record, _ in picked]))
         alone = partial(edits.before_write, destination)
-        deliver(round_, planned, result, save=state.save_deliveries, alone=alone)
+        deliver(round_, planned, result, save=state.deliveries.save, alone=alone)
 
 
 # -- two sandbox CRMs ------------------------------------------------------------------------------------------
@@ -227,10 +227,10 @@ def _company(worker: Worker) -> Company:
     """Everybody who is a customer and has a company in HubSpot; the tiers are dealt out in turn."""
     where, state, now = "Type = 'Customer'", worker.state, worker.clock.now()
     for page in worker.home.accounts(where=where, attributes={}):
-        state.save_accounts(page, now=now)
+        state.accounts.save(page, now=now)
     for page in worker.destinations["hubspot"].accounts(where="", attributes={}):
-        state.save_keys([as_key("hubspot", one) for one in page], now=now)
-    accounts = state.accounts()
+        state.keys.save([as_key("hubspot", one) for one in page], now=now)
+    accounts = state.accounts.members()
     linked = worker.links(accounts).of("hubspot")
     both = sorted({*linked.values()})
     tiers = {account: ("green", "yellow", "red")[number % 3] for number, account in enumerate(both)}
@@ -249,7 +249,7 @@ def _disturb(world: World, accounts: Sequence[str]) -> None:
 def _echoed(world: World, account: str) -> None:
     """The CRMs' sync says again a tier that was told before, where there was another."""
     for name in NAMES:
-        past = world.company.worker.state.deliveries(name, [world.records[name, account]])
+        past = world.company.worker.state.deliveries.of(name, [world.records[name, account]])
         for row in past.values():
             if len(row.past) > 1:
                 world.set(name, account, row.past[-1], "sync")
@@ -310,7 +310,7 @@ def _plant(world: World, accounts: Sequence[str]) -> None:
 def _account_for(world: World) -> None:
     """Every edit is a judgement and stands in both CRMs, and nothing else is or does."""
     figures, now = world.figures, world.clock.now()
-    rows = world.company.worker.state.judgements(kinds=["override"])
+    rows = world.company.worker.state.judgements.all(kinds=["override"])
     judged = [Planted((row.origin or {}).get("destination", ""), row.account, row.tier or "") for row in rows]
     figures.judged = len(set(judged) & set(world.planted))
     figures.lost += sum(_differs(world, one.account, one.tier) for one in world.planted)

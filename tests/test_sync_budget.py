@@ -278,10 +278,10 @@ def test_a_tenth_of_the_calls_a_day_is_enough_in_ten_days_and_the_worst_do_not_w
 def _deliver(state: State, crm: Metered, scores: Mapping[str, float], now: datetime) -> None:
     round_, result = Round(crm, Rules.model_validate({"refresh": "90d"}), now, now.date()), Delivered()
     verdicts = {one: Verdict(one, {"score": score, "tier": "red"}, "red", "") for one, score in scores.items()}
-    known = state.deliveries("crm")
+    known = state.deliveries.of("crm")
     picked = worthwhile(round_, verdicts, [(one, one) for one in verdicts], known, result)
     planned, budget = in_order(round_, planned_for(picked, verdicts, known)), _budget(state, crm, now, leave=0)
-    deliver(round_, budget.fitting(planned), result, save=state.save_deliveries)
+    deliver(round_, budget.fitting(planned), result, save=state.deliveries.save)
     budget.note(all=True)
 
 
@@ -392,7 +392,7 @@ def test_with_four_fifths_of_the_day_gone_a_run_stops_inside_its_share_and_goes_
         told = {written.record for written in store.writes if written.by == "api"}
         assert (first.delivered["crm"]["left"], len(told)) == (100, 200)
         assert store.calls_left >= 200 - spare
-        scores = {account: total.score or 0 for account, total in worker.state.totals().items()}
+        scores = {account: total.score or 0 for account, total in worker.state.totals.all().items()}
         worst = sorted(scores.values())[179]
         assert sum(scores[account] <= worst for account in told) >= 180
         clock.advance_to(clock.now() + DAY)
@@ -400,5 +400,5 @@ def test_with_four_fifths_of_the_day_gone_a_run_stops_inside_its_share_and_goes_
         second = run_once(worker)
         assert store.calls_left >= 200 - spare
         assert (second.delivered["crm"]["left"], second.problems) == (0, [])
-        assert {row.status for row in worker.state.deliveries("crm").values()} == {"confirmed"}
-        assert len(worker.state.deliveries("crm")) == 300
+        assert {row.status for row in worker.state.deliveries.of("crm").values()} == {"confirmed"}
+        assert len(worker.state.deliveries.of("crm")) == 300

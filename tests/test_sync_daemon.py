@@ -112,7 +112,7 @@ def _company(folder: Path) -> Iterator[Sandbox]:
 def _tiers(folder: Path) -> dict[str, dict[str, object]]:
     """What the two CRMs hold, by destination and record."""
     with opened(load(folder / "bellwether.yaml")) as worker:
-        known = {name: worker.state.deliveries(name) for name in worker.destinations}
+        known = {name: worker.state.deliveries.of(name) for name in worker.destinations}
         return {
             name: {record: values.get("tier") for record, values in part.read(list(known[name])).items()}
             for name, part in worker.destinations.items()
@@ -140,7 +140,7 @@ def test_works_answers_and_ends_on_sigterm(daemon: tuple[Path, Sandbox]) -> None
     assert code == 0
     assert 'bellwether_accounts{tier="green"}' in metrics
     with opened(load(folder / "bellwether.yaml")) as worker:
-        accounts, totals = worker.state.accounts(), worker.state.totals()
+        accounts, totals = worker.state.accounts.members(), worker.state.totals.all()
         written = re.search(r'bellwether_rows_total{destination="salesforce",outcome="written"} (\d+)', metrics)
         assert written
         assert int(written[1]) >= len(accounts) > 0
@@ -170,8 +170,8 @@ def test_killed_at_any_moment_it_starts_again_and_neither_loses_nor_doubles(daem
             ).fetchall()
         assert doubled == [(0, True)]
         for name in worker.destinations:
-            assert {item.status for item in worker.state.deliveries(name).values()} == {"confirmed"}
-        assert set(worker.state.deliveries("salesforce")) == {row.id for row in worker.state.accounts()}
+            assert {item.status for item in worker.state.deliveries.of(name).values()} == {"confirmed"}
+        assert set(worker.state.deliveries.of("salesforce")) == {row.id for row in worker.state.accounts.members()}
 
 
 def test_a_pass_that_is_killed_ends_alone_and_none_outlives_its_daemon(daemon: tuple[Path, Sandbox]) -> None:
@@ -220,7 +220,7 @@ def test_a_state_that_cannot_be_used_ends_the_daemon_with_the_remedy(tmp_path: P
 def test_a_person_at_the_terminal_waits_for_the_daemon(daemon: tuple[Path, Sandbox]) -> None:
     folder, _box = daemon
     with opened(load(folder / "bellwether.yaml")) as worker:
-        assert worker.state.take_lease("the daemon", now=datetime.now(UTC), seconds=600)
+        assert worker.state.lease.take("the daemon", now=datetime.now(UTC), seconds=600)
         done = subprocess.run(
             [Path(sys.executable).parent / "bellwether", "run"],
             cwd=folder,

@@ -79,7 +79,7 @@ def test_a_field_that_is_out_is_told_by_every_pass_and_once_mended_every_record_
         assert first.delivered["crm"]["drifts"] == [RETYPED._asdict()]
         assert crm.present["idle"].keys() >= {"tier", "reason"}
         assert "score" not in crm.present["idle"]
-        assert "score" not in (worker.state.deliveries("crm")["idle"].confirmed or {})
+        assert "score" not in (worker.state.deliveries.of("crm")["idle"].confirmed or {})
 
         again = later(worker)  # though nothing is due
         assert (len(again.problems), again.delivered["crm"]["written"]) == (1, 0)
@@ -95,7 +95,7 @@ def test_a_rehearsal_shows_every_field_and_keeps_nothing(tmp_path: Path, crm: Fa
         report = run_once(worker, dry_run=True)
         assert report.problems == []
         assert {one["field"] for one in report.differences} >= {"score", "tier"}
-        assert worker.state.last_finished("fields:crm") is None
+        assert worker.state.runs.last_finished("fields:crm") is None
 
 
 def test_where_nothing_was_wrong_nothing_is_looked_at_until_something_is_to_be_written(
@@ -162,9 +162,9 @@ def test_a_drift_that_lasts_is_not_forgotten_with_old_runs(state: State, crm: Fa
     crm.drifts = [RETYPED]
     watch(state, crm).look()
     for day in range(20, 201, 20):
-        state.forget_runs(START + timedelta(days=day - 90))
+        state.runs.forget(START + timedelta(days=day - 90))
         assert watch(state, crm, day=day).found == [RETYPED]
-    assert len(state.last_runs(50, kind="fields:crm")) <= 5
+    assert len(state.runs.last(50, kind="fields:crm")) <= 5
 
 
 def test_a_refused_record_is_tried_again_once_the_cause_may_have_gone(tmp_path: Path, crm: FakeCrm) -> None:
@@ -183,4 +183,4 @@ def test_a_refused_record_is_tried_again_once_the_cause_may_have_gone(tmp_path: 
         crm.described = "the field is longer now"
         crm.refuse.clear()
         assert [passes(), passes(), passes()] == [(1, 0), (0, 1), (0, 0)]  # seen, tried, well
-        assert worker.state.deliveries("crm")["busy"].status == "confirmed"
+        assert worker.state.deliveries.of("crm")["busy"].status == "confirmed"

@@ -128,9 +128,9 @@ def _delivered(crm: Destination, state: State, clock: SteppedClock, ids: list[st
     watch = Watch(worker, round_)  # type: ignore[arg-type]
     watch.look()
     wanted = [Write(id, {**TOLD, "tier": tier}) for id, tier in zip(ids, TIERS, strict=True)]
-    known = state.deliveries("crm", ids)
+    known = state.deliveries.of("crm", ids)
     planned = [Planned(one, one.id, "", known.get(one.id)) for one in wanted]
-    deliver(round_, watch.usable(planned), result, save=state.save_deliveries)
+    deliver(round_, watch.usable(planned), result, save=state.deliveries.save)
     watch.done()
     return result, watch
 

@@ -90,7 +90,7 @@ class Two:
         crms[0].tiers = {tier: tier for tier in AMBER}
         self.crms = {crm.name: crm for crm in crms}
         self.worker = replace(worker, destinations=self.crms)
-        worker.state.save_accounts([Account(self.account, "Alder")], now=MONDAY)
+        worker.state.accounts.save([Account(self.account, "Alder")], now=MONDAY)
         records = {name: {self.record: self.account} for name in self.crms}
         self.company = Company(self.worker, {self.account: "green"}, records)
         self.now = MONDAY
@@ -108,10 +108,10 @@ class Two:
         return crm, words.get(hub, hub)
 
     def judgements(self) -> list[Judgement]:
-        return self.worker.state.judgements(self.account)
+        return self.worker.state.judgements.all(self.account)
 
     def rows(self) -> list[Delivery]:
-        return [self.worker.state.deliveries(name)[self.record] for name in self.crms]
+        return [self.worker.state.deliveries.of(name)[self.record] for name in self.crms]
 
 
 def test_what_a_person_sets_back_to_sundays_tier_stays_and_is_told_in_both_crms(worker: Worker) -> None:
@@ -164,7 +164,7 @@ def test_what_we_wrote_ourselves_is_no_edit_even_if_state_has_forgotten_it(worke
     two.company.tiers[two.account] = "red"
     two.a_pass()
     two.company.tiers[two.account] = "yellow"
-    worker.state.save_deliveries(old)  # as it stood in yesterday's backup
+    worker.state.deliveries.save(old)  # as it stood in yesterday's backup
     two.a_pass()
     assert (two.held(), two.judgements()) == (("yellow", "yellow"), [])
 
@@ -200,7 +200,7 @@ def test_a_word_given_since_is_newer_than_an_edit_that_is_found_late(worker: Wor
     two.crms["crm"].set(two.record, "red")
     last = MONDAY.date() + timedelta(days=9)
     word = Judgement(0, "override", two.account, "Ben", "why", MONDAY.date(), last, "yellow", None, None, False, MONDAY)
-    worker.state.add_judgement(replace(word, made_at=MONDAY + HOUR / 2))
+    worker.state.judgements.add(replace(word, made_at=MONDAY + HOUR / 2))
     two.a_pass()
     assert two.held() == ("yellow", "yellow")
     assert [(said.author, said.tier) for said in two.judgements()] == [("Ben", "yellow"), ("Ann", "red")]
@@ -225,7 +225,7 @@ def test_an_edit_that_was_withdrawn_is_not_taken_again(worker: Worker) -> None:
     two.crms["crm"].set(two.record, "red")
     two.a_pass()
     [said] = two.judgements()
-    worker.state.withdraw_judgement(said.id, "Ben", now=two.now, day=two.now.date())
+    worker.state.judgements.withdraw(said.id, "Ben", now=two.now, day=two.now.date())
     two.a_pass()
     assert two.held() == ("green", "green")
     two.crms["crm"].present[two.record]["tier"] = "red"  # restored by the vendor, who tells of the same edit
@@ -338,7 +338,7 @@ def test_a_pass_takes_an_edit_in_before_it_scores_and_the_report_names_it(tmp_pa
         clock.advance_to(MONDAY + HOUR)
         report = run_once(worker)
         assert report.delivered["crm"]["edits"][0].items() >= {"account": "a", "to": "red", "by": "Ann"}.items()
-        assert worker.state.last_runs(1, kind="pass")[0].report["delivered"]["crm"]["edits"]
+        assert worker.state.runs.last(1, kind="pass")[0].report["delivered"]["crm"]["edits"]
         assert str(crm.present["a"]["reason"]).startswith("Set to red by Ann until 2026-12-02 (it is unscored)")
         assert run_once(worker).delivered["crm"]["edits"] == []
 
@@ -386,7 +386,7 @@ class Life(Two):
 
     def _open(self, name: str, tier: str, at: datetime) -> None:
         """Whoever brings back what we left there has done nothing that can be seen."""
-        crm, row = self.crms[name], self.worker.state.deliveries(name)[self.record]
+        crm, row = self.crms[name], self.worker.state.deliveries.of(name)[self.record]
         left = crm.left.get(self.record) if row.status == "pending" else (row.confirmed or {}).get("tier")
         self.open[name] = (tier, at)
         if crm.tiers[tier] == left:
@@ -403,7 +403,7 @@ class Life(Two):
 
     def echo(self, name: str, back: int) -> None:
         """A sync that is late says a tier that we told some time ago."""
-        past = self.worker.state.deliveries(name)[self.record].past
+        past = self.worker.state.deliveries.of(name)[self.record].past
         self._machine(name, past[back % len(past)])
 
     def _machine(self, name: str, tier: str) -> bool:

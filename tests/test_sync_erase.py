@@ -75,8 +75,8 @@ def _judge(worker: Worker) -> None:
     first = START.date()
     for account, about in ((ALDER, "their shop is small"), (BIRCH, "they share a desk with Alder Tools")):
         pulse = Judgement(0, "pulse", account, "Ann", "they smiled", first, None, None, "csm.pulse", 8.0, False, START)
-        worker.state.add_judgement(pulse)
-        worker.state.add_judgement(replace(pulse, kind="note", reason=about, until=first, name=None, value=None))
+        worker.state.judgements.add(pulse)
+        worker.state.judgements.add(replace(pulse, kind="note", reason=about, until=first, name=None, value=None))
 
 
 class Company(NamedTuple):
@@ -119,7 +119,7 @@ def company(lived: tuple[Path, FakeCrm], tmp_path: Path) -> Iterator[Company]:
 
 
 def _row(worker: Worker, account: str = ALDER) -> AccountRow:
-    (row,) = [row for row in worker.state.accounts(members_only=False) if row.id == account]
+    (row,) = [row for row in worker.state.accounts.all() if row.id == account]
     return row
 
 
@@ -157,10 +157,10 @@ def test_nothing_is_left_of_the_customer_and_everything_of_the_others(tmp_path: 
         own = {("crm", ALDER), ("desk", ORGANIZATION), ("judgements", ALDER), ("product", "ext-4711")}
         assert _facts(worker) == {pair: count for pair, count in before.items() if pair not in own}
         assert worker.history.scores_on(day) == {BIRCH: birch}
-        assert [row.id for row in worker.state.accounts(members_only=False)] == [BIRCH]
-        told = [(row.account, row.reason) for row in worker.state.judgements()]
+        assert [row.id for row in worker.state.accounts.all()] == [BIRCH]
+        told = [(row.account, row.reason) for row in worker.state.judgements.all()]
         assert told == [(BIRCH, "they smiled"), (BIRCH, "(it named a customer who was erased)")]
-        assert list(worker.state.totals()) == list(worker.state.deliveries("crm")) == [BIRCH]
+        assert list(worker.state.totals.all()) == list(worker.state.deliveries.of("crm")) == [BIRCH]
 
 
 def test_the_next_passes_do_not_bring_it_back(company: Company) -> None:
@@ -223,19 +223,19 @@ def test_exports_in_flight_runs_and_cursors_forget_it(company: Company) -> None:
     spooled.write_bytes(b"compressed")
     marks = {"7": f"urgent 0   {ORGANIZATION}", "8": "low 1   45000000000018"}
     names: frozenset[str] = frozenset()
-    worker.state.save_reading("desk", cursor={"marks": marks}, since=None, through=None, names=names)
-    run = worker.state.start_run("pass", "x", START)
+    worker.state.readings.save("desk", cursor={"marks": marks}, since=None, through=None, names=names)
+    run = worker.state.runs.start("pass", "x", START)
     assert run is not None
     moved = [{"account": id, "name": name} for id, name in ((ALDER, "Alder Tools"), (BIRCH, "Birch Foods"))]
     reasons = ["row 1: no id", "ext-4711/u/1: too long"]
-    worker.state.finish_run(run, "done", {"moved": moved, "pulled": {"product": {"reasons": reasons}}}, START)
+    worker.state.runs.finish(run, "done", {"moved": moved, "pulled": {"product": {"reasons": reasons}}}, START)
     what = _erase(worker)
     assert len(what.files) == 2
     assert not spooled.exists()
-    reading = worker.state.reading("desk")
+    reading = worker.state.readings.of("desk")
     assert reading is not None
     assert reading.cursor == {"marks": {"8": "low 1   45000000000018"}}
-    runs = {row.id: row.report for row in worker.state.last_runs(20)}
+    runs = {row.id: row.report for row in worker.state.runs.last(20)}
     assert runs[run] == {"moved": [moved[1]], "pulled": {"product": {"reasons": reasons[:1]}}}
 
 
@@ -282,7 +282,7 @@ def test_killed_at_any_moment_the_next_attempt_goes_on(company: Company, monkeyp
             _die_at(patch, owner, name, nth)
             with pytest.raises(Killed):
                 _attempt(worker, row)
-    assert worker.state.accounts(members_only=False)[0].id == BIRCH  # now only the id is known
+    assert worker.state.accounts.all()[0].id == BIRCH  # now only the id is known
     _attempt(worker, AccountRow(ALDER, ALDER, None, (), {}, None, START, START, None))
     assert search(worker, what).places == []
     assert len(erased_of(worker)) == 1
@@ -315,7 +315,7 @@ def _plant_state(worker: Worker) -> None:
 
 
 def _plant_name(worker: Worker) -> None:
-    worker.state.save_keys([Key("desk", "1", "Ol\u00e9", ())], now=START)
+    worker.state.keys.save([Key("desk", "1", "Ol\u00e9", ())], now=START)
 
 
 def _plant_label(worker: Worker) -> None:
@@ -368,7 +368,7 @@ def test_a_word_that_others_are_known_by_is_not_looked_for_and_said() -> None:
 def test_a_number_that_looks_like_an_id_is_nobody(tmp_path: Path) -> None:
     with a_worker(tmp_path, home=FakeCrm("crm", []), clock=SteppedClock(START)) as worker:
         for slot in ("a", "b"):  # runs 1 and 2
-            assert worker.state.start_run("pass", slot, START)
+            assert worker.state.runs.start("pass", slot, START)
         words = Words.of(["1", "2"], [], [])
         assert look(worker.settings.data, worker.state, words, spill=worker.spill).places == []
         worker.state.set_meta("odd", "2")

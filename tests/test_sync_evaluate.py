@@ -80,8 +80,8 @@ def test_what_is_kept_of_a_decision_is_what_working_it_out_again_gives(tmp_path:
             run_once(worker)
             source.pages.append(_told(NAMES[n], 10, tickets=n))
         run_once(worker)
-        kept = worker.state.decisions()
-        worker.state.remove_totals(NAMES)
+        kept = worker.state.totals.decisions()
+        worker.state.totals.remove(NAMES)
         assert _judged(_decisions(worker)) == _judged(kept)
         assert len({decision.digest for decision in kept.values()}) > 3
 
@@ -112,7 +112,7 @@ def _says(worker: Worker, kind: JudgementKind, account: str, *, tier: str | None
     today, why = worker.clock.now().date(), "their sponsor told me so"
     until = today + timedelta(days=1)
     said = Judgement(0, kind, account, "Anna Berg", why, today, until, tier, None, None, silence, worker.clock.now())
-    assert worker.state.add_judgement(said)
+    assert worker.state.judgements.add(said)
 
 
 def test_a_persons_tier_stands_beside_the_models_score_until_its_last_day(tmp_path: Path) -> None:
@@ -174,7 +174,7 @@ def test_a_note_labels_the_reason_or_keeps_a_move_silent_and_changes_no_number(t
         for name in before:
             assert str(crm.present[name]["reason"]).startswith("Note by Anna Berg until 2026-11-04: their sponsor")
             assert crm.present[name]["tier"] != before[name]["tier"]
-        assert crm.present["a2"]["score"] == worker.state.totals()["a2"].score == 100.0
+        assert crm.present["a2"]["score"] == worker.state.totals.all()["a2"].score == 100.0
 
 
 def test_a_person_can_set_the_tier_of_an_account_without_a_score(tmp_path: Path) -> None:
@@ -201,7 +201,7 @@ def test_a_persons_tier_on_a_record_that_was_told_no_score_is_written_once(tmp_p
     with _company(tmp_path) as (worker, crm, _source):
         run_once(worker, only="pull")
         run_once(worker, only="score")
-        assert worker.state.totals()["a5"].score == 100.0
+        assert worker.state.totals.all()["a5"].score == 100.0
         worker.clock.advance_to(START + timedelta(days=12))  # type: ignore[attr-defined]
         _says(worker, "override", "a5", tier="red")
         run_once(worker)

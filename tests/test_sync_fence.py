@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import re
 import os
 import signal
 import subprocess
@@ -48,27 +49,27 @@ JUDGEMENT = Judgement(0, "note", "a", "Ann", "Why", DAY, DAY, None, None, None, 
 OVERRIDE = replace(JUDGEMENT, kind="override", tier="red", day=date(2020, 1, 1), until=date(2099, 1, 1))
 CHANGES: dict[str, Callable[[State], object]] = {
     "set_meta": lambda state: state.set_meta("key", 1),
-    "save_accounts": lambda state: state.save_accounts([ACCOUNT], now=NOW),
-    "close_missing_accounts": lambda state: state.close_missing_accounts(set(), now=NOW),
-    "save_keys": lambda state: state.save_keys([Key("desk", "k", None)], now=NOW),
-    "forget_keys": lambda state: state.forget_keys("desk", before=NOW),
-    "save_reading": lambda state: state.save_reading("desk", cursor=None, since=None, through=None, names=()),
-    "start_run": lambda state: state.start_run("pass", "slot", NOW),
-    "finish_run": lambda state: state.finish_run(1, "done", {}, NOW),
-    "forget_runs": lambda state: state.forget_runs(NOW),
-    "save_totals": lambda state: state.save_totals([Total("a", 1, "red", DAY, 1, NOW, (), "v", "")]),
-    "remove_totals": lambda state: state.remove_totals(["a"]),
-    "save_deliveries": lambda state: state.save_deliveries([Delivery("crm", "a", "a")]),
-    "save_edits": lambda state: state.save_edits([OVERRIDE], [Delivery("crm", "a", "a")]),
-    "retry": lambda state: state.retry(["crm"], now=NOW),
-    "recall_doubts": lambda state: state.recall_doubts(),
-    "add_judgement": lambda state: state.add_judgement(JUDGEMENT),
-    "withdraw_judgement": lambda state: state.withdraw_judgement(1, "Ann", now=NOW, day=DAY),
-    "pass_on": lambda state: state.pass_on({"a": "b"}, [Delivery("crm", "a", "a")]),
-    "mark_logged": lambda state: state.mark_logged([JUDGEMENT]),
-    "save_scorecard": lambda state: state.save_scorecard("v", "name", {}, NOW),
+    "accounts.save": lambda state: state.accounts.save([ACCOUNT], now=NOW),
+    "accounts.close_missing": lambda state: state.accounts.close_missing(set(), now=NOW),
+    "keys.save": lambda state: state.keys.save([Key("desk", "k", None)], now=NOW),
+    "keys.forget": lambda state: state.keys.forget("desk", before=NOW),
+    "readings.save": lambda state: state.readings.save("desk", cursor=None, since=None, through=None, names=()),
+    "runs.start": lambda state: state.runs.start("pass", "slot", NOW),
+    "runs.finish": lambda state: state.runs.finish(1, "done", {}, NOW),
+    "runs.forget": lambda state: state.runs.forget(NOW),
+    "totals.save": lambda state: state.totals.save([Total("a", 1, "red", DAY, 1, NOW, (), "v", "")]),
+    "totals.remove": lambda state: state.totals.remove(["a"]),
+    "deliveries.save": lambda state: state.deliveries.save([Delivery("crm", "a", "a")]),
+    "deliveries.save_edits": lambda state: state.deliveries.save_edits([OVERRIDE], [Delivery("crm", "a", "a")]),
+    "deliveries.retry": lambda state: state.deliveries.retry(["crm"], now=NOW),
+    "deliveries.recall_doubts": lambda state: state.deliveries.recall_doubts(),
+    "judgements.add": lambda state: state.judgements.add(JUDGEMENT),
+    "judgements.withdraw": lambda state: state.judgements.withdraw(1, "Ann", now=NOW, day=DAY),
+    "deliveries.pass_on": lambda state: state.deliveries.pass_on({"a": "b"}, [Delivery("crm", "a", "a")]),
+    "judgements.mark_logged": lambda state: state.judgements.mark_logged([JUDGEMENT]),
+    "scorecards.save": lambda state: state.scorecards.save("v", "name", {}, NOW),
     "erase": lambda state: state.erase("a", [], {}, lambda report: report),
-    "forget_cursors": lambda state: state.forget_cursors(["desk"]),
+    "readings.forget_cursors": lambda state: state.readings.forget_cursors(["desk"]),
     "holding": lambda state: state.holding().__enter__(),
 }
 
@@ -90,25 +91,34 @@ def state(url: str) -> Iterator[State]:
 
 def _run_out(state: State) -> None:
     """As if the holder had not renewed its lease for as long as it lasts."""
-    with state._change() as connection:
+    with state.change() as connection:
         connection.execute(update(LEASE).values(expires_at=NOW))
 
 
 def _taken_over(state: State) -> None:
     _run_out(state)
-    assert state.take_lease("another", now=datetime.now(UTC), seconds=600)
+    assert state.lease.take("another", now=datetime.now(UTC), seconds=600)
 
 
-def test_no_change_is_left_out_here() -> None:
-    methods = {name: method for name, method in vars(State).items() if inspect.isfunction(method)}
-    assert set(CHANGES) == {name for name, method in methods.items() if "self._write()" in inspect.getsource(method)}
+def _changing(part: object) -> Iterator[str]:
+    for name, method in inspect.getmembers(type(part), inspect.isfunction):
+        if re.search(r"self\.(_store\.)?write\(\)", inspect.getsource(method)):
+            yield name
+
+
+def test_no_change_is_left_out_here(tmp_path: Path) -> None:
+    state = State(f"sqlite:///{tmp_path}/state.db")
+    parts = {name: part for name, part in vars(state).items() if type(part).__module__.startswith("sync.state.")}
+    changes = {f"{name}.{change}" for name, part in parts.items() for change in _changing(part)}
+    assert set(CHANGES) == {*changes, *_changing(state)}
+    state.close()
 
 
 def test_every_change_is_refused_once_the_lease_is_anothers(state: State) -> None:
     for change in CHANGES.values():
         change(state)  # nobody holds the lease: a person at a terminal
     with leased(state) as beat:
-        CHANGES["save_accounts"](state)
+        CHANGES["accounts.save"](state)
         beat()
         _taken_over(state)
         before = list(state.rows())
@@ -118,7 +128,7 @@ def test_every_change_is_refused_once_the_lease_is_anothers(state: State) -> Non
         assert list(state.rows()) == before
         with pytest.raises(LeaseLost, match="another worker has taken over"):
             beat()
-    assert state.lease() is not None  # and it is not given back by who lost it
+    assert state.lease.held() is not None  # and it is not given back by who lost it
 
 
 def test_nobody_takes_the_lease_over_in_the_middle_of_a_change(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,9 +137,9 @@ def test_nobody_takes_the_lease_over_in_the_middle_of_a_change(url: str, monkeyp
     with leased(state):
         _run_out(state)
         with state.holding(), pytest.raises(StateError, match="another process has held it"):
-            state.take_lease("another", now=datetime.now(UTC), seconds=600)
-        CHANGES["save_accounts"](state)
-        assert state.take_lease("another", now=datetime.now(UTC), seconds=600)
+            state.lease.take("another", now=datetime.now(UTC), seconds=600)
+        CHANGES["accounts.save"](state)
+        assert state.lease.take("another", now=datetime.now(UTC), seconds=600)
     state.close()
 
 
@@ -191,14 +201,14 @@ class Gate:
 
 
 def _present(worker: Worker) -> dict[str, dict[str, object]]:
-    found = worker.home.read(list(worker.state.deliveries("salesforce")))
+    found = worker.home.read(list(worker.state.deliveries.of("salesforce")))
     return {record: {key: plain(value) for key, value in values.items()} for record, values in found.items()}
 
 
 def _differing(worker: Worker) -> set[str]:
     """The records that hold something else than state says is confirmed."""
     held = _present(worker)
-    known = worker.state.deliveries("salesforce")
+    known = worker.state.deliveries.of("salesforce")
     return {record for record, row in known.items() if not (row.confirmed or {}).items() <= held[record].items()}
 
 
@@ -227,11 +237,11 @@ def test_a_worker_that_was_stopped_in_a_delivery_sends_no_further_batch_and_the_
                 change.apply()
             with _stopped_in_a_delivery(tmp_path, gate) as stopped:
                 _run_out(worker.state)
-                for row in worker.state.accounts():
-                    worker.state.add_judgement(replace(OVERRIDE, account=row.id))
+                for row in worker.state.accounts.members():
+                    worker.state.judgements.add(replace(OVERRIDE, account=row.id))
                 assert run_once(worker).status == "done"
                 assert _differing(worker) == set()
-                known, batches = worker.state.deliveries("salesforce"), gate.batches
+                known, batches = worker.state.deliveries.of("salesforce"), gate.batches
 
                 gate.go_on.set()
                 stopped.send_signal(signal.SIGCONT)
@@ -239,7 +249,7 @@ def test_a_worker_that_was_stopped_in_a_delivery_sends_no_further_batch_and_the_
             assert (stopped.returncode, said.count("\n")) == (1, 1)
             assert "another worker has taken over" in said
             assert gate.batches == batches
-            assert worker.state.deliveries("salesforce") == known
+            assert worker.state.deliveries.of("salesforce") == known
             assert len(_differing(worker)) == BATCH  # it landed late
 
             repaired = run_once(worker)

@@ -157,19 +157,19 @@ def _company(folder: Path) -> Iterator[tuple[Worker, SteppedClock]]:
     page = Page(events=[told], through=START.replace(hour=0), since=START - timedelta(days=400))
     source, clock = FakeSource("product", [page], names=("login", "ticket.created")), SteppedClock(START)
     with a_worker(folder, home=crm, sources=[source], clock=clock) as worker:
-        worker.state.save_accounts(list(crm.records.values()), now=START)
+        worker.state.accounts.save(list(crm.records.values()), now=START)
         card = Scorecard.model_validate(yaml.safe_load(WEIGHED))
         yield replace(worker, settings=replace(worker.settings, segments=(Segment(card),))), clock
 
 
 def _scores(worker: Worker, day: date = DAY) -> dict[str, Scored]:
-    accounts = worker.state.accounts()
+    accounts = worker.state.accounts.members()
     with scored(worker.log, worker.basis(accounts, worker.links(accounts)), spill=worker.spill) as on:
         return {row.account: row for row in fetch(on(day))}
 
 
 def _keep(worker: Worker, row: Judgement) -> int:
-    id = worker.state.add_judgement(replace(row, made_at=worker.clock.now()))
+    id = worker.state.judgements.add(replace(row, made_at=worker.clock.now()))
     assert id is not None
     return id
 
@@ -192,7 +192,7 @@ def test_a_pulse_moves_the_score_and_a_withdrawn_one_never_was(tmp_path: Path) -
         after = _scores(worker)
         assert (after["a"].score, after["a"].coverage) == (70.0, 1.0)
         assert after["b"] == before["b"]  # missing, not zero
-        worker.state.withdraw_judgement(id, "Ben", now=worker.clock.now(), day=DAY)
+        worker.state.judgements.withdraw(id, "Ben", now=worker.clock.now(), day=DAY)
         _pulled(worker)
         assert _scores(worker) == before
 
@@ -216,10 +216,10 @@ def test_pulses_never_hold_a_day_back_and_are_never_behind(tmp_path: Path) -> No
     with _company(tmp_path) as (worker, clock):
         _keep(worker, _pulse("a", 10.0))
         _pulled(worker)
-        worker.state.save_reading(
+        worker.state.readings.save(
             "product", cursor={"page": 1}, since=None, through=START + timedelta(days=19), names=["login"]
         )
-        worker.state.save_reading("crm", cursor=None, since=None, through=START + timedelta(days=19), names=[])
+        worker.state.readings.save("crm", cursor=None, since=None, through=START + timedelta(days=19), names=[])
         clock.advance_to(START + timedelta(days=20))
         assert max(unrecorded(worker, _day(20))) == _day(18)  # as far as the product has been read
         row = _scores(worker, _day(20))["a"]
@@ -228,7 +228,7 @@ def test_pulses_never_hold_a_day_back_and_are_never_behind(tmp_path: Path) -> No
 
 def test_where_no_measure_weighs_pulses_no_account_is_linked_for_them(tmp_path: Path) -> None:
     with _company(tmp_path) as (worker, _):
-        accounts = worker.state.accounts()
+        accounts = worker.state.accounts.members()
         plain = Scorecard.model_validate(yaml.safe_load(CARD))
         other = replace(worker, settings=replace(worker.settings, segments=(Segment(plain),)))
         links = worker.links(accounts)
@@ -284,7 +284,7 @@ def test_a_judgement_gives_the_next_pass_of_a_daemon_something_to_do_also_one_ma
 
         monkeypatch.setattr("sync.run.dispatch", deliver)
         worked = [bool(run_once(worker, due_only=True).scored) for _ in range(3)]
-        worker.state.withdraw_judgement(given[0], "Ben", now=START, day=DAY)
+        worker.state.judgements.withdraw(given[0], "Ben", now=START, day=DAY)
         worked += [bool(run_once(worker, due_only=True).scored) for _ in range(2)]
         assert worked == [True, True, False, True, False]
 

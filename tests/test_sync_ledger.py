@@ -149,7 +149,7 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
 
 def _ledger(worker: Worker, first: int, last: int) -> Ledger:
     """Of two days of November."""
-    row = next(row for row in worker.state.accounts() if row.id == "a1")
+    row = next(row for row in worker.state.accounts.members() if row.id == "a1")
     found = ledger(worker, row, (date(2026, 11, first), date(2026, 11, last)))
     if found.change is not None:
         assert sum(line.change or 0.0 for line in found.lines) == found.change
@@ -191,7 +191,7 @@ def test_another_scorecard_is_never_mixed_into_behaviour(lived: Worker, monkeypa
     assert _said(found) == {"corrected": -8.0, "ageing active": -4.0, "scorecard": 2.0}
     assert found.lines[2].words == f"test card {old} became test card {worker.settings.scorecard.version}"
 
-    monkeypatch.setattr(worker.state, "scorecard", lambda _version: None)
+    monkeypatch.setattr(worker.state.scorecards, "find", lambda _version: None)
     found = _ledger(worker, 4, 6)  # what use did is then told by the weights that are left
     assert _said(found) == {"scorecard": -8.0, "ageing active": -2.0}
     assert found.notes[1].startswith(f"{old} is no longer kept")
@@ -219,7 +219,7 @@ def test_an_unscored_day_has_no_change_to_split_but_what_moved_is_said(
 
 
 def test_an_account_by_itself_scores_as_it_does_among_all(lived: Worker) -> None:
-    day, accounts = date(2026, 11, 4), lived.state.accounts()
+    day, accounts = date(2026, 11, 4), lived.state.accounts.members()
     basis = lived.basis(accounts, lived.links(accounts))
     with scored(lived.log, basis, spill=lived.spill) as on:
         among_all = list(fetch(on(day)))
@@ -241,8 +241,8 @@ def test_what_people_say_is_told_apart_from_what_customers_do(tmp_path: Path) ->
     dimensions = {"all": {"weight": 1, "measures": {"active": 60, "pulse": 40}}}
     with _company(tmp_path, dimensions=dimensions, measures={"active": active, "pulse": pulse}) as (worker, source):
         now, ends = worker.clock.now(), worker.clock.now().date() + timedelta(days=1)
-        worker.state.add_judgement(_word(now, kind="pulse", name="csm.pulse", value=10.0))
-        worker.state.add_judgement(_word(now, kind="override", tier="red", until=ends))
+        worker.state.judgements.add(_word(now, kind="pulse", name="csm.pulse", value=10.0))
+        worker.state.judgements.add(_word(now, kind="override", tier="red", until=ends))
         _live(worker, source, 1)
         given = _ledger(worker, 2, 4)
         assert _said(given)["judgement pulse"] == 0.4 * (50 - 95)  # its points, and the mean of those of use

@@ -65,17 +65,17 @@ def test_judgements_facts_keys_and_links_of_a_merged_account_go_on_with_the_surv
         run_once(worker)
         assert (crm.present["loser"]["score"], crm.present["winner"]["score"]) == (80.0, 0.0)
         for judgement in (_override("loser", origin={"destination": "crm", "record": "loser"}), _pulse("loser")):
-            worker.state.add_judgement(judgement)
+            worker.state.judgements.add(judgement)
         _merge(crm, "loser", "winner")
         clock.advance_to(NOW + timedelta(minutes=5))
         assert run_once(worker).accounts["left"] == 1
-        [said, pulse] = worker.state.judgements("winner")
+        [said, pulse] = worker.state.judgements.all("winner")
         assert said.origin == {"account": "loser", "destination": "crm", "record": "loser"}
         assert (pulse.origin, pulse.logged) == ({"account": "loser"}, False)
         assert (crm.present["winner"]["tier"], crm.present["winner"]["score"]) == ("red", 80.0)
-        row = worker.state.deliveries("crm")["loser"]
+        row = worker.state.deliveries.of("crm")["loser"]
         assert (row.status, row.merged_into, row.account) == ("closed", "winner", "winner")
-        links = worker.links(worker.state.accounts())
+        links = worker.links(worker.state.accounts.members())
         assert links.of("desk") == {"7": "winner"}
         assert links.of("hub") == {"70": "winner", "71": "winner"}
         assert links.of("product") == {"loser": "winner", "winner": "winner"}
@@ -92,8 +92,8 @@ def test_a_tier_that_came_along_with_a_merged_record_is_no_edit(tmp_path: Path) 
         _merge(crm, "loser", "winner")
         clock.advance_to(NOW + timedelta(minutes=5))
         assert run_once(worker).delivered["crm"]["edits"] == []
-        assert worker.state.judgements("winner") == []
-        assert set(worker.state.deliveries("crm")["winner"].past) == {"red", "green"}
+        assert worker.state.judgements.all("winner") == []
+        assert set(worker.state.deliveries.of("crm")["winner"].past) == {"red", "green"}
 
 
 def test_a_company_that_two_went_into_is_known_as_they_were_and_has_their_explicit_links(tmp_path: Path) -> None:
@@ -104,11 +104,11 @@ def test_a_company_that_two_went_into_is_known_as_they_were_and_has_their_explic
         _merge(hub, "70", "72")
         _merge(hub, "71", "72")
         read_companies(worker, "hub", now=NOW + timedelta(days=1), seen_by=_nobody)
-        rows = worker.state.deliveries("hub")
+        rows = worker.state.deliveries.of("hub")
         assert [(rows[id].status, rows[id].merged_into) for id in ("70", "71")] == [("closed", "72")] * 2
         assert (rows["72"].confirmed or {})["tier"] == "green"
         assert set(rows["72"].past) == {"green", "red"}
-        assert worker.links(worker.state.accounts()).of("hub")["72"] == "loser"
+        assert worker.links(worker.state.accounts.members()).of("hub")["72"] == "loser"
 
 
 def test_a_deleted_record_is_closed_and_one_that_only_left_is_not(tmp_path: Path) -> None:
@@ -118,8 +118,8 @@ def test_a_deleted_record_is_closed_and_one_that_only_left_is_not(tmp_path: Path
         hub.gone["70"] = None
         read_home(worker, now=NOW + timedelta(days=1), seen_by=_nobody)
         read_companies(worker, "hub", now=NOW + timedelta(days=1), seen_by=_nobody)
-        assert worker.state.deliveries("crm")["loser"].status == "confirmed"  # it is to be emptied yet
-        assert worker.state.deliveries("hub")["70"].status == "closed"
+        assert worker.state.deliveries.of("crm")["loser"].status == "confirmed"  # it is to be emptied yet
+        assert worker.state.deliveries.of("hub")["70"].status == "closed"
 
 
 def test_nobody_leaves_before_the_vendor_has_told_what_became_of_them(
@@ -127,7 +127,7 @@ def test_nobody_leaves_before_the_vendor_has_told_what_became_of_them(
 ) -> None:
     with _company(tmp_path) as (worker, crm, _, _clock):
         read_home(worker, now=NOW, seen_by=_nobody)
-        worker.state.add_judgement(_override("loser"))
+        worker.state.judgements.add(_override("loser"))
         _merge(crm, "loser", "winner")
         with monkeypatch.context() as patch:
 
@@ -137,33 +137,33 @@ def test_nobody_leaves_before_the_vendor_has_told_what_became_of_them(
             patch.setattr(crm, "survivors", silent)
             with pytest.raises(AgainNow):
                 read_home(worker, now=NOW, seen_by=_nobody)
-        assert len(worker.state.accounts()) == 2
+        assert len(worker.state.accounts.members()) == 2
         read_home(worker, now=NOW, seen_by=_nobody)
-        assert [row.account for row in worker.state.judgements()] == ["winner"]
-        assert worker.state.deliveries("crm")["loser"].merged_into == "winner"
+        assert [row.account for row in worker.state.judgements.all()] == ["winner"]
+        assert worker.state.deliveries.of("crm")["loser"].merged_into == "winner"
 
 
 def test_of_records_that_were_merged_one_after_another_the_last_one_counts(tmp_path: Path) -> None:
     with _company(tmp_path) as (worker, *_):
         chain = {"a": "b", "b": "c", "c": "d", "x": "y", "y": "x"}
         rows = [Delivery("crm", gone, gone, status="closed", merged_into=into) for gone, into in chain.items()]
-        worker.state.save_deliveries(rows)
-        found = worker.state.merged("crm")
-        assert (found["a"], found["b"], found["c"], worker.state.merged("hub")) == ("d", "d", "d", {})
+        worker.state.deliveries.save(rows)
+        found = worker.state.deliveries.merged("crm")
+        assert (found["a"], found["b"], found["c"], worker.state.deliveries.merged("hub")) == ("d", "d", "d", {})
 
 
 def test_an_erased_account_leaves_no_trace_on_the_judgements_it_passed_on(tmp_path: Path) -> None:
     with _company(tmp_path) as (worker, *_):
-        worker.state.save_accounts([Account("winner", "W")], now=NOW)
-        worker.state.add_judgement(_override("winner", origin={"account": "loser", "destination": "crm"}))
+        worker.state.accounts.save([Account("winner", "W")], now=NOW)
+        worker.state.judgements.add(_override("winner", origin={"account": "loser", "destination": "crm"}))
         worker.state.erase("loser", [], {}, lambda told: {key: one for key, one in told.items() if one != "loser"})
-        assert [row.origin for row in worker.state.judgements()] == [{"destination": "crm"}]
+        assert [row.origin for row in worker.state.judgements.all()] == [{"destination": "crm"}]
 
 
 def test_keys_that_name_a_merged_account_find_the_survivor_only_while_it_is_one(tmp_path: Path) -> None:
     with _company(tmp_path) as (worker, *_):
-        worker.state.save_accounts([Account("winner", "W")], now=NOW)
-        worker.state.save_keys([Key("desk", "9", None, (), {"crm_id": "loser"})], now=NOW)
-        worker.state.pass_on({}, [Delivery("crm", "loser", "winner", status="closed", merged_into="winner")])
-        assert worker.links(worker.state.accounts()).of("desk")["9"] == "winner"
+        worker.state.accounts.save([Account("winner", "W")], now=NOW)
+        worker.state.keys.save([Key("desk", "9", None, (), {"crm_id": "loser"})], now=NOW)
+        worker.state.deliveries.pass_on({}, [Delivery("crm", "loser", "winner", status="closed", merged_into="winner")])
+        assert worker.links(worker.state.accounts.members()).of("desk")["9"] == "winner"
         assert worker.links([]).of("desk").get("9") is None

@@ -74,7 +74,7 @@ def _kept(folder: Path, rows: list[Delivery]) -> State:
     settings = load(folder / "bellwether.yaml")
     settings.data.mkdir(mode=0o700)
     state = State(settings.state.get_secret_value())
-    state.save_deliveries(rows)
+    state.deliveries.save(rows)
     return state
 
 
@@ -125,10 +125,10 @@ def test_status_counts_by_state_and_code_and_names_edits_and_what_needs_a_person
     state = _kept(folder, ROWS)
     for days in (1, 9):  # one of them too long ago to be told
         moment = NOW - timedelta(days=days)
-        run = state.start_run("pass", f"{days}", moment)
+        run = state.runs.start("pass", f"{days}", moment)
         assert run is not None
         edits = [{**EDIT, "name": f"Alder {days}"}]
-        state.finish_run(run, "done", {"delivered": {"customers": {"edits": edits}}}, moment)
+        state.runs.finish(run, "done", {"delivered": {"customers": {"edits": edits}}}, moment)
     state.close()
     assert exit_code("status", "--json") == 0
     told = json.loads(capsys.readouterr().out)
@@ -155,8 +155,8 @@ def test_a_pass_tells_of_edits_and_leaves_long_lists_to_scripts(capsys: pytest.C
 def test_has_waiting_records_tried_next(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     state = _kept(folder, ROWS)
     assert _told(capsys, "--retry") == {"due": 3}
-    assert all((row.next_try_at or NOW) < LATER for row in state.deliveries("customers").values())
-    due = state.last_due(datetime.now(UTC))
+    assert all((row.next_try_at or NOW) < LATER for row in state.deliveries.of("customers").values())
+    due = state.deliveries.last_due(datetime.now(UTC))
     assert due is not None
     assert due >= NOW  # so that a daemon's pass sees that something is new
     assert "due now: 0 records" in _said(capsys, "--retry")[1]

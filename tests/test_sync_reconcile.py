@@ -37,13 +37,13 @@ def untold(tmp_path: Path) -> Iterator[Worker]:
 @pytest.fixture
 def worker(untold: Worker) -> Worker:
     """The two, as if a pass had told both CRMs of them."""
-    untold.state.save_accounts([*_crm(untold).records.values()], now=START)
+    untold.state.accounts.save([*_crm(untold).records.values()], now=START)
     for name in BOTH:
         crm = _crm(untold, name)
         for record in crm.records:
             crm.present[record] = dict(TOLD)
             row = Delivery(name, record, record.removeprefix("h-"), wanted=TOLD, confirmed=TOLD, status="confirmed")
-            untold.state.save_deliveries([row])
+            untold.state.deliveries.save([row])
     return untold
 
 
@@ -58,7 +58,7 @@ def test_nothing_differs_after_a_pass_and_all_of_it_was_looked_at(worker: Worker
     assert (found.differences, found.apart, found.records) == ([], [], set())
     assert found.compared == 4
     assert found.fields == sum(
-        len(row.confirmed or {}) for name in BOTH for row in worker.state.deliveries(name).values()
+        len(row.confirmed or {}) for name in BOTH for row in worker.state.deliveries.of(name).values()
     )
 
 
@@ -69,7 +69,7 @@ def test_every_field_that_differs_is_told_with_ours_theirs_and_who_set_it(worker
     crm.present["birch"]["reason"] = None
     found = reconciled(worker, BOTH)
     told = {(one.record, one.field): (one.ours, one.theirs, one.by) for one in found.differences}
-    ours = worker.state.deliveries("crm")["ash"].confirmed or {}
+    ours = worker.state.deliveries.of("crm")["ash"].confirmed or {}
     assert told == {
         ("ash", "coverage"): (ours["coverage"], 3.0, "machine: Nightly import"),
         ("ash", "reason"): (ours["reason"], "Call me", "machine: Nightly import"),
@@ -88,9 +88,9 @@ def test_records_that_are_gone_are_told_with_what_became_of_them(worker: Worker)
 
 
 def test_a_write_without_an_answer_may_have_landed_or_not(worker: Worker) -> None:
-    known = worker.state.deliveries("crm")["ash"]
+    known = worker.state.deliveries.of("crm")["ash"]
     sent = {**(known.confirmed or {}), "reason": "Newer"}
-    worker.state.save_deliveries([replace(known, status="pending", wanted=sent)])
+    worker.state.deliveries.save([replace(known, status="pending", wanted=sent)])
     assert reconciled(worker, ["crm"]).differences == []
     _crm(worker).present["ash"]["reason"] = "Newer"
     assert reconciled(worker, ["crm"]).differences == []
@@ -104,8 +104,8 @@ def test_what_a_pass_writes_meanwhile_is_no_difference(worker: Worker, monkeypat
     read = crm.read
 
     def written_meanwhile(ids: list[str]) -> object:
-        known = worker.state.deliveries("crm")["ash"]
-        worker.state.save_deliveries([replace(known, confirmed={**(known.confirmed or {}), "reason": "Just now"})])
+        known = worker.state.deliveries.of("crm")["ash"]
+        worker.state.deliveries.save([replace(known, confirmed={**(known.confirmed or {}), "reason": "Just now"})])
         crm.present["ash"]["reason"] = "Just now"
         return read(ids)
 
@@ -117,9 +117,9 @@ def test_two_crms_that_tell_an_account_differently_are_named(worker: Worker) -> 
     said = {"ash": ("green", 80.0), "h-ash": ("yellow", 60.0)}
     for name, record in (("crm", "ash"), ("hub", "h-ash")):
         tier, score = said[record]
-        known = worker.state.deliveries(name)[record]
+        known = worker.state.deliveries.of(name)[record]
         values = {**(known.confirmed or {}), "tier": tier, "score": score}
-        worker.state.save_deliveries([replace(known, confirmed=values, deciding=tier)])
+        worker.state.deliveries.save([replace(known, confirmed=values, deciding=tier)])
         _crm(worker, name).present[record].update(tier=tier, score=score)
     found = reconciled(worker, BOTH)
     assert found.differences == []
@@ -133,8 +133,8 @@ def test_scores_may_lie_apart_by_what_the_dead_band_leaves_unwritten(
     worker: Worker, other: float | None, apart: bool
 ) -> None:
     for name, record, score in (("crm", "ash", 80.0), ("hub", "h-ash", other)):
-        known = worker.state.deliveries(name)[record]
-        worker.state.save_deliveries([replace(known, confirmed={**(known.confirmed or {}), "score": score})])
+        known = worker.state.deliveries.of(name)[record]
+        worker.state.deliveries.save([replace(known, confirmed={**(known.confirmed or {}), "score": score})])
         _crm(worker, name).present[record]["score"] = score
     assert [two.field for two in reconciled(worker, BOTH).apart] == ["score"] * apart
 
@@ -159,7 +159,7 @@ def test_a_repair_leaves_a_persons_tier_and_tells_it_to_the_other_crm(untold: Wo
     run_once(worker)
     until = START.date() + timedelta(days=30)
     override = Judgement(0, "override", "ash", "Ann", "why", START.date(), until, "red", None, None, False, START)
-    worker.state.add_judgement(override)
+    worker.state.judgements.add(override)
     run_once(worker)
     crm.present["ash"].update(tier="green", coverage=3.0)
     crm.set_by["ash"] = Author("person", "Bo", START + timedelta(hours=1))
@@ -173,6 +173,6 @@ def test_a_repair_leaves_a_persons_tier_and_tells_it_to_the_other_crm(untold: Wo
 
 
 def test_of_one_that_is_no_customer_any_more_nothing_is_expected(worker: Worker) -> None:
-    worker.state.close_missing_accounts({"ash"}, now=START)
+    worker.state.accounts.close_missing({"ash"}, now=START)
     _crm(worker).present["birch"]["tier"] = "theirs now"
     assert reconciled(worker, BOTH).differences == []

@@ -189,7 +189,7 @@ def test_where_the_last_day_was_not_kept_the_settings_scorecard_stands_in_for_it
 
 def test_of_one_account_every_day_is_told(company: Company) -> None:
     worker, span = company.worker, span_of(company.worker, f"{FIRST}", f"{LAST}")
-    only = next(row for row in worker.state.accounts() if row.id == "a8")  # it began in the middle
+    only = next(row for row in worker.state.accounts.members() if row.id == "a8")  # it began in the middle
     found = replayed(worker, span, None, Wanted(only, parts=True))
     assert [day["as_of"] for day in found.days] == [FIRST + timedelta(n) for n in range(3, 7)]
     for day in found.days:

@@ -119,9 +119,9 @@ def test_a_repeated_page_changes_nothing(tmp_path: Path) -> None:
     crm, source = _crm("busy"), _product(*_logins("busy", 3))
     with a_worker(tmp_path, home=crm, sources=[source], clock=SteppedClock(START)) as worker:
         run_once(worker)
-        reading = worker.state.reading("product")
+        reading = worker.state.readings.of("product")
         assert reading
-        worker.state.save_reading("product", cursor=None, since=reading.since, through=START, names=reading.names)
+        worker.state.readings.save("product", cursor=None, since=reading.since, through=START, names=reading.names)
         report = run_once(worker)
     assert report.pulled["product"]["written"] == 0
     assert report.pulled["product"]["unchanged"] == 3
@@ -133,15 +133,15 @@ def test_a_crash_between_log_and_cursor_neither_loses_nor_doubles(
     crm, source = _crm("busy"), _product(*_logins("busy", 5))
     with a_worker(tmp_path, home=crm, sources=[source], clock=SteppedClock(START)) as worker:
         with monkeypatch.context() as patch:
-            patch.setattr(worker.state, "save_keys", lambda *a, **k: None)
+            patch.setattr(worker.state.keys, "save", lambda *a, **k: None)
 
             def crash(name: str, **_: object) -> None:
                 if name == "product":
                     raise OSError("killed")
 
-            patch.setattr(worker.state, "save_reading", crash)
+            patch.setattr(worker.state.readings, "save", crash)
             assert run_once(worker, only="pull").status == "partial"
-        assert worker.state.reading("product") is None
+        assert worker.state.readings.of("product") is None
         run_once(worker)
         assert crm.present["busy"]["score"] == pytest.approx(50.0)
         with worker.log.connect(spill=worker.spill) as connection:
@@ -197,7 +197,7 @@ def test_a_fault_of_the_engine_costs_a_second_try_and_no_days(
     with a_worker(tmp_path, home=crm, sources=[_product(*_logins("busy", 10))], clock=SteppedClock(START)) as worker:
         report = run_once(worker)
         assert [tried, len(report.problems), len(crm.written)] == [[2, 1], problems, 1 - problems]
-        assert len(worker.state.totals()) == 1 - problems
+        assert len(worker.state.totals.all()) == 1 - problems
         assert worker.history.days(final_only=True) == {START.date() - timedelta(days=1)}
 
 
@@ -230,7 +230,7 @@ def test_one_bad_row_does_not_cost_its_batch(tmp_path: Path) -> None:
         report = run_once(worker)
         assert report.status == "partial"
         assert "tier" in crm.present["b"]
-        assert worker.state.deliveries("crm")["a"].status == "failed"
+        assert worker.state.deliveries.of("crm")["a"].status == "failed"
 
 
 def test_a_dry_run_shows_each_field_and_keeps_nothing(tmp_path: Path) -> None:
@@ -238,7 +238,7 @@ def test_a_dry_run_shows_each_field_and_keeps_nothing(tmp_path: Path) -> None:
     with a_worker(tmp_path, home=crm, sources=[_product(*_logins("busy", 10))], clock=SteppedClock(START)) as worker:
         report = run_once(worker, dry_run=True)
         assert {"field": "tier", "before": None, "after": "green"}.items() <= report.differences[1].items()
-        assert worker.state.totals() == {}
+        assert worker.state.totals.all() == {}
         assert worker.history.days() == set()
     assert crm.written == []
 
@@ -298,7 +298,7 @@ def test_a_home_that_suddenly_matches_nobody_changes_nobody(tmp_path: Path) -> N
         clock.advance_to(START + timedelta(days=1))
         report = run_once(worker)
         assert "no record meets accounts.where any more" in report.problems[0].message
-        assert len(worker.state.accounts()) == 2
+        assert len(worker.state.accounts.members()) == 2
     assert crm.present["a"]["tier"] is not None
 
 
@@ -315,11 +315,11 @@ def test_a_destination_that_is_set_up_wrongly_is_named(tmp_path: Path) -> None:
 
 def test_two_workers_take_turns(tmp_path: Path) -> None:
     with a_worker(tmp_path, home=_crm("a"), sources=[_product()], clock=SteppedClock(START)) as worker:
-        epoch = worker.state.take_lease("somebody else", now=datetime.now(UTC), seconds=600)
+        epoch = worker.state.lease.take("somebody else", now=datetime.now(UTC), seconds=600)
         assert epoch
         with pytest.raises(Busy):
             run_once(worker)
-        worker.state.release_lease("somebody else", epoch)
+        worker.state.lease.release("somebody else", epoch)
         assert run_once(worker).status == "done"
 
 
@@ -329,14 +329,14 @@ def test_a_pass_that_lost_its_lease_records_nothing_more(tmp_path: Path, monkeyp
         read, later = crm.read, datetime.now(UTC) + timedelta(days=1)
 
         def taken_over(ids: Sequence[str]) -> Mapping[str, Mapping[str, FieldValue]]:
-            assert worker.state.take_lease("another", now=later, seconds=600)
+            assert worker.state.lease.take("another", now=later, seconds=600)
             return read(ids)
 
         monkeypatch.setattr(crm, "read", taken_over)
         with pytest.raises(LeaseLost):
             run_once(worker)
-        assert worker.state.deliveries("crm") == {}
-        assert worker.state.last_runs(1, kind="pass")[0].status == "running"  # it is not ours to say how it ended
+        assert worker.state.deliveries.of("crm") == {}
+        assert worker.state.runs.last(1, kind="pass")[0].status == "running"  # it is not ours to say how it ended
 
 
 def test_attributes_have_a_past(tmp_path: Path) -> None:
@@ -399,12 +399,12 @@ def test_a_daemon_delivers_what_a_killed_run_left_pending_though_nothing_is_new(
     crm, clock = _crm("busy"), SteppedClock(START)
     with a_worker(tmp_path, home=crm, sources=[_product(*_logins("busy", 10))], clock=clock) as worker:
         run_once(worker, due_only=True)
-        [row] = worker.state.deliveries("crm").values()
+        [row] = worker.state.deliveries.of("crm").values()
         clock.advance_to(START + timedelta(minutes=5))
-        worker.state.save_deliveries([replace(row, status="pending", next_try_at=clock.now())])
+        worker.state.deliveries.save([replace(row, status="pending", next_try_at=clock.now())])
         clock.advance_to(START + timedelta(minutes=10))
         assert run_once(worker, due_only=True).delivered["crm"]["adopted"] == 1
-        assert worker.state.deliveries("crm")["busy"].status == "confirmed"
+        assert worker.state.deliveries.of("crm")["busy"].status == "confirmed"
         assert run_once(worker, due_only=True).scored == {}
 
 

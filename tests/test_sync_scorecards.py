@@ -249,7 +249,7 @@ def test_an_edited_card_scores_though_no_fact_is_new_and_each_version_is_kept_an
         assert (report.status, report.scored) == ("partial", {"yellow": 1})
         assert [str(problem) for problem in report.problems] == [f"scorecard: {refusing.settings.refused[0]}"]
         assert worker.history.last_day() == (NOW.date(), {second.version: 1})
-        rows = worker.state.scorecards()
+        rows = worker.state.scorecards.all()
     assert [Scorecard.model_validate(row.content) for row in rows] == [first, second]
     assert [(row.version, row.name) for row in rows] == [(card.version, "test card") for card in (first, second)]
     assert [(row.first_used_at, row.last_used_at) for row in rows] == [(NOW, NOW), (NOW, later)]
@@ -391,7 +391,7 @@ def test_a_version_in_words_of_another_bellwether_is_said_to_be_so(
     used: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with closing(State(load(used / "bellwether.yaml").state.get_secret_value())) as state:
-        state.save_scorecard("abcdef012345", "test card", {"name": "test card", "weighing": 1}, NOW)
+        state.scorecards.save("abcdef012345", "test card", {"name": "test card", "weighing": 1}, NOW)
     assert exit_code("scorecard", "show", "abcd") == 2
     assert "abcdef012345 is in words that this version of Bellwether does not know" in capsys.readouterr().err
     assert "does not know" in _said(capsys, "history")

@@ -51,7 +51,7 @@ def _version(card: Scorecard) -> Scorecard:
 
 def _by(worker: Worker, day: date) -> dict[str, str]:
     """The scorecard that each account is scored by on a day."""
-    accounts = worker.state.accounts()
+    accounts = worker.state.accounts.members()
     basis = worker.basis(accounts, worker.links(accounts))
     cards = worker.settings.cards
     with scored(worker.log, basis, spill=worker.spill, also=[worker.history.path]) as on:
@@ -74,7 +74,7 @@ def test_each_account_is_scored_by_one_scorecard_as_of_the_day(tmp_path: Path) -
         assert _by(worker, clock.now().date())["small"] == "strict"
         assert _by(worker, START.date())["small"] == "test card"
         assert crm.present["small"]["change"] is None  # by another scorecard than thirty days before
-        assert worker.state.totals()["small"].version == worker.settings.segments[1].card.version
+        assert worker.state.totals.all()["small"].version == worker.settings.segments[1].card.version
         kept = worker.history.scores_on(START.date())
         assert kept["small"][2] == worker.settings.scorecard.version != kept["big"][2]
 

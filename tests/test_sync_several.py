@@ -123,7 +123,7 @@ def test_each_score_has_a_steady_tier_and_a_history_of_its_own_with_the_days_off
             "green",
         ]
         assert {worker.history.scores_on(day)["ash"][1] for day in final} == {"green"}
-        assert worker.state.totals("expansion")["ash"].tier_since == clock.now().date()
+        assert worker.state.totals.all("expansion")["ash"].tier_since == clock.now().date()
         # what is no longer scored keeps its values, and the reason says so
         assert company.present("birch")[1:] == (20.0, "red")
         assert "Not scored" in str(crm.present["birch"]["expansion_reason"])
@@ -138,21 +138,21 @@ def test_every_score_may_have_a_scorecard_for_each_kind_of_customer(tmp_path: Pa
         assert (crm.present["ash"]["expansion_score"], crm.present["ash"]["risk_score"]) == (10.0, 20.0)
         assert len(crm.written) == 2
         assert run_once(company.worker).delivered["crm"]["unchanged"] == 2
-        assert {total.score_name for total in company.worker.state.totals("risk").values()} == {"risk"}
+        assert {total.score_name for total in company.worker.state.totals.all("risk").values()} == {"risk"}
 
 
 def test_a_customer_who_leaves_or_is_erased_takes_all_scores_along(tmp_path: Path) -> None:
     with _company(tmp_path) as company:
         worker, crm, clock, _ = company
         run_once(worker)
-        (row,) = [one for one in worker.state.accounts() if one.id == "ash"]
+        (row,) = [one for one in worker.state.accounts.members() if one.id == "ash"]
         dropped = replace(worker, settings=replace(worker.settings, further={}))  # its history is there all the same
         with leased(worker.state) as beat:
             what = doomed(dropped, row)
             assert any("history/expansion" in place for place in search(dropped, what).places)
             erase(dropped, what, beat=beat)
         assert search(dropped, what).places == []
-        assert list(worker.state.totals("expansion")) == ["birch"]
+        assert list(worker.state.totals.all("expansion")) == ["birch"]
         assert list(worker.history.of("expansion").scores_on(START.date() - timedelta(days=1))) == ["birch"]
 
         del crm.records["birch"]

@@ -193,13 +193,13 @@ def test_a_password_never_shows(postgres_database: str) -> None:
 
 def test_moments_come_back_aware_and_naive_ones_are_refused(state: State) -> None:
     elsewhere = NOW.astimezone(timezone(timedelta(hours=5)))
-    state.save_reading("zendesk", cursor=None, since=elsewhere, through=None, names=[])
-    reading = state.reading("zendesk")
+    state.readings.save("zendesk", cursor=None, since=elsewhere, through=None, names=[])
+    reading = state.readings.of("zendesk")
     assert reading is not None
     assert reading.since == NOW
     assert reading.since.tzinfo is UTC
     with pytest.raises(StatementError, match="without a timezone"):
-        state.save_reading("zendesk", cursor=None, since=NOW.replace(tzinfo=None), through=None, names=[])
+        state.readings.save("zendesk", cursor=None, since=NOW.replace(tzinfo=None), through=None, names=[])
 
 
 # -- accounts, keys, readings ----------------------------------------------------------------------------------
@@ -207,112 +207,112 @@ def test_moments_come_back_aware_and_naive_ones_are_refused(state: State) -> Non
 
 def test_an_account_keeps_the_day_it_was_first_seen(state: State) -> None:
     account = Account("001", "One", ("one.test",), {"external_id": "cust-0001"}, "Ann", NOW)
-    state.save_accounts([account], now=NOW)
-    state.save_accounts([replace(account, name="Won", owner=None)], now=LATER)
-    (row,) = state.accounts()
+    state.accounts.save([account], now=NOW)
+    state.accounts.save([replace(account, name="Won", owner=None)], now=LATER)
+    (row,) = state.accounts.members()
     assert row == AccountRow("001", "Won", None, ("one.test",), {"external_id": "cust-0001"}, NOW, NOW, LATER, None)
 
 
 def test_an_account_that_stops_matching_leaves_and_may_come_back(state: State) -> None:
     accounts = [Account(f"00{n}", "x") for n in range(3)]
-    state.save_accounts(accounts, now=NOW)
-    assert state.close_missing_accounts({"001"}, now=LATER) == ["000", "002"]
-    assert state.close_missing_accounts({"001"}, now=LATER) == []
-    assert [row.id for row in state.accounts()] == ["001"]
-    assert [row.left_at for row in state.accounts(members_only=False)] == [LATER, None, LATER]
-    state.save_accounts(accounts[:1], now=LATER)
-    assert [row.id for row in state.accounts()] == ["000", "001"]
+    state.accounts.save(accounts, now=NOW)
+    assert state.accounts.close_missing({"001"}, now=LATER) == ["000", "002"]
+    assert state.accounts.close_missing({"001"}, now=LATER) == []
+    assert [row.id for row in state.accounts.members()] == ["001"]
+    assert [row.left_at for row in state.accounts.all()] == [LATER, None, LATER]
+    state.accounts.save(accounts[:1], now=LATER)
+    assert [row.id for row in state.accounts.members()] == ["000", "001"]
 
 
 def test_keys_are_kept_by_source(state: State) -> None:
     zendesk = Key("zendesk", "1", "One", ("one.test", "uno.test"), {"external_id": "cust-0001"})
-    state.save_keys([zendesk, Key("mixpanel", "9", None)], now=NOW)
-    state.save_keys([zendesk._replace(name="Won")], now=LATER)
-    assert state.keys("zendesk") == [zendesk._replace(name="Won")]
-    assert [key.source for key in state.keys(None)] == ["mixpanel", "zendesk"]
+    state.keys.save([zendesk, Key("mixpanel", "9", None)], now=NOW)
+    state.keys.save([zendesk._replace(name="Won")], now=LATER)
+    assert state.keys.all("zendesk") == [zendesk._replace(name="Won")]
+    assert [key.source for key in state.keys.all(None)] == ["mixpanel", "zendesk"]
 
 
 def test_a_name_no_database_can_hold_loses_only_the_odd_characters(state: State) -> None:
     odd = Key("zendesk", "1", "N\0a\ud800me ☃", ("one.test",), {"external_id": "a\0b"})
-    state.save_keys([odd, Key("zendesk", "2", "fine")], now=NOW)
-    assert [key.name for key in state.keys("zendesk")] == ["Name ☃", "fine"]
+    state.keys.save([odd, Key("zendesk", "2", "fine")], now=NOW)
+    assert [key.name for key in state.keys.all("zendesk")] == ["Name ☃", "fine"]
 
 
 def test_the_same_key_twice_in_one_batch_is_saved_once(state: State) -> None:
-    state.save_keys([Key("zendesk", "1", "first"), Key("zendesk", "1", "second")], now=NOW)
-    assert [key.name for key in state.keys("zendesk")] == ["second"]
+    state.keys.save([Key("zendesk", "1", "first"), Key("zendesk", "1", "second")], now=NOW)
+    assert [key.name for key in state.keys.all("zendesk")] == ["second"]
 
 
 def test_a_reading_is_what_was_saved_last(state: State) -> None:
-    assert state.reading("zendesk") is None
-    state.save_reading("zendesk", cursor={"after": "x"}, since=NOW, through=None, names=["b", "a"])
-    state.save_reading("zendesk", cursor={"after": "y"}, since=NOW, through=LATER, names=["b", "a", "c"])
+    assert state.readings.of("zendesk") is None
+    state.readings.save("zendesk", cursor={"after": "x"}, since=NOW, through=None, names=["b", "a"])
+    state.readings.save("zendesk", cursor={"after": "y"}, since=NOW, through=LATER, names=["b", "a", "c"])
     saved = Reading("zendesk", {"after": "y"}, NOW, LATER, frozenset("abc"))
-    assert state.reading("zendesk") == saved
-    assert state.readings() == [saved]
+    assert state.readings.of("zendesk") == saved
+    assert state.readings.all() == [saved]
 
 
 # -- runs ------------------------------------------------------------------------------------------------------
 
 
 def test_a_slot_is_run_once(state: State) -> None:
-    run = state.start_run("pass", "2026-06-01", NOW)
+    run = state.runs.start("pass", "2026-06-01", NOW)
     assert run is not None
-    state.finish_run(run, "done", {"written": 3}, LATER)
-    assert state.start_run("pass", "2026-06-01", LATER) is None
-    assert state.start_run("pass", "2026-06-02", LATER) not in (None, run)
-    assert state.start_run("other", "2026-06-01", LATER) is not None
+    state.runs.finish(run, "done", {"written": 3}, LATER)
+    assert state.runs.start("pass", "2026-06-01", LATER) is None
+    assert state.runs.start("pass", "2026-06-02", LATER) not in (None, run)
+    assert state.runs.start("other", "2026-06-01", LATER) is not None
 
 
 def test_a_run_that_never_finished_is_begun_again(state: State) -> None:
-    run = state.start_run("pass", "2026-06-01", NOW)
-    assert state.start_run("pass", "2026-06-01", LATER) == run
-    (row,) = state.last_runs(5)
+    run = state.runs.start("pass", "2026-06-01", NOW)
+    assert state.runs.start("pass", "2026-06-01", LATER) == run
+    (row,) = state.runs.last(5)
     assert (row.status, row.started_at, row.finished_at) == ("running", LATER, None)
 
 
 def test_the_newest_runs_come_first_and_failed_ones_do_not_count_as_finished(state: State) -> None:
     for hour, status in enumerate(["done", "partial", "failed"]):
         moment = NOW + timedelta(hours=hour)
-        run = state.start_run("pass", str(hour), moment)
+        run = state.runs.start("pass", str(hour), moment)
         assert run is not None
-        state.finish_run(run, status, {"n": hour}, moment)  # type: ignore[arg-type]
-    assert [run.report["n"] for run in state.last_runs(2)] == [2, 1]
-    assert state.last_runs(2, kind="other") == []
-    finished = state.last_finished("pass")
+        state.runs.finish(run, status, {"n": hour}, moment)  # type: ignore[arg-type]
+    assert [run.report["n"] for run in state.runs.last(2)] == [2, 1]
+    assert state.runs.last(2, kind="other") == []
+    finished = state.runs.last_finished("pass")
     assert finished is not None
     assert (finished.slot, finished.status) == ("1", "partial")
-    assert state.last_finished("other") is None
+    assert state.runs.last_finished("other") is None
 
 
 # -- totals and deliveries -------------------------------------------------------------------------------------
 
 
 def test_totals_are_replaced_by_account(state: State) -> None:
-    state.save_totals([_total("001"), _total("002", score=None, tier="unscored", tier_since=None)])
-    state.save_totals([_total("001", score=12.5, tier="red", causes=())])
-    assert state.totals() == {
+    state.totals.save([_total("001"), _total("002", score=None, tier="unscored", tier_since=None)])
+    state.totals.save([_total("001", score=12.5, tier="red", causes=())])
+    assert state.totals.all() == {
         "001": _total("001", score=12.5, tier="red", causes=()),
         "002": _total("002", score=None, tier="unscored", tier_since=None),
     }
-    state.remove_totals(["002", "never there"])
-    assert list(state.totals()) == ["001"]
+    state.totals.remove(["002", "never there"])
+    assert list(state.totals.all()) == ["001"]
 
 
 def test_each_of_the_scores_has_an_answer_of_its_own(state: State) -> None:
     other = _total("001", score=40.0, tier="yellow", digest="8", score_name="expansion")
-    state.save_totals([_total("001"), other, _total("002")])
-    state.save_totals([replace(other, score=41.0)])
-    assert state.totals() == {"001": _total("001"), "002": _total("002")}
-    assert state.totals("expansion") == {"001": replace(other, score=41.0)}
-    assert (state.decisions("expansion")["001"].score, state.decisions()["001"].score) == (41.0, 79.0)
+    state.totals.save([_total("001"), other, _total("002")])
+    state.totals.save([replace(other, score=41.0)])
+    assert state.totals.all() == {"001": _total("001"), "002": _total("002")}
+    assert state.totals.all("expansion") == {"001": replace(other, score=41.0)}
+    assert (state.totals.decisions("expansion")["001"].score, state.totals.decisions()["001"].score) == (41.0, 79.0)
     state.erase("001", [], {}, lambda report: report)
-    assert (list(state.totals()), state.totals("expansion")) == (["002"], {})
+    assert (list(state.totals.all()), state.totals.all("expansion")) == (["002"], {})
 
 
 def test_the_answers_of_before_there_were_several_scores_are_those_of_health(url: str) -> None:
     state = State(url)
-    state.save_totals([_total("001"), _total("002"), _total("001", score_name="expansion")])
+    state.totals.save([_total("001"), _total("002"), _total("001", score_name="expansion")])
     state.close()
     config, engine = Config(), create_engine(url)
     config.set_main_option("script_location", str(Path(sync.__file__).parent / "migrations"))
@@ -323,10 +323,10 @@ def test_the_answers_of_before_there_were_several_scores_are_those_of_health(url
         assert columns == {column.name for column in tables.TOTALS.columns} - {"score_name"}
     engine.dispose()
     state = State(url)
-    assert state.totals() == {"001": _total("001"), "002": _total("002")}
-    assert state.totals("expansion") == {}
-    state.save_totals([_total("001", score_name="expansion")])
-    assert list(state.totals()) == ["001", "002"]
+    assert state.totals.all() == {"001": _total("001"), "002": _total("002")}
+    assert state.totals.all("expansion") == {}
+    state.totals.save([_total("001", score_name="expansion")])
+    assert list(state.totals.all()) == ["001", "002"]
     state.close()
 
 
@@ -336,11 +336,11 @@ def test_deliveries_are_kept_by_destination_and_record(state: State) -> None:
     failed = replace(
         first, status="failed", attempts=2, code="500", message="broken", remedy="again", next_try_at=LATER
     )
-    state.save_deliveries([first, Delivery("salesforce", "17", "001")])
-    state.save_deliveries([failed])
-    assert state.deliveries("hubspot") == {"17": failed}
-    assert state.deliveries("salesforce") == {"17": Delivery("salesforce", "17", "001")}
-    assert state.deliveries("other") == {}
+    state.deliveries.save([first, Delivery("salesforce", "17", "001")])
+    state.deliveries.save([failed])
+    assert state.deliveries.of("hubspot") == {"17": failed}
+    assert state.deliveries.of("salesforce") == {"17": Delivery("salesforce", "17", "001")}
+    assert state.deliveries.of("other") == {}
 
 
 @pytest.mark.parametrize("odd", ["half \ud800 a pair", 2**70, {"7": [1.5, None, "Café ☃"]}])
@@ -350,18 +350,20 @@ def test_any_document_comes_back_as_it_was(state: State, odd: object) -> None:
 
 
 def test_what_every_pass_looks_at_is_part_of_what_is_kept(state: State) -> None:
-    state.save_totals([replace(_total("001"), digest="17", deciding="green"), _total("002")])
-    assert [(account, row.digest, row.deciding, row.score) for account, row in state.decisions().items()] == [
+    state.totals.save([replace(_total("001"), digest="17", deciding="green"), _total("002")])
+    assert [(account, row.digest, row.deciding, row.score) for account, row in state.totals.decisions().items()] == [
         ("001", "17", "green", _total("001").score),
         ("002", "", "", _total("002").score),
     ]
     told = {"expansion_score": 7.0}
     kept = [Delivery("crm", f"r{n}", f"a{n}", status="confirmed", score=float(n), further=told) for n in range(1200)]
-    state.save_deliveries([*kept, Delivery("other", "r1", "a1")])
-    assert state.standings("crm")["r3"] == Standing("r3", "a3", "confirmed", "", 3.0, None, None, told)
-    assert len(state.standings("crm")) == 1200
-    assert state.deliveries("crm", [row.record_id for row in kept[:700]]) == {row.record_id: row for row in kept[:700]}
-    assert state.deliveries("crm", ["r1200"]) == {}
+    state.deliveries.save([*kept, Delivery("other", "r1", "a1")])
+    assert state.deliveries.standings("crm")["r3"] == Standing("r3", "a3", "confirmed", "", 3.0, None, None, told)
+    assert len(state.deliveries.standings("crm")) == 1200
+    assert state.deliveries.of("crm", [row.record_id for row in kept[:700]]) == {
+        row.record_id: row for row in kept[:700]
+    }
+    assert state.deliveries.of("crm", ["r1200"]) == {}
 
 
 def test_a_generator_that_fails_half_way_saves_nothing(state: State) -> None:
@@ -370,8 +372,8 @@ def test_a_generator_that_fails_half_way_saves_nothing(state: State) -> None:
         raise RuntimeError("the rest never came")
 
     with pytest.raises(RuntimeError):
-        state.save_totals(half())
-    assert state.totals() == {}
+        state.totals.save(half())
+    assert state.totals.all() == {}
 
 
 # -- judgements and scorecards ---------------------------------------------------------------------------------
@@ -383,7 +385,7 @@ def _judged(state: State, account: str = "001", **values: Any) -> Judgement:
     """A judgement as it is kept: an override unless `values` say otherwise."""
     new = Judgement(0, "override", account, "Ann", "They renew ☃", DAY, DAY, "green", None, None, False, NOW)
     new = replace(new, **values)
-    id = state.add_judgement(new)
+    id = state.judgements.add(new)
     assert id is not None
     return replace(new, id=id)
 
@@ -393,122 +395,124 @@ def _pulse(state: State, value: float) -> Judgement:
 
 
 def test_judgements_come_back_as_they_were_made_in_order(state: State) -> None:
-    state.save_accounts([Account("001", "One"), Account("002", "Two")], now=NOW)
+    state.accounts.save([Account("001", "One"), Account("002", "Two")], now=NOW)
     first, second = _judged(state, "002"), _judged(state, "001", kind="note", tier=None, silence=True)
     pulse = _pulse(state, 7.5)
-    assert state.judgements() == [first, second, pulse]
+    assert state.judgements.all() == [first, second, pulse]
     assert first.id < second.id < pulse.id
-    assert state.judgements("001") == [second, pulse]
-    assert state.judgements(kinds=["override", "note"]) == [first, second]
-    assert (state.judgement(pulse.id), state.judgement(99)) == (pulse, None)
-    assert state.pulse_names() == {"csm.pulse"}
+    assert state.judgements.all("001") == [second, pulse]
+    assert state.judgements.all(kinds=["override", "note"]) == [first, second]
+    assert (state.judgements.one(pulse.id), state.judgements.one(99)) == (pulse, None)
+    assert state.judgements.pulse_names() == {"csm.pulse"}
 
 
 def test_no_judgement_is_kept_about_an_account_that_is_no_member(state: State) -> None:
-    state.save_accounts([Account("001", "One")], now=NOW)
+    state.accounts.save([Account("001", "One")], now=NOW)
     made = _judged(state)
-    state.close_missing_accounts(set(), now=LATER)
-    assert state.add_judgement(made) is None
-    assert state.add_judgement(replace(made, account="never there")) is None
-    assert state.judgements() == [made]
+    state.accounts.close_missing(set(), now=LATER)
+    assert state.judgements.add(made) is None
+    assert state.judgements.add(replace(made, account="never there")) is None
+    assert state.judgements.all() == [made]
 
 
 def test_a_judgement_is_withdrawn_once_and_its_row_stays(state: State) -> None:
-    state.save_accounts([Account("001", "One")], now=NOW)
-    made, before = _judged(state), state.judged()
-    assert state.withdraw_judgement(made.id, "Ben", now=LATER, day=DAY)
-    assert not state.withdraw_judgement(made.id, "Cid", now=LATER, day=DAY)
-    assert not state.withdraw_judgement(99, "Cid", now=LATER, day=DAY)
-    assert state.judgements() == [replace(made, withdrawn_at=LATER, withdrawn_on=DAY, withdrawn_by="Ben")]
+    state.accounts.save([Account("001", "One")], now=NOW)
+    made, before = _judged(state), state.judgements.latest()
+    assert state.judgements.withdraw(made.id, "Ben", now=LATER, day=DAY)
+    assert not state.judgements.withdraw(made.id, "Cid", now=LATER, day=DAY)
+    assert not state.judgements.withdraw(99, "Cid", now=LATER, day=DAY)
+    assert state.judgements.all() == [replace(made, withdrawn_at=LATER, withdrawn_on=DAY, withdrawn_by="Ben")]
     assert before == (made.id, None)
-    assert state.judged() == (made.id, LATER)
+    assert state.judgements.latest() == (made.id, LATER)
 
 
 def test_a_pulse_is_told_to_the_log_until_the_log_says_what_it_says(state: State) -> None:
-    state.save_accounts([Account("001", "One")], now=NOW)
+    state.accounts.save([Account("001", "One")], now=NOW)
     _judged(state)
     one, two, three = (_pulse(state, value) for value in (1, 2, 3))
-    assert state.unlogged_pulses(2) == [one, two]
-    told = state.unlogged_pulses(10)
+    assert state.judgements.unlogged_pulses(2) == [one, two]
+    told = state.judgements.unlogged_pulses(10)
     assert told == [one, two, three]
-    state.withdraw_judgement(two.id, "Ben", now=LATER, day=DAY)  # while the others are on their way
-    state.mark_logged(told)
-    (left,) = state.unlogged_pulses(10)
+    state.judgements.withdraw(two.id, "Ben", now=LATER, day=DAY)  # while the others are on their way
+    state.judgements.mark_logged(told)
+    (left,) = state.judgements.unlogged_pulses(10)
     assert (left.id, left.withdrawn_by) == (two.id, "Ben")
-    state.mark_logged([left])
-    assert state.unlogged_pulses(10) == []
+    state.judgements.mark_logged([left])
+    assert state.judgements.unlogged_pulses(10) == []
 
 
 def test_what_is_over_can_be_left_out_and_members_whose_pulse_is_old_are_counted(state: State) -> None:
-    state.save_accounts([Account(f"00{n}", "x") for n in range(5)], now=NOW)
+    state.accounts.save([Account(f"00{n}", "x") for n in range(5)], now=NOW)
     today, old = _judged(state, "001"), _judged(state, "001", until=DAY - timedelta(days=1))
-    assert state.judgements(lasting=DAY) == [today]
-    assert state.judgements(lasting=DAY - timedelta(days=1)) == [today, old]
+    assert state.judgements.all(lasting=DAY) == [today]
+    assert state.judgements.all(lasting=DAY - timedelta(days=1)) == [today, old]
     for account, age in (("001", 35), ("002", 36), ("003", 90), ("003", 2), ("004", 36), ("000", 36)):
         made = _judged(state, account, kind="pulse", until=None, name="x", value=1.0, day=DAY - timedelta(days=age))
-    state.withdraw_judgement(made.id, "Ben", now=NOW, day=DAY)
-    state.close_missing_accounts({"000", "001", "002", "003"}, now=LATER)
-    assert state.old_pulses(DAY - timedelta(days=35)) == 1
+    state.judgements.withdraw(made.id, "Ben", now=NOW, day=DAY)
+    state.accounts.close_missing({"000", "001", "002", "003"}, now=LATER)
+    assert state.judgements.old_pulses(DAY - timedelta(days=35)) == 1
 
 
 def test_an_erased_account_takes_its_judgements_along_and_their_numbers_are_not_given_again(state: State) -> None:
-    state.save_accounts([Account("001", "One"), Account("002", "Alder")], now=NOW)
+    state.accounts.save([Account("001", "One"), Account("002", "Alder")], now=NOW)
     _judged(state, "001", reason="a small shop")
     beside = _judged(state, "001", reason="like Alder, they wait")
     gone = _judged(state, "002")
     state.erase("002", [], {}, lambda told: {k: v for k, v in told.items() if "Alder" not in str(v)})
-    assert [row.reason for row in state.judgements()] == ["a small shop", "(it named a customer who was erased)"]
-    assert state.judgement(beside.id) is not None
+    assert [row.reason for row in state.judgements.all()] == ["a small shop", "(it named a customer who was erased)"]
+    assert state.judgements.one(beside.id) is not None
     assert _judged(state, "001").id > gone.id
 
 
 def test_a_scorecard_keeps_the_moment_of_its_first_use(state: State) -> None:
     content = {"name": "saas", "tiers": {"green": 70, "yellow": 40}, "measures": {"b": {}, "a": {}}}
-    state.save_scorecard("bb12", "saas", content, NOW)
-    state.save_scorecard("aa34", "smb", {}, LATER)
-    state.save_scorecard("bb12", "saas", content, LATER)
-    assert state.scorecards() == [
+    state.scorecards.save("bb12", "saas", content, NOW)
+    state.scorecards.save("aa34", "smb", {}, LATER)
+    state.scorecards.save("bb12", "saas", content, LATER)
+    assert state.scorecards.all() == [
         ScorecardRow("bb12", "saas", content, NOW, LATER),
         ScorecardRow("aa34", "smb", {}, LATER, LATER),
     ]
-    assert list(state.scorecards()[0].content["measures"]) == ["b", "a"]  # a curve is told in rising order
+    assert list(state.scorecards.all()[0].content["measures"]) == ["b", "a"]  # a curve is told in rising order
 
 
 def test_a_scorecard_is_found_by_the_beginning_of_its_version(state: State) -> None:
     for version in ("ab", "ab12", "ab34", "c%d"):
-        state.save_scorecard(version, "saas", {}, NOW)
-    found = {begin: row and row.version for begin in ("ab", "ab1", "c", "c%", "%") for row in [state.scorecard(begin)]}
+        state.scorecards.save(version, "saas", {}, NOW)
+    found = {
+        begin: row and row.version for begin in ("ab", "ab1", "c", "c%", "%") for row in [state.scorecards.find(begin)]
+    }
     assert found == {"ab": "ab", "ab1": "ab12", "c": "c%d", "c%": "c%d", "%": None}
     with pytest.raises(UsageError, match="3 scorecards have a version that begins so; write one in full: ab, ab12"):
-        state.scorecard("a")
+        state.scorecards.find("a")
 
 
 # -- the lease -------------------------------------------------------------------------------------------------
 
 
 def test_a_held_lease_is_not_given_to_another(state: State) -> None:
-    epoch = state.take_lease("a", now=NOW, seconds=60)
+    epoch = state.lease.take("a", now=NOW, seconds=60)
     assert epoch == 1
-    assert state.take_lease("b", now=NOW + timedelta(seconds=59), seconds=60) is None
-    assert state.take_lease("b", now=NOW + timedelta(seconds=60), seconds=60) == 2
+    assert state.lease.take("b", now=NOW + timedelta(seconds=59), seconds=60) is None
+    assert state.lease.take("b", now=NOW + timedelta(seconds=60), seconds=60) == 2
 
 
 def test_a_lost_lease_can_be_neither_renewed_nor_released(state: State) -> None:
-    assert state.take_lease("a", now=NOW, seconds=60) == 1
-    assert state.take_lease("a", now=LATER, seconds=60) == 2  # the same name, another life
-    assert not state.renew_lease("a", 1, now=LATER, seconds=60)
-    assert not state.release_lease("a", 1)
-    assert not state.release_lease("b", 2)
-    assert state.take_lease("b", now=LATER, seconds=60) is None
+    assert state.lease.take("a", now=NOW, seconds=60) == 1
+    assert state.lease.take("a", now=LATER, seconds=60) == 2  # the same name, another life
+    assert not state.lease.renew("a", 1, now=LATER, seconds=60)
+    assert not state.lease.release("a", 1)
+    assert not state.lease.release("b", 2)
+    assert state.lease.take("b", now=LATER, seconds=60) is None
 
 
 def test_a_renewed_lease_lasts_longer_and_a_released_one_is_free(state: State) -> None:
-    assert state.take_lease("a", now=NOW, seconds=60) == 1
-    assert state.renew_lease("a", 1, now=NOW + timedelta(seconds=50), seconds=60)
-    assert state.take_lease("b", now=NOW + timedelta(seconds=100), seconds=60) is None
-    assert state.release_lease("a", 1)
-    assert not state.release_lease("a", 1)
-    assert state.take_lease("b", now=NOW, seconds=60) == 2
+    assert state.lease.take("a", now=NOW, seconds=60) == 1
+    assert state.lease.renew("a", 1, now=NOW + timedelta(seconds=50), seconds=60)
+    assert state.lease.take("b", now=NOW + timedelta(seconds=100), seconds=60) is None
+    assert state.lease.release("a", 1)
+    assert not state.lease.release("a", 1)
+    assert state.lease.take("b", now=NOW, seconds=60) == 2
 
 
 def test_of_many_workers_one_gets_the_lease(url: str) -> None:
@@ -518,7 +522,7 @@ def test_of_many_workers_one_gets_the_lease(url: str) -> None:
 
     def take(n: int) -> None:
         ready.wait()
-        taken.append(states[n].take_lease(f"worker-{n}", now=NOW, seconds=60))
+        taken.append(states[n].lease.take(f"worker-{n}", now=NOW, seconds=60))
 
     threads = [threading.Thread(target=take, args=(n,)) for n in range(len(states))]
     for thread in threads:
@@ -533,7 +537,7 @@ def test_of_many_workers_one_gets_the_lease(url: str) -> None:
 def test_threads_that_count_the_same_run_slots_get_different_runs(state: State) -> None:
     found: list[int | None] = []
     threads = [
-        threading.Thread(target=lambda n=n: found.append(state.start_run("pass", str(n), NOW))) for n in range(8)
+        threading.Thread(target=lambda n=n: found.append(state.runs.start("pass", str(n), NOW))) for n in range(8)
     ]
     for thread in threads:
         thread.start()

@@ -98,7 +98,7 @@ class Weathered:
 def _whole(worker: Worker, since: datetime) -> bool:
     """Whether everything has been read since then."""
     kinds = [f"pull:{name}" for name in worker.sources] + [f"accounts:{name}" for name in worker.destinations]
-    ends = [worker.state.last_finished(kind) for kind in kinds]
+    ends = [worker.state.runs.last_finished(kind) for kind in kinds]
     return all(end is not None and end.started_at > since for end in ends)
 
 

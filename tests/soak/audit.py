@@ -118,13 +118,13 @@ def look(company: Company, worker: Worker) -> Sight:
 
 def at_rest(worker: Worker, *, since: datetime) -> bool:
     """Whether a pass begun since then did all there was to do, and no row waits for its next try."""
-    last = worker.state.last_finished("pass")
+    last = worker.state.runs.last_finished("pass")
     return last is not None and last.status == "done" and last.started_at > since and not waiting(worker)
 
 
 def waiting(worker: Worker) -> set[Record]:
     """Records that do not hold yet what they should."""
-    known = (row for name in worker.destinations for row in worker.state.deliveries(name).values())
+    known = (row for name in worker.destinations for row in worker.state.deliveries.of(name).values())
     return {(row.destination, row.record_id) for row in known if row.status not in ("confirmed", "closed")}
 
 

@@ -82,5 +82,5 @@ def _killed_delivering(company: Company, clock: SteppedClock) -> None:
             raise Killed
 
     with opened(company.settings, clock=clock) as worker, suppress(Killed):
-        setattr(worker.state, "save_deliveries", dying)  # noqa: B010 - the type is the state's own affair
+        setattr(worker.state.deliveries, "save", dying)  # noqa: B010 - the type is the state's own affair
         run_once(worker, due_only=True)
