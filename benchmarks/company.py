@@ -14,7 +14,8 @@ import duckdb
 from benchmarks import scoring_data as data
 from connectors.base import Account, Change, Cursor, Event, FieldValue, Finding, Key, KeyIs, Outcome, Page, Write
 from connectors.clock import SteppedClock
-from sync.settings import Connector, Delivery, load
+from sync.loading import load
+from sync.settings import Connector, Delivery
 from sync.worker import Worker, opened
 
 HOME = "crm"

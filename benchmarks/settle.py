@@ -23,10 +23,10 @@ from connectors.sandbox.world import Company
 from scoring import Scorecard
 from scoring.settle import Day, Steady, settle
 from sync.lived import Span
+from sync.loading import load
 from sync.rehearsal import HISTORY, settings_for
 from sync.replay import lives
 from sync.run import run_once
-from sync.settings import load
 from sync.worker import Worker, opened
 
 START = datetime(2025, 11, 3, 6, tzinfo=UTC)

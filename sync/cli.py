@@ -66,8 +66,7 @@ def _exit_code(error: Exception) -> int:
     """Say what went wrong in one line per mistake. An error nobody foresaw is raised again, traceback and all."""
     from connectors.errors import ConnectorError, SettingsWrong
     from sync.console import complain
-    from sync.errors import Busy, LeaseLost, StateError, UsageError
-    from sync.settings import SettingsError
+    from sync.errors import Busy, LeaseLost, SettingsError, StateError, UsageError
 
     lines = error.lines if isinstance(error, SettingsError) else [str(error)]
     if isinstance(error, SettingsError | SettingsWrong | StateError | UsageError):

@@ -26,11 +26,12 @@ from sync.erased import erased_of
 from sync.errors import UsageError
 from sync.evaluate import as_of
 from sync.judged import judged, judged_in_words, tallied, tally_in_words
+from sync.loading import load
 from sync.matching import match_report
 from sync.rows import HEALTH, AccountRow, Delivery
 from sync.run import Step, run_once
 from sync.scores import Scored, alone, fetch, relations, scored, statement
-from sync.settings import Settings, load
+from sync.settings import Settings
 from sync.show import (
     score_document,
     score_in_words,

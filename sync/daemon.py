@@ -18,11 +18,13 @@ from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
+from sync.cards import reread
 from sync.child import LAST_BATCH, Answer, Memory, in_child
 from sync.console import log_as_json
 from sync.errors import StateError
 from sync.health import Health, serving
-from sync.settings import Settings, clock_of, load, reread
+from sync.loading import load
+from sync.settings import Settings, clock_of
 from sync.stopping import signals
 
 log = structlog.get_logger("bellwether.daemon")

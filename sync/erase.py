@@ -15,8 +15,8 @@ from sync.erased import erased_of
 from sync.erasing import Doomed, clear_records, doomed, erase, readmit, search
 from sync.errors import UsageError
 from sync.lease import leased
+from sync.loading import load
 from sync.rows import AccountRow
-from sync.settings import load
 from sync.traces import Looked
 from sync.worker import Worker, begun_or_refused, opened
 

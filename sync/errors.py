@@ -17,3 +17,11 @@ class LeaseLost(Exception):
 
 class UsageError(Exception):
     """What was asked for on the command line cannot be done."""
+
+
+class SettingsError(Exception):
+    """The settings cannot be used; `lines` holds one sentence per mistake, with its place and remedy."""
+
+    def __init__(self, lines: list[str]) -> None:
+        self.lines = lines
+        super().__init__("\n".join(lines))

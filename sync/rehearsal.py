@@ -18,11 +18,12 @@ from connectors.sandbox import Sandbox
 from sync import closeup
 from sync.console import Bars, log_in_words, say, table
 from sync.errors import UsageError
+from sync.loading import load
 from sync.matching import match_report
 from sync.report import Moved, Report
 from sync.rows import Total
 from sync.run import run_once
-from sync.settings import FASTEST, load, moment
+from sync.settings import FASTEST, moment
 from sync.show import show_matching, show_moves, show_report
 from sync.worker import Worker, opened
 

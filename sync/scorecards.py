@@ -18,11 +18,13 @@ import config
 from scoring import Scorecard, Segment
 from scoring.describe import content, described, shares
 from scoring.differences import changes
+from sync.cards import load_scorecard
 from sync.console import clean, put_json, say, table
 from sync.errors import UsageError
 from sync.history import History
+from sync.loading import load
 from sync.rows import HEALTH, ScorecardRow
-from sync.settings import Settings, load, load_scorecard
+from sync.settings import Settings
 from sync.state import State
 from sync.worker import Worker, begun, begun_or_refused
 

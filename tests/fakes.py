@@ -29,9 +29,10 @@ from connectors.base import (
 )
 from connectors.clock import SteppedClock
 from sync.history import History
+from sync.loading import load
 from sync.log import Log
 from sync.salt import hashed_under
-from sync.settings import Connector, Delivery, load
+from sync.settings import Connector, Delivery
 from sync.state import State
 from sync.worker import Worker
 

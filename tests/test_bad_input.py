@@ -31,9 +31,9 @@ from connectors import table
 from connectors.clock import SteppedClock
 from sync import database
 from sync.errors import StateError
+from sync.loading import load
 from sync.log import Log
 from sync.run import run_once
-from sync.settings import load
 from sync.worker import opened
 from tests.command import exit_code
 from tests.hubspot_stub import Portal

@@ -26,9 +26,11 @@ from scoring import Dimension, Measure, Scorecard
 from scoring.scorecard import Against, Take
 from sync import cli
 from sync import settings as sync_settings
+from sync.cards import load_scorecard
+from sync.errors import SettingsError
 from sync.health import Health
+from sync.loading import load
 from sync.rows import DeliveryStatus
-from sync.settings import SettingsError, load
 from tests.command import exit_code
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -125,7 +127,7 @@ def test_every_exit_code_is_described() -> None:
 
 def test_every_setting_of_the_worker_has_a_row() -> None:
     described = _first_cells(_section(_page("operations"), "Settings of the worker"))
-    for name, field in sync_settings._File.model_fields.items():
+    for name, field in sync_settings.File.model_fields.items():
         kind = field.annotation
         inner = _names(kind) if isinstance(kind, type) and issubclass(kind, BaseModel) and name != "clock" else []
         for setting in [f"{name}.{word}" for word in inner] or [name]:
@@ -175,7 +177,7 @@ def test_defaults_in_the_tables_are_those_of_the_code() -> None:
     tables.append((_page("connectors").split("\n## ")[0], sync_settings.SourceEntry))
     worker = _section(_page("operations"), "Settings of the worker")
     for name in ("accounts", "delivery", "judgements", "daemon"):
-        model = sync_settings._File.model_fields[name].annotation
+        model = sync_settings.File.model_fields[name].annotation
         assert model is not None
         tables.append((worker.replace(f"`{name}.", "`"), model))
     checked = [_agrees(text, name, field) for text, model in tables for name, field in model.model_fields.items()]
@@ -374,12 +376,12 @@ def test_examples_of_settings_and_scorecards_load(
     path = tmp_path / "bellwether.yaml"
     if re.search(r"^dimensions:", text, re.MULTILINE):
         path.write_text(text)
-        assert sync_settings.load_scorecard(path.name, tmp_path)
+        assert load_scorecard(path.name, tmp_path)
         return
     if re.search(r"^(measures|caps|watch|settle):", text, re.MULTILINE):  # a part of a scorecard
         whole, part = (yaml.safe_load(words) for words in (_named_blocks()["small.yaml"], text))
         path.write_text(yaml.safe_dump({**whole, **part, "measures": whole["measures"] | part.get("measures", {})}))
-        assert sync_settings.load_scorecard(path.name, tmp_path)
+        assert load_scorecard(path.name, tmp_path)
         return
     if not re.search(r"^home:", text, re.MULTILINE):  # a part of a settings file
         text += WHOLE if "mixpanel" in text or "surveys" in text else f"{WHOLE}{ZENDESK}"

@@ -22,8 +22,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from connectors.clock import SystemClock
 from connectors.errors import ConnectorError
+from sync.errors import SettingsError
 from sync.health import Health, serving
-from sync.settings import Settings, SettingsError, load
+from sync.loading import load
+from sync.settings import Settings
 from sync.worker import opened
 from tests.loopback import Answer, Asked, Loopback
 from tests.test_bad_input import _in_process

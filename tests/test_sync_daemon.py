@@ -19,8 +19,8 @@ import pytest
 
 from connectors.clock import FastClock
 from connectors.sandbox import Sandbox
+from sync.loading import load
 from sync.rehearsal import settings_for
-from sync.settings import load
 from sync.worker import opened
 
 START = datetime(2026, 11, 2, 6, tzinfo=UTC)

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import re
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -32,10 +32,10 @@ from sync import database
 from sync.deliveries import plain
 from sync.errors import LeaseLost, StateError
 from sync.lease import leased
+from sync.loading import load
 from sync.log import Log
 from sync.rows import Delivery, Judgement, Total
 from sync.run import run_once
-from sync.settings import load
 from sync.state import State
 from sync.tables import LEASE
 from sync.worker import Worker, opened

@@ -10,10 +10,10 @@ from typing import Any, get_args
 import pytest
 
 from connectors.base import Remedy
+from sync.loading import load
 from sync.outcomes import REMEDIES, STATES, to_do
 from sync.report import Report
 from sync.rows import Delivery, DeliveryStatus
-from sync.settings import load
 from sync.show import show_report
 from sync.state import State
 from tests.command import exit_code

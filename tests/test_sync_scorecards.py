@@ -24,13 +24,16 @@ from connectors.base import Account, Event, Page
 from connectors.clock import SteppedClock, SystemClock
 from scoring import Scorecard
 from scoring.describe import content as kept
+from sync.cards import load_scorecard, reread
 from sync.child import Answer, Memory
 from sync.daemon import Passes
+from sync.errors import SettingsError
 from sync.health import Health, serving
+from sync.loading import load
 from sync.report import Report
 from sync.run import run_once
 from sync.scorecards import as_file
-from sync.settings import Settings, SettingsError, load, load_scorecard, reread
+from sync.settings import Settings
 from sync.state import State
 from tests.cards import cards
 from tests.command import exit_code

@@ -13,10 +13,11 @@ import pytest
 from connectors.base import Account, Event, Page
 from connectors.clock import SteppedClock
 from scoring import Scorecard, Segment
+from sync.errors import SettingsError
 from sync.evaluate import as_of
+from sync.loading import load
 from sync.run import run_once
 from sync.scores import fetch, scored
-from sync.settings import SettingsError, load
 from sync.worker import Worker
 from tests.fakes import CARD, FakeCrm, FakeSource, a_worker
 

@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import config
-from sync.settings import SettingsError, duration, load
+from sync.errors import SettingsError
+from sync.loading import load
+from sync.settings import duration
 
 GOOD = """\
 home: customers

@@ -17,13 +17,16 @@ from hypothesis import strategies as st
 
 from connectors.base import Account, Event, Page, fields_of
 from connectors.clock import SteppedClock
+from sync.cards import reread
 from sync.deliveries import Delivered, Round, deliver, planned_for, worthwhile
 from sync.erasing import doomed, erase, search
+from sync.errors import SettingsError
 from sync.lease import leased
+from sync.loading import load
 from sync.rows import Delivery
 from sync.run import run_once
 from sync.settings import Delivery as Rules
-from sync.settings import Settings, SettingsError, load, reread
+from sync.settings import Settings
 from sync.verdicts import Verdict
 from sync.worker import Worker
 from tests.command import exit_code

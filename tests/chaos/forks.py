@@ -96,7 +96,7 @@ def _command(path: Path, *words: str) -> None:
 def daemon_pass(path: Path) -> None:
     """The process in which a daemon has a pass made."""
     from sync import child
-    from sync.settings import load
+    from sync.loading import load
 
     with TemporaryFile() as given:
         pickle.dump((load(path), child.Memory()), given)

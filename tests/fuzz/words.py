@@ -15,7 +15,9 @@ from pydantic import ValidationError
 import config
 from config import ConfigError
 from scoring import Scorecard, rules
-from sync.settings import Settings, SettingsError, load
+from sync.errors import SettingsError
+from sync.loading import load
+from sync.settings import Settings
 from tests.fuzz import mutate
 from tests.fuzz.vendors import Tally
 

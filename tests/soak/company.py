@@ -16,8 +16,9 @@ from connectors.sandbox import Sandbox
 from connectors.sandbox.crm import salesforce_id
 from connectors.sandbox.faults import Profile
 from connectors.sandbox.hubspot_portal import FIRST_ID
+from sync.loading import load
 from sync.rehearsal import settings_for
-from sync.settings import Settings, load
+from sync.settings import Settings
 
 START = datetime(2026, 11, 2, 2, tzinfo=UTC)
 HISTORY = 120  # days; every company of the world is there by then
