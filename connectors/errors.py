@@ -20,10 +20,10 @@ from contextlib import contextmanager
 
 
 class ConnectorError(Exception):
-    """Something outside went wrong. `place` names where in the settings or at which vendor."""
+    """Something outside went wrong. `place` names where in the settings or at which vendor; `words` leave it out."""
 
     def __init__(self, message: str, *, place: str = "") -> None:
-        self.place = place
+        self.words, self.place = message, place
         super().__init__(f"{place}: {message}" if place else message)
 
 

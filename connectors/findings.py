@@ -9,11 +9,6 @@ UNREACHABLE = "check base_url, the network and DNS"
 PASSING = "wait a little and check again"
 
 
-def words(error: ConnectorError) -> str:
-    """The error's message without its place, which the finding names itself."""
-    return str(error).removeprefix(f"{error.place}: ")
-
-
 def remedy(error: ConnectorError, otherwise: str) -> str:
     """What fits the kind of error; `otherwise` is for one that a person has to settle."""
     if isinstance(error, Unreachable):
@@ -23,4 +18,4 @@ def remedy(error: ConnectorError, otherwise: str) -> str:
 
 def failed(place: str, error: ConnectorError, otherwise: str) -> Finding:
     """The finding that an error makes."""
-    return Finding(place, False, words(error).removesuffix(f"; {UNREACHABLE}"), remedy(error, otherwise))
+    return Finding(place, False, error.words.removesuffix(f"; {UNREACHABLE}"), remedy(error, otherwise))

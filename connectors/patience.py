@@ -159,8 +159,7 @@ class Ration:
     def _take(self) -> None:
         with self._lock:
             if self._gone is not None:
-                words = str(self._gone).removeprefix(f"{self._gone.place}: ")
-                raise WaitUntil(words, seconds=self._gone.seconds, place=self._gone.place, quota=True)
+                raise WaitUntil(self._gone.words, seconds=self._gone.seconds, place=self._gone.place, quota=True)
             if self._left is None:
                 return
             if self._left <= 0:

@@ -25,7 +25,7 @@ from connectors.address import checked_base_url, not_reached, same_origin, throu
 from connectors.base import Tools
 from connectors.errors import AgainNow, ConnectorError, SettingsWrong, SignInAgain, Stopped, WaitUntil
 from connectors.patience import Pace, patiently
-from connectors.signin import Auth
+from connectors.signin import Auth, signed
 
 T = TypeVar("T")
 
@@ -175,13 +175,9 @@ class Rest:
 
     def _ask(self, call: _Call, read: Callable[[httpx.Response], T]) -> T:
         def attempt() -> T:
-            sent = self._header(call)
-            try:
-                return self._once(call, read, sent)
-            except SignInAgain:
-                if not (self.auth and sent and self.auth.renew(sent)):
-                    raise
-            return self._once(call, read, self._header(call))
+            if self.auth and call.signed:
+                return signed(self.auth, lambda header: self._once(call, read, header))
+            return self._once(call, read, None)
 
         try:
             return patiently(
@@ -194,9 +190,6 @@ class Rest:
         except SignInAgain:
             words = call.hint or self._hint or "check the credential in the settings"
             raise SettingsWrong(f"the sign-in was refused; {words}", place=self.place) from None
-
-    def _header(self, call: _Call) -> str | None:
-        return self.auth.header() if self.auth and call.signed else None
 
     def _once(self, call: _Call, read: Callable[[httpx.Response], T], sent: str | None) -> T:
         if self._pace and call.paced:

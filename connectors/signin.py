@@ -7,15 +7,16 @@ import re
 import threading
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from pydantic import SecretStr
 
 from connectors.clock import Clock
-from connectors.errors import AgainNow
+from connectors.errors import AgainNow, SignInAgain
 
 _SENDABLE = re.compile(r"[!-~]{1,8192}")
 _LONGEST = 10 * 365 * 86400  # seconds
+T = TypeVar("T")
 
 
 class Auth(Protocol):
@@ -24,6 +25,17 @@ class Auth(Protocol):
     def header(self) -> str: ...
 
     def renew(self, refused: str) -> bool: ...
+
+
+def signed(auth: Auth, use: Callable[[str], T]) -> T:
+    """What `use` makes of an Authorization header; where that is refused, once more of a renewed one."""
+    sent = auth.header()
+    try:
+        return use(sent)
+    except SignInAgain:
+        if not auth.renew(sent):
+            raise
+    return use(auth.header())
 
 
 class Basic:

@@ -83,12 +83,12 @@ class Refreshing:
             raise
         except AgainNow as error:
             self._unsure = True
-            words = f"a renewal was answered without a token ({_bare(error)}); should the next be refused, {AUTHORIZE}"
+            words = f"a renewal was answered without a token ({error.words}); should the next be refused, {AUTHORIZE}"
             raise AgainNow(words, place=error.place, unanswered=True) from None
         except SettingsWrong as error:
             if not self._unsure:
                 raise
-            raise SettingsWrong(f"{_bare(error)}; {UNSURE}", place=error.place) from None
+            raise SettingsWrong(f"{error.words}; {UNSURE}", place=error.place) from None
         self._unsure = False
         said: Mapping[str, Any] = answer if isinstance(answer, Mapping) else {}
         until = asked + lifetime(said.get("expires_in"), otherwise=self._life)
@@ -156,7 +156,3 @@ def _settle(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _bare(error: AgainNow | SettingsWrong) -> str:
-    return str(error).removeprefix(f"{error.place}: ")

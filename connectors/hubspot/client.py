@@ -25,7 +25,7 @@ from connectors.hubspot.remedies import sorted_call
 from connectors.hubspot.settings import Settings
 from connectors.hubspot.signin import OAuth
 from connectors.patience import Pace, Ration, patiently
-from connectors.signin import Auth, Bearer
+from connectors.signin import Auth, Bearer, signed
 
 WRITE = "write"  # calls that change records have this label
 IN_FLIGHT = 4  # batches at once: 26 calls a second at 150 ms each, where 19 are allowed
@@ -103,18 +103,12 @@ class Client:
 
     def _patiently(self, method: str, path: str, label: str, *, rows: bool = False, **parts: Any) -> Mapping[str, Any]:
         def attempt() -> Mapping[str, Any]:
-            sent = self._auth.header()
-            try:
-                return self._rationed(sent, method, path, label, **parts)
-            except SignInAgain:
-                if not self._auth.renew(sent):
-                    raise
-            return self._rationed(self._auth.header(), method, path, label, **parts)
+            return signed(self._auth, lambda header: self._rationed(header, method, path, label, **parts))
 
         try:
             return patiently(attempt, tools=self.tools, place=self.place, pace=self._pace)
         except SignInAgain as error:
-            raise SettingsWrong(str(error)) from None
+            raise SettingsWrong(error.words, place=error.place) from None
         except RowWrong as error:
             if rows:
                 raise
@@ -216,7 +210,7 @@ class Refused(SettingsWrong):
 
     def __init__(self, error: RowWrong) -> None:
         self.code = error.code
-        super().__init__(f"{error} ({error.code})")
+        super().__init__(f"{error.words} ({error.code})", place=error.place)
 
 
 def results(answer: Mapping[str, Any], place: str) -> list[Any]:

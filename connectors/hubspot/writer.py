@@ -65,8 +65,7 @@ class Writer:
     def _batch(self, rows: Sequence[Row]) -> Iterator[Outcome]:
         for batch, answer in halved(rows, self._update):
             if isinstance(answer, RowWrong):
-                words = str(answer).removeprefix(f"{answer.place}: ")
-                yield _failed(batch[0].id, answer.code, words, verdict({"category": answer.code}).remedy)
+                yield _failed(batch[0].id, answer.code, answer.words, verdict({"category": answer.code}).remedy)
                 continue
             yield from answer.outcomes
             yield from self._silent(answer, alone=len(batch) == 1)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from connectors.base import Finding
 from connectors.errors import ConnectorError
-from connectors.findings import failed, words
+from connectors.findings import failed
 from connectors.salesforce.client import Client
 from connectors.salesforce.drift import PROVISION, Described
 from connectors.salesforce.fields import Fields
@@ -95,7 +95,7 @@ class Checks:
             soql = f"SELECT {path} FROM Account LIMIT 1"
             self._client.call("query", label="read", params={"q": soql})
         except ConnectorError as error:
-            return words(error)
+            return error.words
         return ""
 
     def _members(self, where: str) -> Finding:

@@ -81,7 +81,7 @@ class Setup:
             raise AgainNow("Salesforce answered an error as a success", place=self._client.place, unanswered=True)
 
     def _said(self, error: RowWrong | SettingsWrong) -> SettingsWrong:
-        return error if isinstance(error, SettingsWrong) else SettingsWrong(str(error), place=self._client.place)
+        return error if isinstance(error, SettingsWrong) else SettingsWrong(error.words, place=error.place)
 
 
 def quoted(words: Sequence[str]) -> str:
