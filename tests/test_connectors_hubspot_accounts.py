@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.errors import SettingsWrong
+from connectors.errors import AgainNow, SettingsWrong
 from connectors.hubspot.accounts import domains, level
 from connectors.hubspot.where import Condition, parse
 from tests.hubspot_stub import OBJECTS, Portal, hubspot, in_turn
@@ -78,10 +78,12 @@ def test_pages_are_followed_by_their_cursor_and_never_by_their_address(portal, c
     assert served.asked[-1].query["after"] == "2"
 
 
-def test_a_cursor_that_does_not_move_ends_with_an_error(portal, crm):
-    portal.script["GET companies"] = in_turn(page(company(1), after="2"))
-    with pytest.raises(SettingsWrong, match="same page twice"):
+@pytest.mark.parametrize("round_", [("2",), ("2", "3"), ("2", "3", "4")])
+def test_cursors_that_lead_in_a_ring_end_with_an_error(portal, crm, served, round_):
+    portal.script["GET companies"] = in_turn(*(page(company(1), after=one) for one in round_ * 3))
+    with pytest.raises(AgainNow, match="a page that was read before"):
         list(crm.accounts(where=WHERE, attributes={}))
+    assert served.paths().count(OBJECTS) == len(round_) + 1
 
 
 def test_a_pilot_reads_no_further_than_it_must(portal, crm, served):

@@ -126,6 +126,7 @@ def test_a_wrong_token_is_the_only_finding(crm, portal):
     portal.script["GET properties"] = in_turn(Answer(401, {"category": "INVALID_AUTHENTICATION"}))
     (finding,) = findings(crm)
     assert (finding.place, finding.ok) == ("destinations.hubspot.access_token", False)
+    assert finding.message.startswith("HubSpot answered 401: the access token is wrong")
 
 
 def test_a_missing_scope_is_found_before_the_first_write(crm, portal):

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from connectors.errors import SettingsWrong
+from connectors.errors import AgainNow, SettingsWrong
 from connectors.salesforce.accounts import host_of, level
 from tests.loopback import Answer, Loopback
 from tests.salesforce_stub import BASE, Org, described, in_turn, salesforce
@@ -62,6 +62,15 @@ def test_an_account_carries_what_matching_and_scoring_need(org, crm, served):
     assert account.attributes == {"account.plan": "Enterprise"}
     assert account.present["score"] == 82.4
     assert account.present["reason"] is None
+
+
+def test_pages_that_lead_in_a_ring_end_with_an_error(org, crm, served):
+    org.script["GET query"] = in_turn(page(record(1), more=f"{BASE}query/a"))
+    for name, after in (("a", "b"), ("b", "a")):
+        org.script[f"GET query/{name}"] = in_turn(page(record(2), more=f"{BASE}query/{after}"))
+    with pytest.raises(AgainNow, match="not where they are"):
+        list(crm.accounts(where="", attributes={}))
+    assert [path for path in served.paths() if "/query" in path] == [f"{BASE}query{more}" for more in ("", "/a", "/b")]
 
 
 def test_the_condition_stands_in_brackets_as_it_was_written(org, crm, served):

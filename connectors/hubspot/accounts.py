@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any
 
 from connectors.base import Account
-from connectors.errors import SettingsWrong, as_expected
+from connectors.errors import AgainNow, SettingsWrong, as_expected
 from connectors.hubspot.client import Client, results
 from connectors.hubspot.drift import Described
 from connectors.hubspot.fields import Fields
@@ -54,7 +54,7 @@ class Accounts:
         """All companies, page by page. Only the `after` of a page is used, never the address beside it."""
         names = ",".join(dict.fromkeys(properties))
         query: dict[str, Any] = {"limit": PAGE, "archived": "false", "properties": names}
-        path = f"/crm/objects/{self._client.date}/companies"
+        path, seen = f"/crm/objects/{self._client.date}/companies", set[str]()
         while True:
             answer = self._client.get(path, label="read", query=query)
             with as_expected(self._client.place):
@@ -63,8 +63,9 @@ class Accounts:
             yield companies
             if after is None:
                 return
-            if str(after) == query.get("after"):
-                raise SettingsWrong("HubSpot handed out the same page twice", place=self._client.place)
+            if str(after) in seen:
+                raise AgainNow("HubSpot leads to a page that was read before", place=self._client.place)
+            seen.add(str(after))
             query["after"] = str(after)
 
     def _account(

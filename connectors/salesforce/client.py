@@ -70,14 +70,15 @@ class Client:
 
     def query(self, soql: str, *, label: str, path: str = "query") -> Iterator[list[Mapping[str, Any]]]:
         """The records of a query, page by page. `path`: `queryAll` finds deleted ones too, `tooling/query` setup."""
-        answer, address = self.document(path, label=label, params={"q": soql}), ""
+        answer, seen = self.document(path, label=label, params={"q": soql}), {""}
         while True:
             yield self._records(answer)
             if answer.get("done") is True:
                 return
-            before, address = address, str(answer.get("nextRecordsUrl") or "")
-            if address in ("", before):  # whoever stands on the pages to come would seem to have left
+            address = str(answer.get("nextRecordsUrl") or "")
+            if address in seen:  # whoever stands on the pages to come would seem to have left
                 raise AgainNow("Salesforce told of more records, and not where they are", place=self.place)
+            seen.add(address)
             answer = self.document(self._next(address), label=label)
 
     def _records(self, answer: Mapping[str, Any]) -> list[Mapping[str, Any]]:
