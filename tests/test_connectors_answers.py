@@ -48,6 +48,8 @@ BAD: dict[str, Answer] = {
     "an unknown alphabet": Answer(body='{"id": "1"}', headers={"Content-Type": "application/json; charset=klingon"}),
 }
 REDIRECTS = {f"a redirect by {status}": Answer(status, HUSH) for status in (302, 307)}
+HOLLOW = {"rows that hold nothing": Answer(body=ROWS | {"records": [{}], "results": [{}], "Metadata": 5, "list": {}})}
+ALL = BAD | REDIRECTS | HOLLOW
 
 
 class Call(NamedTuple):
@@ -99,6 +101,9 @@ def _pulled(one: Any) -> object:
 # An export may be empty; and of these calls each answer is waited for or asked for again many times.
 FEW = ("half of it", "a page", "an empty object", "Zendesk's error", "too deep", "no gzip", "a redirect by 302")
 COMPANIES = "/crm/objects/2026-03/companies"
+LIST = "GET /crm/lists/2026-03/object-type-id/0-2/name/Red"
+FIELD = "GET tooling/sobjects/CustomField/00N"
+OURS = {"records": [{"Id": "00N", "DeveloperName": "Health_Score", "NamespacePrefix": None}], "done": True}
 CALLS = [
     Call("hubspot", "POST /oauth/2026-03/token", _write, settings={"refresh_token_file": "token"}),
     Call("hubspot", "POST /oauth/2026-03/token/introspect", lambda crm: crm._client.app_id, (None,),
@@ -129,6 +134,12 @@ CALLS = [
     Call("salesforce", "GET limits", lambda crm: crm.allowance(), (None,)),
     Call("salesforce", "POST tooling/sobjects/CustomField", _provision, first={"lacking": "score"}),
     Call("salesforce", "GET tooling/query", lambda crm: crm.plan(), first={"lacking": "score"}),
+    Call("salesforce", "GET query", lambda crm: crm.plan(), settings={"show_to_profiles": ["Sales"]}, only=(*ALL,)),
+    Call("salesforce", "GET query", lambda crm: crm.plan(prune=True), settings={"list_view": None}, only=(*ALL,)),
+    Call("salesforce", FIELD, lambda crm: crm.plan(prune=True), first={"GET tooling/query": OURS}, only=(*ALL,)),
+    Call("hubspot", LIST, lambda crm: crm.plan(), settings={"active_list": "Red"}, only=(*ALL,)),
+    Call("hubspot", LIST, lambda crm: crm.plan(prune=True), settings={"active_list": "Red"}, only=(*ALL,)),
+    Call("hubspot", "GET /crm/properties/2026-03/companies/groups", lambda crm: crm.plan(prune=True), only=(*ALL,)),
     *(
         Call("salesforce", f"{method} {JOBS}{path}", _write, ([],), {"bulk_above": 1})
         for method, path in (("POST", ""), ("PUT", f"/{JOB}/batches"), ("GET", f"/{JOB}"),
@@ -188,9 +199,8 @@ def _made(call: Call, url: str, handed: Tools) -> Any:
     account = {"service_account": "sa", "secret": HUSH, "project_id": 1, "account_key": {"property": "c"}}
     match call.vendor:
         case "hubspot":
-            given = (
-                {"base_url": url, "access_token": hubspot_stub.TOKEN} if not call.settings else {**app, **call.settings}
-            )
+            own = app if "refresh_token_file" in call.settings else {"access_token": hubspot_stub.TOKEN}
+            given = {"base_url": url, **own, **call.settings}
             return hubspot.HubSpot("crm", hubspot.Settings.model_validate(given), handed)
         case "salesforce":
             return salesforce.Salesforce("crm", salesforce.Settings.model_validate({**app, **call.settings}), handed)
@@ -243,7 +253,7 @@ def test_no_such_answer_is_taken_for_one_or_raises_anything_but_our_errors(
     taken: dict[str, object] = {}
     to = {"Location": f"{hosts.elsewhere.url}/x"}
     for name in call.only:
-        bad = BAD.get(name) or replace(REDIRECTS[name], headers=to)
+        bad = replace(ALL[name], headers=to) if name in REDIRECTS else ALL[name]
         found = _called(call, bad, hosts, tmp_path)
         if isinstance(found, ConnectorError):
             assert not any(token in str(found) for token in TOKENS), name

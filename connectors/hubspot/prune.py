@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import partial
-from typing import Any
 
 from connectors.base import Change
 from connectors.hubspot.drift import Described
@@ -33,9 +32,9 @@ class Prune:
         found = self._setup.list(name) if name is not None else None
         if found is None:
             return
-        if set(_filtered(found.get("filterBranch"))) == {self._fields.names.get("tier")}:
+        if found.properties == {self._fields.names.get("tier")}:
             there = partial(self._setup.has_list, str(name))
-            remove = partial(self._setup.remove, f"{self._setup.lists}/{found['listId']}", there=there)
+            remove = partial(self._setup.remove, f"{self._setup.lists}/{found.id}", there=there)
             yield Change(f"delete the list {name!r}", remove)
         else:
             yield Change(f"keep the list {name!r}: it was not made by Bellwether", None)
@@ -72,12 +71,3 @@ class Prune:
 
 def _ours(described: Described) -> bool:
     return str(described.get("description") or "").endswith(MARK)
-
-
-def _filtered(branch: Any) -> Iterator[str]:
-    """The properties that a list goes by."""
-    if isinstance(branch, Mapping):
-        for one in branch.get("filters") or ():
-            yield str(one.get("property"))
-        for inner in branch.get("filterBranches") or ():
-            yield from _filtered(inner)

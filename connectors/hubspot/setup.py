@@ -5,8 +5,8 @@ Whatever was asked for and stands there already is as good as done: an answer wa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from connectors.errors import AgainNow, SettingsWrong, as_expected
@@ -15,6 +15,13 @@ from connectors.hubspot.client import Client, Refused, results
 ALREADY = ("CONFLICT", "OBJECT_ALREADY_EXISTS", "PROPERTY_EXISTS")
 GONE = ("OBJECT_NOT_FOUND", "NOT_FOUND")
 COMPANIES = "0-2"
+
+
+class List(NamedTuple):
+    """A list, and the properties that it goes by."""
+
+    id: str
+    properties: frozenset[str]
 
 
 class Setup:
@@ -29,7 +36,7 @@ class Setup:
     def has_group(self, name: str) -> bool:
         answer = self._client.get(self.groups, label="setup")
         with as_expected(self._client.place):
-            return any(one.get("name") == name for one in results(answer, self._client.place))
+            return any(one["name"] == name for one in results(answer, self._client.place))
 
     def archived(self) -> set[str]:
         """Names of properties that are in the recycling bin; nothing else can have such a name."""
@@ -37,8 +44,8 @@ class Setup:
         with as_expected(self._client.place):
             return {str(one["name"]) for one in results(answer, self._client.place)}
 
-    def list(self, name: str) -> Mapping[str, Any] | None:
-        """The company list of this name, with its filters."""
+    def list(self, name: str) -> List | None:
+        """The company list of this name."""
         path = f"{self.lists}/object-type-id/{COMPANIES}/name/{quote(name, safe='')}"
         try:
             answer = self._client.get(path, label="setup", query={"includeFilters": "true"})
@@ -46,8 +53,9 @@ class Setup:
             if error.code in GONE:
                 return None
             raise
-        found = answer.get("list")
-        return found if isinstance(found, Mapping) else None
+        with as_expected(self._client.place):
+            found = answer["list"]
+            return List(str(found["listId"]), frozenset(_filtered(found.get("filterBranch") or {})))
 
     def has_list(self, name: str) -> bool:
         return self.list(name) is not None
@@ -81,3 +89,10 @@ class Setup:
 
     def _said(self, error: Refused, words: str) -> SettingsWrong:
         return SettingsWrong(f"HubSpot answered {error.code}: {words}", place=self._client.place)
+
+
+def _filtered(branch: Mapping[str, Any]) -> Iterator[str]:
+    for one in branch.get("filters") or ():
+        yield str(one.get("property"))
+    for inner in branch.get("filterBranches") or ():
+        yield from _filtered(inner)

@@ -87,8 +87,7 @@ class Provision:
         self._setup.change(f"{FIELD}/{id}", body)
 
     def _permissions(self, hidden: Mapping[str, str]) -> Iterator[Change]:
-        found = self._setup.permission_set(PERMISSION_SET)
-        id = str(found["Id"]) if found else None
+        id = self._own()
         if id is None:
             body = {"Name": PERMISSION_SET, "Label": PERMISSION_SET, "Description": PERMITS}
             what = f"create the permission set {PERMISSION_SET}"
@@ -106,8 +105,7 @@ class Provision:
     def _granted(self, parents: Sequence[str], right: str) -> set[tuple[str, str]]:
         """(permission set, field in lower case) for every field of Account that these sets grant the right to."""
         where = f"ParentId IN ({quoted(parents)}) AND SobjectType = 'Account' AND {right} = true"
-        found = self._setup.found("FieldPermissions", where, "ParentId, Field")
-        return {(str(one["ParentId"]), str(one["Field"]).lower()) for one in found}
+        return {(id, field.lower()) for id, field in self._setup.found("FieldPermissions", where, "ParentId, Field")}
 
     def _assigned(self, id: str, user: str) -> bool:
         where = f"PermissionSetId = '{id}' AND AssigneeId = '{user}'"
@@ -115,10 +113,10 @@ class Provision:
 
     def _grant(self, names: Sequence[str], parent: str | None, *, edit: bool) -> None:
         """To our own permission set, unless `parent` is another."""
-        own = self._setup.permission_set(PERMISSION_SET) if parent is None else None
+        own = parent or self._own()
         for name in names:
             body = {
-                "ParentId": parent or (own and own["Id"]),
+                "ParentId": own,
                 "SobjectType": "Account",
                 "Field": f"Account.{name}",
                 "PermissionsRead": True,
@@ -127,9 +125,13 @@ class Provision:
             self._setup.make("sobjects/FieldPermissions", body)
 
     def _assign(self, user: str) -> None:
-        own = self._setup.permission_set(PERMISSION_SET)
-        body = {"PermissionSetId": own and own["Id"], "AssigneeId": user}
+        body = {"PermissionSetId": self._own(), "AssigneeId": user}
         self._setup.make("sobjects/PermissionSetAssignment", body)
+
+    def _own(self) -> str | None:
+        """The id of our permission set, which an earlier step has made."""
+        found = self._setup.permission_set(PERMISSION_SET)
+        return found.id if found else None
 
     def _profiles(self) -> Iterator[Change]:
         """Each profile has a permission set behind it, which takes what a profile itself does not."""
@@ -137,8 +139,7 @@ class Provision:
         if not wanted:
             return
         where = f"IsOwnedByProfile = true AND Profile.Name IN ({quoted(wanted)})"
-        found = self._setup.found("PermissionSet", where, "Id, Profile.Name")
-        behind = {str(one["Profile"]["Name"]): str(one["Id"]) for one in found}
+        behind = {name: id for id, name in self._setup.found("PermissionSet", where, "Id, Profile.Name")}
         unknown = [name for name in wanted if name not in behind]
         if unknown:
             place = f"{self._place}.show_to_profiles"

@@ -48,20 +48,19 @@ class Prune:
         found = self._setup.permission_set(PERMISSION_SET)
         if found is None:
             return
-        if found.get("Description") == PERMITS:
-            users = len(self._assignments(str(found["Id"])))
+        if found.description == PERMITS:
+            users = len(self._assignments(found.id))
             what = f"delete the permission set {PERMISSION_SET}, which {users} user{' has' if users == 1 else 's have'}"
-            yield Change(what, partial(self._remove_permission_set, str(found["Id"])))
+            yield Change(what, partial(self._remove_permission_set, found.id))
         else:
             yield Change(f"keep the permission set {PERMISSION_SET}: it was not made by Bellwether", None)
 
     def _assignments(self, id: str) -> list[str]:
-        found = self._setup.found("PermissionSetAssignment", f"PermissionSetId = '{id}'")
-        return [str(one["Id"]) for one in found]
+        return [one for (one,) in self._setup.found("PermissionSetAssignment", f"PermissionSetId = '{id}'")]
 
     def _remove_permission_set(self, id: str) -> None:
         for one in self._assignments(id):
-            self._setup.remove(f"sobjects/PermissionSetAssignment/{one}", there=lambda one=one: self._has(id, one))  # type: ignore[misc]
+            self._setup.remove(f"sobjects/PermissionSetAssignment/{one}", there=partial(self._has, id, one))
         self._setup.remove(
             f"sobjects/PermissionSet/{id}", there=lambda: self._setup.permission_set(PERMISSION_SET) is not None
         )

@@ -8,7 +8,8 @@ https://developer.salesforce.com/docs/atlas.en-us.uiapi.meta/uiapi/ui_api_resour
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from functools import reduce
+from typing import Any, NamedTuple
 
 from connectors.errors import AgainNow, RowWrong, SettingsWrong, as_expected
 from connectors.salesforce.client import Client
@@ -17,6 +18,11 @@ Record = Mapping[str, Any]
 ALREADY = ("DUPLICATE_DEVELOPER_NAME", "DUPLICATE_VALUE")
 FIELD = "tooling/sobjects/CustomField"
 LIST = "ui-api/list-info/Account"
+
+
+class PermissionSet(NamedTuple):
+    id: str
+    description: str
 
 
 class Setup:
@@ -46,13 +52,16 @@ class Setup:
         with as_expected(self._client.place):
             return dict(answer["Metadata"])
 
-    def permission_set(self, name: str) -> Record | None:
+    def permission_set(self, name: str) -> PermissionSet | None:
         found = self.found("PermissionSet", f"Name = '{name}'", "Id, Description")
-        return found[0] if found else None
+        return PermissionSet(*found[0]) if found else None
 
-    def found(self, table: str, where: str, columns: str = "Id") -> Sequence[Record]:
-        soql = f"SELECT {columns} FROM {table} WHERE {where}"
-        return [record for page in self._client.query(soql, label="setup") for record in page]
+    def found(self, table: str, where: str, columns: str = "Id") -> list[tuple[str, ...]]:
+        """The values of these columns as texts, row by row."""
+        soql, names = f"SELECT {columns} FROM {table} WHERE {where}", columns.split(", ")
+        with as_expected(self._client.place):
+            pages = self._client.query(soql, label="setup")
+            return [tuple(_value(record, name) for name in names) for page in pages for record in page]
 
     def make(self, path: str, body: Mapping[str, Any], *, there: Callable[[], bool] = lambda: False) -> None:
         try:
@@ -82,6 +91,11 @@ class Setup:
 
     def _said(self, error: RowWrong | SettingsWrong) -> SettingsWrong:
         return error if isinstance(error, SettingsWrong) else SettingsWrong(error.words, place=error.place)
+
+
+def _value(record: Record, path: str) -> str:
+    """What stands at a dotted path; `LookupError` or `TypeError` where there is no such place."""
+    return str(reduce(lambda held, name: held[name], path.split("."), record))
 
 
 def quoted(words: Sequence[str]) -> str:
