@@ -151,10 +151,17 @@ def _listed(node: exp.In, inner: Callable[[exp.Expression], _Built]) -> _Built:
     subject = inner(node.this)
     if subject.kind == "either":
         subject = _as(subject, inner(choices[0]).kind)
-    if not all(isinstance(choice, exp.Literal) for choice in choices):
+    if not all(map(_is_constant, choices)):
         raise ValueError("may list only numbers or words after `in`")
     words = ", ".join(_need(inner(choice), subject.kind) for choice in choices)
     return _Built(f"{subject.sql} in ({words})", "test")
+
+
+def _is_constant(node: exp.Expression) -> bool:
+    """Whether this is a number or a word, whatever its sign."""
+    while isinstance(node, exp.Neg | exp.Paren):
+        node = node.this
+    return isinstance(node, exp.Literal)
 
 
 def _two_sided(node: exp.Expression, inner: Callable[[exp.Expression], _Built]) -> _Built:
@@ -166,10 +173,10 @@ def _two_sided(node: exp.Expression, inner: Callable[[exp.Expression], _Built]) 
     if joined:
         return _Built(f"({_need(left, 'test')} {joined} {_need(right, 'test')})", "test")
     if reckoned:
+        terms = f"{_need(left, 'number')} {reckoned} {_need(right, 'number')}"
         _refuse_division(node, right)
         # of two whole numbers some engines make a whole one
-        whole = ".0" if reckoned == "/" and right.sql.isdigit() else ""
-        return _Built(f"({_need(left, 'number')} {reckoned} {_need(right, 'number')}{whole})", "number")
+        return _Built(f"({terms}{'.0' if reckoned == '/' and right.sql.isdigit() else ''})", "number")
     if "test" in (left.kind, right.kind):
         raise ValueError("compares a test with something; join tests with and/or")
     kinds: list[Kind] = [built.kind for built in (left, right) if built.kind != "either"]
@@ -179,7 +186,7 @@ def _two_sided(node: exp.Expression, inner: Callable[[exp.Expression], _Built]) 
 
 def _refuse_division(node: exp.Expression, right: _Built) -> None:
     if isinstance(node, exp.Div) and (not isinstance(node.expression, exp.Literal) or float(right.sql) == 0):
-        raise ValueError("may divide only by a number other than zero")
+        raise ValueError("may divide only by a number above zero")
 
 
 def _as(built: _Built, kind: Kind) -> _Built:

@@ -192,7 +192,7 @@ NUMBERS = st.recursive(
 TESTS = st.recursive(
     st.one_of(
         st.builds("{} {} {}".format, NUMBERS, st.sampled_from(["<", ">=", "=", "<>", "!="]), NUMBERS),
-        st.sampled_from(["label = 'a'", "label in ('a', 'it''s')", "'b' <> LABEL", "value in (1, 2)"]),
+        st.sampled_from(["label = 'a'", "label in ('a', 'it''s')", "'b' <> LABEL", "value in (1, -2)"]),
     ),
     lambda inner: st.one_of(
         st.builds("({} {} {})".format, inner, st.sampled_from(["and", "OR"]), inner), inner.map("not {}".format)
