@@ -51,7 +51,6 @@ def read_home(worker: Worker, *, now: datetime, seen_by: Look) -> dict[str, int]
         today=now.astimezone(worker.settings.timezone).date(),
     )
     left = worker.state.accounts.close_missing(seen, now=now)
-    worker.state.totals.remove(left)
     worker.state.readings.save(
         home.name,
         cursor=None,

@@ -58,7 +58,6 @@ CHANGES: dict[str, Callable[[State], object]] = {
     "runs.finish": lambda state: state.runs.finish(1, "done", {}, NOW),
     "runs.forget": lambda state: state.runs.forget(NOW),
     "totals.save": lambda state: state.totals.save([Total("a", 1, "red", DAY, 1, NOW, (), "v", "")]),
-    "totals.remove": lambda state: state.totals.remove(["a"]),
     "deliveries.save": lambda state: state.deliveries.save([Delivery("crm", "a", "a")]),
     "deliveries.save_edits": lambda state: state.deliveries.save_edits([OVERRIDE], [Delivery("crm", "a", "a")]),
     "deliveries.retry": lambda state: state.deliveries.retry(["crm"], now=NOW),

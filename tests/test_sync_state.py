@@ -224,6 +224,13 @@ def test_an_account_that_stops_matching_leaves_and_may_come_back(state: State) -
     assert [row.id for row in state.accounts.members()] == ["000", "001"]
 
 
+def test_an_account_that_leaves_has_no_answer_any_more(state: State) -> None:
+    state.accounts.save([Account("001", "One"), Account("002", "Two")], now=NOW)
+    state.totals.save([_total("001"), _total("002"), _total("002", score_name="expansion")])
+    state.accounts.close_missing({"001"}, now=LATER)
+    assert (list(state.totals.all()), state.totals.all("expansion")) == (["001"], {})
+
+
 def test_keys_are_kept_by_source(state: State) -> None:
     zendesk = Key("zendesk", "1", "One", ("one.test", "uno.test"), {"external_id": "cust-0001"})
     state.keys.save([zendesk, Key("mixpanel", "9", None)], now=NOW)
@@ -295,8 +302,6 @@ def test_totals_are_replaced_by_account(state: State) -> None:
         "001": _total("001", score=12.5, tier="red", causes=()),
         "002": _total("002", score=None, tier="unscored", tier_since=None),
     }
-    state.totals.remove(["002", "never there"])
-    assert list(state.totals.all()) == ["001"]
 
 
 def test_each_of_the_scores_has_an_answer_of_its_own(state: State) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, delete, select, update
 from connectors.base import Account, Key
 from sync.rows import AccountRow
 from sync.state.store import Store, chunks, columns, upsert
-from sync.tables import ACCOUNTS, KEYS
+from sync.tables import ACCOUNTS, KEYS, TOTALS
 
 _KEY_COLUMNS = (KEYS.c.source, KEYS.c.key, KEYS.c.name, KEYS.c.domains, KEYS.c.refs)
 
@@ -28,12 +28,13 @@ class Accounts:
             upsert(connection, ACCOUNTS, (_account(row, now) for row in rows), keep=("first_seen_at",))
 
     def close_missing(self, seen: set[str], *, now: datetime) -> list[str]:
-        """Mark every member that is not in `seen` as left; returns those, in order."""
+        """Mark every member that is not in `seen` as left, with no answer any more; returns those, in order."""
         with self._store.write() as connection:
             members = connection.scalars(select(ACCOUNTS.c.id).where(ACCOUNTS.c.left_at.is_(None)))
             left = sorted(set(members) - seen)
             for ids in chunks(left, 500):
                 connection.execute(update(ACCOUNTS).where(ACCOUNTS.c.id.in_(ids)).values(left_at=now))
+                connection.execute(delete(TOTALS).where(TOTALS.c.account.in_(ids)))
         return left
 
     def members(self) -> list[AccountRow]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from sqlalchemy import delete, select
+from sqlalchemy import select
 
 from sync.rows import HEALTH, Decision, Total
-from sync.state.store import Store, among, chunks, columns, upsert, values
+from sync.state.store import Store, among, columns, upsert, values
 from sync.tables import TOTALS
 
 
@@ -34,9 +34,3 @@ class Totals:
     def save(self, totals: Iterable[Total]) -> None:
         with self._store.write() as connection:
             upsert(connection, TOTALS, map(values, totals))
-
-    def remove(self, accounts: Iterable[str]) -> None:
-        """Forget the answers of these accounts."""
-        with self._store.write() as connection:
-            for ids in chunks(accounts, 500):
-                connection.execute(delete(TOTALS).where(TOTALS.c.account.in_(ids)))
