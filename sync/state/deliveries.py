@@ -131,8 +131,12 @@ class Deliveries:
         )
         with self._store.read() as connection:
             found = {row.record_id: str(row.merged_into) for row in connection.execute(into)}
-        for record, survivor in found.items():
-            while (further := found.get(survivor)) and further != record:
-                survivor = further
-            found[record] = survivor
-        return found
+        return {record: _last(found, record) for record in found}
+
+
+def _last(into: Mapping[str, str], record: str) -> str:
+    """Where a record went at last; of some that went round in a circle, because one was restored, any will do."""
+    passed = {record}
+    while (further := into.get(record)) and further not in passed:
+        passed.add(record := further)
+    return record
