@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -31,10 +31,11 @@ class Doomed:
     """What will be removed of an account. `keys`: its own. `facts`: how many by source. `files`: left of exports.
 
     `shared`: keys that belong to other accounts as much as to this one, and how many facts they have; they stay.
-    `words`: what the customer is known by.
+    `words`: what the customer is known by. `accounts`: the account, and those of records that were merged into its own.
     """
 
     account: AccountRow
+    accounts: frozenset[str]
     keys: frozenset[Pair]
     links: Sequence[Link]
     facts: Mapping[str, int]
@@ -47,10 +48,13 @@ class Doomed:
 
 
 def doomed(worker: Worker, account: AccountRow) -> Doomed:
-    """What there is of an account."""
-    others = [row for row in worker.state.accounts.all() if row.id != account.id]
+    """What there is of an account, and of those that went into it."""
+    into = worker.state.deliveries.merged(worker.settings.home)
+    accounts = frozenset({account.id, *(gone for gone, survivor in into.items() if survivor == account.id)})
+    rows = [account, *(row for row in worker.state.accounts.all() if row.id != account.id)]
+    own, others = [row for row in rows if row.id in accounts], [row for row in rows if row.id not in accounts]
     links = worker.links([account, *(row for row in others if row.left_at is None)], removed=True)
-    keys = frozenset(_keys(worker, account, others, links))
+    keys = frozenset(_keys(worker, own, others, links) | _records(worker, accounts))
     shared = [item for item in links.ambiguous if account.id in item.accounts]
     facts: Counter[str] = Counter()
     for (source, _), count in worker.log.counted(_by_system(keys)).items():
@@ -58,15 +62,16 @@ def doomed(worker: Worker, account: AccountRow) -> Doomed:
     unsure = worker.log.counted(_by_system((item.source, item.key) for item in shared))
     return Doomed(
         account=account,
+        accounts=accounts,
         keys=keys,
         links=[link for link in links.linked if link.account == account.id and link.source != worker.settings.home],
         facts=dict(sorted(facts.items())),
-        days=worker.history.days_of(account.id),
-        deliveries=_deliveries(worker, account, keys),
-        judgements=len(worker.state.judgements.all(account.id)),
+        days=worker.history.days_of(accounts),
+        deliveries=_deliveries(worker, accounts, keys),
+        judgements=sum(len(worker.state.judgements.all(one)) for one in accounts),
         files=[path for name in SCRATCH for path in (worker.settings.data / name).rglob("*")],
         shared=[(item, unsure.get((item.source, item.key), 0)) for item in shared],
-        words=_words(worker, account, keys, others),
+        words=_words(worker, own, keys, others),
     )
 
 
@@ -83,13 +88,13 @@ def clear_records(worker: Worker, what: Doomed) -> Delivered:
 
 def erase(worker: Worker, what: Doomed, *, beat: Callable[[], None]) -> None:
     """Remove it all; harmless when some or all of it is gone already. The caller holds the lease."""
-    account, state = what.account.id, worker.state
+    state = worker.state
     state.deliveries.recall_doubts()  # it names records
-    state.set_meta(META, erased_of(worker).with_account(account, what.keys))
+    state.set_meta(META, erased_of(worker).with_account(what.account.id, what.keys))
     beat()
     worker.log.erase(_by_system(what.keys))
     beat()
-    worker.history.erase(account)
+    worker.history.erase(what.accounts)
     for folder in (worker.settings.data / name for name in SCRATCH):
         if folder.is_dir():
             shutil.rmtree(folder)
@@ -97,7 +102,7 @@ def erase(worker: Worker, what: Doomed, *, beat: Callable[[], None]) -> None:
     beat()
     erased = erased_of(worker)
     cursors = {row.source: erased.cursor(row.source, row.cursor) for row in state.readings.all()}
-    state.erase(account, what.keys, cursors, lambda report: without(report, what.words.mentioned))
+    state.erase(what.accounts, what.keys, cursors, lambda report: without(report, what.words.mentioned))
     state.vacuum()
 
 
@@ -119,23 +124,29 @@ def search(worker: Worker, what: Doomed) -> Looked:
     return look(worker.settings.data, worker.state, what.words, spill=worker.spill)
 
 
-def _keys(worker: Worker, account: AccountRow, others: Sequence[AccountRow], links: Links) -> set[Pair]:
-    """Its keys: those linked, its record at home, and what sources would call it.
+def _records(worker: Worker, accounts: Iterable[str]) -> set[Pair]:
+    """What accounts themselves are called: at home, and where people judge them."""
+    return {(system, account) for system in (worker.settings.home, pulses.SOURCE) for account in accounts}
+
+
+def _keys(worker: Worker, rows: Sequence[AccountRow], others: Sequence[AccountRow], links: Links) -> set[Pair]:
+    """Its keys: those linked, and what sources would call it.
 
     A source that is no longer in the settings cannot say what its keys are: whatever the account is known by counts.
     """
-    known = {word for row in others for word in (row.id, *row.refs.values(), *row.domains)}
-    known |= {*FREE_MAIL, *worker.settings.links.shared_domains}
-    own = {account.id, *account.refs.values(), *account.domains} - known
+    known = _known_by(others) | {*FREE_MAIL, *worker.settings.links.shared_domains}
+    own = _known_by(rows) - known
     removed = worker.log.sources() - {*worker.sources, *worker.destinations, pulses.SOURCE}
     guessed = {(source, word) for source in removed for word in own}
     guessed |= {(source, f"domain:{word}") for source in {*removed, *worker.sources} for word in own}
     linked = {(link.source, link.key): link.account for link in links.linked}
-    taken = {pair for pair, to in linked.items() if to != account.id} | {
-        (one.source, one.key) for one in links.ambiguous
-    }
-    mine = {pair for pair, to in linked.items() if to == account.id}
-    return mine | {(worker.settings.home, account.id), (pulses.SOURCE, account.id)} | (guessed - taken)
+    ids = {row.id for row in rows}
+    taken = {pair for pair, to in linked.items() if to not in ids} | {(one.source, one.key) for one in links.ambiguous}
+    return {pair for pair, to in linked.items() if to in ids} | (guessed - taken)
+
+
+def _known_by(rows: Iterable[AccountRow]) -> set[str]:
+    return {word for row in rows for word in (row.id, *row.refs.values(), *row.domains)}
 
 
 def _by_system(pairs: Iterable[Pair]) -> dict[str, list[str]]:
@@ -145,20 +156,20 @@ def _by_system(pairs: Iterable[Pair]) -> dict[str, list[str]]:
     return found
 
 
-def _deliveries(worker: Worker, account: AccountRow, keys: frozenset[Pair]) -> list[Delivery]:
+def _deliveries(worker: Worker, accounts: Collection[str], keys: frozenset[Pair]) -> list[Delivery]:
     rows = chain.from_iterable(worker.state.deliveries.of(name).values() for name in worker.destinations)
-    return [row for row in rows if row.account == account.id or (row.destination, row.record_id) in keys]
+    return [row for row in rows if row.account in accounts or (row.destination, row.record_id) in keys]
 
 
-def _words(worker: Worker, account: AccountRow, keys: frozenset[Pair], others: Sequence[AccountRow]) -> Words:
-    """What the account and its keys are called, apart from what others are called."""
+def _words(worker: Worker, rows: Sequence[AccountRow], keys: frozenset[Pair], others: Sequence[AccountRow]) -> Words:
+    """What the accounts of these rows and their keys are called, apart from what others are called."""
     directory: Sequence[Key] = worker.state.keys.all()
     own = [entry for entry in directory if (entry.source, entry.key) in keys]
     foreign = [entry for entry in directory if (entry.source, entry.key) not in keys]
     common = {*FREE_MAIL, *worker.settings.links.shared_domains}
-    ids = {account.id, *account.refs.values(), *account.domains, *(key for _, key in keys)}
+    ids = _known_by(rows) | {key for _, key in keys}
     ids |= {word for key in own for word in (key.key, *key.domains, *key.refs.values())}
-    names = {account.name, *(key.name for key in own if key.name)}
+    names = {*(row.name for row in rows), *(key.name for key in own if key.name)}
     strangers = [word for row in others for word in (row.id, row.name, *row.domains, *row.refs.values())]
     strangers += [word for key in foreign for word in (key.key, key.name or "", *key.domains, *key.refs.values())]
     return Words.of(ids - common, names, strangers)

@@ -189,14 +189,14 @@ class History:
         rows = self._ask(self._scores, query, [flag, account, since, day], first=_month(since), last=_month(day))
         return rows[0][0] if rows else None
 
-    def days_of(self, account: str) -> int:
-        """On how many days this account was kept."""
-        query = "select distinct as_of from {rows} where account = ?"
-        return len(self._ask(self._scores, query, [account]))
+    def days_of(self, accounts: Collection[str]) -> int:
+        """On how many days any of these accounts was kept."""
+        query = "select distinct as_of from {rows} where account in (select unnest(?))"
+        return len(self._ask(self._scores, query, [list(accounts)]))
 
-    def erase(self, account: str) -> int:
-        """Take an account out of every day, by all scores, and out of the tables' past; how many rows."""
-        condition = f"account = {delta.text(account)}"
+    def erase(self, accounts: Collection[str]) -> int:
+        """Take accounts out of every day, by all scores, and out of the tables' past; how many rows."""
+        condition = f"account in ({', '.join(map(delta.text, accounts))})"
         paths = [path for one in self.kept() for path in (one._scores, one._parts)]
         return sum(delta.erase(path, lambda _: condition, spill=self._spill, guard=self._guard) for path in paths)
 

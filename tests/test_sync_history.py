@@ -148,7 +148,7 @@ def test_a_day_that_was_held_in_hand_does_not_replace_the_one_kept(
     guarded.record(connection, [FIRST], final=True)
     lost = True
     _scored(connection, [FIRST], score=10)
-    for late in (lambda: guarded.record(connection, [FIRST], final=True), lambda: guarded.erase("account-0")):
+    for late in (lambda: guarded.record(connection, [FIRST], final=True), lambda: guarded.erase(["account-0"])):
         with pytest.raises(LeaseLost):
             late()
     assert guarded.scores_on(FIRST)["account-0"][0] == 50

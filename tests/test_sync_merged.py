@@ -15,6 +15,9 @@ from connectors.base import Account, Author, Event, Key, Page
 from connectors.clock import SteppedClock
 from connectors.errors import AgainNow
 from sync.accounts import read_companies, read_home
+from sync.erased import erased_of
+from sync.erasing import doomed, erase, search
+from sync.lease import leased
 from sync.rows import Delivery, Judgement
 from sync.run import run_once
 from sync.worker import Worker
@@ -80,7 +83,7 @@ def test_judgements_facts_keys_and_links_of_a_merged_account_go_on_with_the_surv
         assert links.of("hub") == {"70": "winner", "71": "winner"}
         assert links.of("product") == {"loser": "winner", "winner": "winner"}
         assert links.of("crm") == {"winner": "winner"}  # its seats are not the survivor's
-        assert worker.history.days_of("loser") > 0
+        assert worker.history.days_of(["loser"]) > 0
 
 
 def test_a_tier_that_came_along_with_a_merged_record_is_no_edit(tmp_path: Path) -> None:
@@ -153,11 +156,28 @@ def test_of_records_that_were_merged_one_after_another_the_last_one_counts(tmp_p
         assert (found["a"], found["b"], found["c"], worker.state.deliveries.merged("hub")) == ("d", "d", "d", {})
 
 
+def test_with_an_account_go_those_that_were_merged_into_it(tmp_path: Path) -> None:
+    with _company(tmp_path) as (worker, crm, _, clock):
+        run_once(worker)
+        _merge(crm, "loser", "winner")
+        clock.advance_to(NOW + timedelta(minutes=5))
+        run_once(worker)
+        (row,) = worker.state.accounts.members()
+        with leased(worker.state) as beat:
+            what = doomed(worker, row)
+            erase(worker, what, beat=beat)
+        assert what.facts == {"crm": 2, "product": 8}
+        assert (worker.state.accounts.all(), worker.history.days_of(["loser", "winner"])) == ([], 0)
+        assert {"loser", "winner"} <= what.words.ids
+        assert search(worker, what).places == []
+        assert erased_of(worker).holds("crm", "loser")  # also where the merge is undone
+
+
 def test_an_erased_account_leaves_no_trace_on_the_judgements_it_passed_on(tmp_path: Path) -> None:
     with _company(tmp_path) as (worker, *_):
         worker.state.accounts.save([Account("winner", "W")], now=NOW)
         worker.state.judgements.add(_override("winner", origin={"account": "loser", "destination": "crm"}))
-        worker.state.erase("loser", [], {}, lambda told: {key: one for key, one in told.items() if one != "loser"})
+        worker.state.erase(["loser"], [], {}, lambda told: {key: one for key, one in told.items() if one != "loser"})
         assert [row.origin for row in worker.state.judgements.all()] == [{"destination": "crm"}]
 
 

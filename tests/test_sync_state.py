@@ -311,7 +311,7 @@ def test_each_of_the_scores_has_an_answer_of_its_own(state: State) -> None:
     assert state.totals.all() == {"001": _total("001"), "002": _total("002")}
     assert state.totals.all("expansion") == {"001": replace(other, score=41.0)}
     assert (state.totals.decisions("expansion")["001"].score, state.totals.decisions()["001"].score) == (41.0, 79.0)
-    state.erase("001", [], {}, lambda report: report)
+    state.erase(["001"], [], {}, lambda report: report)
     assert (list(state.totals.all()), state.totals.all("expansion")) == (["002"], {})
 
 
@@ -463,7 +463,7 @@ def test_an_erased_account_takes_its_judgements_along_and_their_numbers_are_not_
     _judged(state, "001", reason="a small shop")
     beside = _judged(state, "001", reason="like Alder, they wait")
     gone = _judged(state, "002")
-    state.erase("002", [], {}, lambda told: {k: v for k, v in told.items() if "Alder" not in str(v)})
+    state.erase(["002"], [], {}, lambda told: {k: v for k, v in told.items() if "Alder" not in str(v)})
     assert [row.reason for row in state.judgements.all()] == ["a small shop", "(it named a customer who was erased)"]
     assert state.judgements.one(beside.id) is not None
     assert _judged(state, "001").id > gone.id

@@ -46,14 +46,14 @@ class State(Store):
 
     def erase(
         self,
-        account: str,
+        accounts: Collection[str],
         keys: Collection[tuple[str, str]],
         cursors: Mapping[str, Any],
         pruned: Callable[[Any], Any],
     ) -> None:
-        """Take an account, with its keys and records by system, out of every table.
+        """Take accounts, with their keys and records by system, out of every table.
 
-        `cursors`: what the sources' cursors become. `pruned`: the report of a run without what names the account.
+        `cursors`: what the sources' cursors become. `pruned`: the report of a run without what names the accounts.
         """
         with self.write() as connection:
             if connection.dialect.name == "sqlite":
@@ -63,9 +63,9 @@ class State(Store):
                 connection.execute(delete(KEYS).where(KEYS.c.source == system, KEYS.c.key == key))
                 connection.execute(delete(DELIVERIES).where(record))
             for column in (ACCOUNTS.c.id, TOTALS.c.account, DELIVERIES.c.account, JUDGEMENTS.c.account):
-                connection.execute(delete(column.table).where(column == account))
+                connection.execute(delete(column.table).where(column.in_(accounts)))
             for id, reason in connection.execute(select(JUDGEMENTS.c.id, JUDGEMENTS.c.reason)).all():
-                if not pruned({"reason": reason}):  # a word about somebody else that names the account
+                if not pruned({"reason": reason}):  # a word about somebody else that names them
                     connection.execute(update(JUDGEMENTS).where(JUDGEMENTS.c.id == id).values(reason=TAKEN_OUT))
             for id, origin in connection.execute(select(JUDGEMENTS.c.id, JUDGEMENTS.c.origin)).all():
                 if origin and (kept := pruned(origin)) != origin:  # whose it was before a merge
