@@ -16,6 +16,7 @@ from pathlib import Path
 from connectors.base import Key
 from sync import pulses
 from sync.deliveries import Delivered, Round, clearing, deliver
+from sync.drift import Watch
 from sync.erased import META, erased_of, without
 from sync.links import FREE_MAIL, Link, Links, Unsure
 from sync.rows import AccountRow, Delivery
@@ -76,14 +77,30 @@ def doomed(worker: Worker, account: AccountRow) -> Doomed:
 
 
 def clear_records(worker: Worker, what: Doomed) -> Delivered:
-    """Empty our fields on the customer's records in the CRMs."""
+    """Empty our fields on the customer's records in the CRMs. A field that is gone there needs no emptying.
+
+    Raises `ConnectorError`.
+    """
     now, result = worker.clock.now(), Delivered()
     today = now.astimezone(worker.settings.timezone).date()
     for name, destination in worker.destinations.items():
-        round_ = Round(destination, worker.settings.delivery, now, today, eager=True)
         mine = [row for row in what.deliveries if row.destination == name and row.status != "closed"]
-        deliver(round_, clearing(round_, mine), result, save=worker.state.deliveries.save)
+        if mine:
+            round_ = Round(destination, worker.settings.delivery, now, today, eager=True)
+            _clear(worker, round_, mine, result)
     return result
+
+
+def _clear(worker: Worker, round_: Round, rows: Sequence[Delivery], result: Delivered) -> None:
+    watch = Watch(worker, round_)
+    watch.look()
+    out = {one.field: one.message for one in watch.found if one.effect == "left out"}
+    present = round_.destination.read([row.record_id for row in rows]) if out else {}
+    held = {id: key for id, fields in present.items() for key in out if fields.get(key) is not None}
+    planned = clearing(round_, [row for row in rows if row.record_id not in held])
+    deliver(round_, watch.usable(planned), result, save=worker.state.deliveries.save)
+    result.failed += len(held)
+    result.named += [{"record": id, "code": "FIELD", "message": out[key]} for id, key in held.items()]
 
 
 def erase(worker: Worker, what: Doomed, *, beat: Callable[[], None]) -> None:

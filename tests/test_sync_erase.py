@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from connectors.base import Account, Event, Key, Outcome, Page
+from connectors.base import Account, Drift, Event, Key, Outcome, Page
 from connectors.clock import SteppedClock
 from sync import delta, settling
 from sync.deliveries import Delivered
@@ -249,6 +249,18 @@ def test_records_are_emptied_first_and_one_that_refuses_is_told(company: Company
     assert clear_records(worker, doomed(worker, _row(worker))).written == 1
     assert set(crm.present[ALDER].values()) == {None}
     assert crm.present[BIRCH]["tier"] is not None
+
+
+def test_a_field_that_is_gone_from_the_crm_keeps_no_other_from_being_emptied(company: Company) -> None:
+    worker, crm, _ = company
+    crm.drifts.append(Drift("reason", "Health_Reason__c is read-only", "give access to it", "left out"))
+    for _ in range(2):  # what it holds would stay
+        told = clear_records(worker, doomed(worker, _row(worker)))
+        assert (told.failed, told.named[0]["message"]) == (1, "Health_Reason__c is read-only")
+    del crm.present[ALDER]["reason"]
+    assert clear_records(worker, doomed(worker, _row(worker))).failed == 0
+    assert set(crm.present[ALDER].values()) == {None}
+    assert "reason" not in crm.present[ALDER]
 
 
 class Killed(BaseException):
