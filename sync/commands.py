@@ -42,11 +42,11 @@ from sync.show import (
     show_report,
     tier_in_words,
 )
+from sync.state.deliveries import EDITS
 from sync.stopping import signals
 from sync.worker import Worker, begun, begun_or_refused, opened
 
-EDITS = timedelta(days=7)  # how far back `status` tells of edits,
-EDIT_PASSES = 2500  # and in how many passes at most
+EDITED = timedelta(days=7)  # how far back `status` tells of edits
 
 
 def write_starter(path: Path, *, force: bool) -> None:
@@ -418,11 +418,5 @@ def _status(worker: Worker) -> dict[str, Any]:
 
 def _edits(worker: Worker) -> list[dict[str, Any]]:
     """What people changed in the CRMs, as the passes of the last days found it, newest first."""
-    since = worker.clock.now() - EDITS
-    passes = (run for run in worker.state.runs.last(EDIT_PASSES, kind="pass") if run.started_at >= since)
-    return [
-        {"destination": name, **edit}
-        for run in passes
-        for name, part in run.report.get("delivered", {}).items()
-        for edit in part.get("edits", ())
-    ]
+    since = worker.clock.now() - EDITED
+    return [edit for run in worker.state.runs.since(since, kind=EDITS) for edit in run.report.get("edits", ())]

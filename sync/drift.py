@@ -6,7 +6,6 @@ changes or is refreshed; a field that is out is told by every pass, whether or n
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
@@ -67,10 +66,7 @@ class Watch:
     def _note(self, texts: frozenset[str]) -> None:
         if texts == self._noted and not self._old:
             return
-        state, slot = self._worker.state, f"{self._now.isoformat()}/{uuid.uuid4().hex[:8]}"
-        run = state.runs.start(self._kind, slot, self._now)
-        if run is not None:
-            state.runs.finish(run, "done", {"wrong": sorted(texts)}, self._now)
+        self._worker.state.runs.note(self._kind, {"wrong": sorted(texts)}, self._now)
         self._noted, self._old = texts, False
 
 

@@ -97,10 +97,12 @@ class Edits:
         made = [one for account in sorted(by_account) for one in self._judged(account, by_account[account])]
         rows = [*self._rows, *(_noted(edit.look, self._today, edited=edit.field) for edit in self._found)]
         self._found, self._rows = [], []
-        self._worker.state.deliveries.save_edits([new for _, new in made if new], rows)
         names = self._worker.state.accounts.names(by_account)
-        for edit, new in made:
-            self.told[edit.look.destination].append(_document(edit, new, names))
+        told = [{"destination": edit.look.destination, **_document(edit, new, names)} for edit, new in made]
+        judged = [new for _, new in made if new]
+        self._worker.state.deliveries.save_edits(judged, rows, told=told, now=self._now)
+        for one in told:
+            self.told[one.pop("destination")].append(one)
 
     def before_write(self, destination: Destination, looks: Sequence[Look]) -> Collection[str]:
         """The records to leave alone in this pass: people changed them, or another one of the same account."""

@@ -7,7 +7,6 @@ daemon and a person at a terminal never write at once.
 from __future__ import annotations
 
 import re
-import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
@@ -96,7 +95,7 @@ def run_once(
         _look_at_clock(this)
         if worker.state.deliveries.recall_doubts():
             worker.stood_on.clear()
-        run = _begin(worker, "pass", now)
+        run = worker.state.runs.start("pass", now)
         try:
             with suppress(Stopped):
                 _steps(this, beat)
@@ -130,13 +129,6 @@ def _look_at_clock(this: Pass) -> None:
 def _tell(this: Pass, place: str, message: str) -> None:
     this.report.problems.append(Problem(place, message))
     log.warning("step failed", place=place, error=message)
-
-
-def _begin(worker: Worker, kind: str, now: datetime) -> int:
-    run = worker.state.runs.start(kind, f"{now.isoformat()}/{uuid.uuid4().hex[:8]}", now)
-    if run is None:
-        raise StateError("the state knows this run already; its clock or its random numbers stand still")
-    return run
 
 
 def _steps(this: Pass, beat: Callable[[], None]) -> None:
@@ -245,7 +237,7 @@ def _directory(this: Pass, name: str) -> None:
 
 
 def _listed(this: Pass, name: str) -> dict[str, int]:
-    run = _begin(this.worker, f"accounts:{name}", this.now)
+    run = this.worker.state.runs.start(f"accounts:{name}", this.now)
     counts: dict[str, int] = {}
     this.progress.start(f"accounts {name}")
     try:
@@ -313,7 +305,7 @@ def _due(this: Pass, kind: str, every: timedelta) -> bool:
 
 def _pull_one(this: Pass, source: Source, beat: Callable[[], None]) -> Pulled:
     deadline = this.worker.clock.now() + this.budget if this.budget else None
-    run = _begin(this.worker, f"pull:{source.name}", this.now)
+    run = this.worker.state.runs.start(f"pull:{source.name}", this.now)
     this.progress.start(source.name)
     result = Pulled()
     try:

@@ -339,6 +339,8 @@ def test_a_pass_takes_an_edit_in_before_it_scores_and_the_report_names_it(tmp_pa
         report = run_once(worker)
         assert report.delivered["crm"]["edits"][0].items() >= {"account": "a", "to": "red", "by": "Ann"}.items()
         assert worker.state.runs.last(1, kind="pass")[0].report["delivered"]["crm"]["edits"]
+        [kept] = worker.state.runs.since(MONDAY, kind="edits")  # what `status` tells of
+        assert kept.report["edits"] == [{"destination": "crm", **report.delivered["crm"]["edits"][0]}]
         assert str(crm.present["a"]["reason"]).startswith("Set to red by Ann until 2026-12-02 (it is unscored)")
         assert run_once(worker).delivered["crm"]["edits"] == []
 

@@ -224,8 +224,7 @@ def test_exports_in_flight_runs_and_cursors_forget_it(company: Company) -> None:
     marks = {"7": f"urgent 0   {ORGANIZATION}", "8": "low 1   45000000000018"}
     names: frozenset[str] = frozenset()
     worker.state.readings.save("desk", cursor={"marks": marks}, since=None, through=None, names=names)
-    run = worker.state.runs.start("pass", "x", START)
-    assert run is not None
+    run = worker.state.runs.start("pass", START)
     moved = [{"account": id, "name": name} for id, name in ((ALDER, "Alder Tools"), (BIRCH, "Birch Foods"))]
     reasons = ["row 1: no id", "ext-4711/u/1: too long"]
     worker.state.runs.finish(run, "done", {"moved": moved, "pulled": {"product": {"reasons": reasons}}}, START)
@@ -379,8 +378,7 @@ def test_a_word_that_others_are_known_by_is_not_looked_for_and_said() -> None:
 
 def test_a_number_that_looks_like_an_id_is_nobody(tmp_path: Path) -> None:
     with a_worker(tmp_path, home=FakeCrm("crm", []), clock=SteppedClock(START)) as worker:
-        for slot in ("a", "b"):  # runs 1 and 2
-            assert worker.state.runs.start("pass", slot, START)
+        assert [worker.state.runs.start("pass", START) for _ in range(2)] == [1, 2]
         words = Words.of(["1", "2"], [], [])
         assert look(worker.settings.data, worker.state, words, spill=worker.spill).places == []
         worker.state.set_meta("odd", "2")

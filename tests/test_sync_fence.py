@@ -54,12 +54,15 @@ CHANGES: dict[str, Callable[[State], object]] = {
     "keys.save": lambda state: state.keys.save([Key("desk", "k", None)], now=NOW),
     "keys.forget": lambda state: state.keys.forget("desk", before=NOW),
     "readings.save": lambda state: state.readings.save("desk", cursor=None, since=None, through=None, names=()),
-    "runs.start": lambda state: state.runs.start("pass", "slot", NOW),
+    "runs.note": lambda state: state.runs.note("edits", {}, NOW),
+    "runs.start": lambda state: state.runs.start("pass", NOW),
     "runs.finish": lambda state: state.runs.finish(1, "done", {}, NOW),
     "runs.forget": lambda state: state.runs.forget(NOW),
     "totals.save": lambda state: state.totals.save([Total("a", 1, "red", DAY, 1, NOW, (), "v", "")]),
     "deliveries.save": lambda state: state.deliveries.save([Delivery("crm", "a", "a")]),
-    "deliveries.save_edits": lambda state: state.deliveries.save_edits([OVERRIDE], [Delivery("crm", "a", "a")]),
+    "deliveries.save_edits": lambda state: state.deliveries.save_edits(
+        [OVERRIDE], [Delivery("crm", "a", "a")], told=[], now=NOW
+    ),
     "deliveries.retry": lambda state: state.deliveries.retry(["crm"], now=NOW),
     "deliveries.recall_doubts": lambda state: state.deliveries.recall_doubts(),
     "judgements.add": lambda state: state.judgements.add(JUDGEMENT),

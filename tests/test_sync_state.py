@@ -262,33 +262,33 @@ def test_a_reading_is_what_was_saved_last(state: State) -> None:
 # -- runs ------------------------------------------------------------------------------------------------------
 
 
-def test_a_slot_is_run_once(state: State) -> None:
-    run = state.runs.start("pass", "2026-06-01", NOW)
-    assert run is not None
+def test_each_run_is_one_of_its_own_and_running_until_it_is_finished(state: State) -> None:
+    run, other = state.runs.start("pass", NOW), state.runs.start("pass", NOW)
     state.runs.finish(run, "done", {"written": 3}, LATER)
-    assert state.runs.start("pass", "2026-06-01", LATER) is None
-    assert state.runs.start("pass", "2026-06-02", LATER) not in (None, run)
-    assert state.runs.start("other", "2026-06-01", LATER) is not None
+    assert [(row.id, row.status, row.finished_at) for row in state.runs.last(5)] == [
+        (other, "running", None),
+        (run, "done", LATER),
+    ]
 
 
-def test_a_run_that_never_finished_is_begun_again(state: State) -> None:
-    run = state.runs.start("pass", "2026-06-01", NOW)
-    assert state.runs.start("pass", "2026-06-01", LATER) == run
-    (row,) = state.runs.last(5)
-    assert (row.status, row.started_at, row.finished_at) == ("running", LATER, None)
+def test_what_was_found_is_kept_as_a_run_that_is_over(state: State) -> None:
+    for moment in (NOW - timedelta(seconds=1), NOW, LATER):
+        state.runs.note("edits", {"at": f"{moment}"}, moment)
+    state.runs.start("pass", LATER)
+    assert [row.report for row in state.runs.since(NOW, kind="edits")] == [{"at": f"{LATER}"}, {"at": f"{NOW}"}]
+    assert state.runs.last_finished("edits") == state.runs.since(LATER, kind="edits")[0]
 
 
 def test_the_newest_runs_come_first_and_failed_ones_do_not_count_as_finished(state: State) -> None:
     for hour, status in enumerate(["done", "partial", "failed"]):
         moment = NOW + timedelta(hours=hour)
-        run = state.runs.start("pass", str(hour), moment)
-        assert run is not None
+        run = state.runs.start("pass", moment)
         state.runs.finish(run, status, {"n": hour}, moment)  # type: ignore[arg-type]
     assert [run.report["n"] for run in state.runs.last(2)] == [2, 1]
     assert state.runs.last(2, kind="other") == []
     finished = state.runs.last_finished("pass")
     assert finished is not None
-    assert (finished.slot, finished.status) == ("1", "partial")
+    assert (finished.report, finished.status) == ({"n": 1}, "partial")
     assert state.runs.last_finished("other") is None
 
 
@@ -539,11 +539,9 @@ def test_of_many_workers_one_gets_the_lease(url: str) -> None:
         state.close()
 
 
-def test_threads_that_count_the_same_run_slots_get_different_runs(state: State) -> None:
-    found: list[int | None] = []
-    threads = [
-        threading.Thread(target=lambda n=n: found.append(state.runs.start("pass", str(n), NOW))) for n in range(8)
-    ]
+def test_threads_that_begin_runs_at_the_same_moment_get_different_ones(state: State) -> None:
+    found: list[int] = []
+    threads = [threading.Thread(target=lambda: found.append(state.runs.start("pass", NOW))) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 from uuid import uuid4
 
 from sqlalchemy import delete, func, select, update
 
 from sync.rows import Delivery, DeliveryStatus, Judgement, Standing
 from sync.state.judgements import insert
+from sync.state.runs import note
 from sync.state.store import Store, among, chunks, columns, upsert, values
 from sync.tables import DELIVERIES, JUDGEMENTS, META
 
+EDITS = "edits"  # the kind of run that holds what people changed
 DOUBTS = "doubts/"  # how the keys begin under which doubted records stand
 
 
@@ -100,15 +103,24 @@ class Deliveries:
                     connection.execute(update(DELIVERIES).where(these).values(status="pending", next_try_at=None))
         return sum(len(records) for _, records in told)
 
-    def save_edits(self, judgements: Iterable[Judgement], deliveries: Iterable[Delivery]) -> None:
-        """Keep what people changed on records and what is known of these records since, both or neither.
+    def save_edits(
+        self,
+        judgements: Iterable[Judgement],
+        deliveries: Iterable[Delivery],
+        *,
+        told: Sequence[Mapping[str, Any]],
+        now: datetime,
+    ) -> None:
+        """Keep what people changed on records and what is known of these records since, all or nothing.
 
-        A judgement of an account that is no member any more is left out.
+        A judgement of an account that is no member any more is left out. `told`: the edits in words, for `status`.
         """
         with self._store.write() as connection:
             for judgement in judgements:
                 insert(connection, judgement)
             upsert(connection, DELIVERIES, map(values, deliveries))
+            if told:
+                note(connection, EDITS, {"edits": told}, now)
 
     def pass_on(self, accounts: Mapping[str, str], deliveries: Iterable[Delivery]) -> None:
         """Give the judgements of accounts that were merged to those they went into, noting whose they were.

@@ -1,12 +1,13 @@
-"""The passes that were made, each with its report."""
+"""What was done and found, and when, each with its report."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
+from uuid import uuid4
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import Connection, delete, select, update
 
 from sync.rows import Run, RunStatus
 from sync.state.store import Store, columns
@@ -14,36 +15,26 @@ from sync.tables import RUNS
 
 
 class Runs:
-    """One row for each kind and slot of time."""
+    """One row a run: a pass, the reading of a directory or a source, or something that was found."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def start(self, kind: str, slot: str, now: datetime) -> int | None:
-        """Begin the run of this slot; None when it has been finished before.
-
-        One that was begun and never finished belonged to a worker that died: it is begun again under its id.
-        The caller holds the lease, so no other worker can be in the middle of it.
-        """
+    def start(self, kind: str, now: datetime) -> int:
+        """Begin a run. One that is never finished belonged to a worker that died."""
         with self._store.write() as connection:
-            found = connection.execute(
-                select(RUNS.c.id, RUNS.c.status).where(RUNS.c.kind == kind, RUNS.c.slot == slot).with_for_update()
-            ).first()
-            if found is None:
-                new = RUNS.insert().values(
-                    kind=kind, slot=slot, status="running", started_at=now, finished_at=None, report={}
-                )
-                return int(connection.execute(new.returning(RUNS.c.id)).scalar_one())
-            if found.status != "running":
-                return None
-            connection.execute(update(RUNS).where(RUNS.c.id == found.id).values(started_at=now))
-            return int(found.id)
+            return _insert(connection, kind, now, status="running", finished_at=None, report={})
 
     def finish(self, run: int, status: RunStatus, report: Mapping[str, Any], now: datetime) -> None:
         with self._store.write() as connection:
             connection.execute(
                 update(RUNS).where(RUNS.c.id == run).values(status=status, report=dict(report), finished_at=now)
             )
+
+    def note(self, kind: str, report: Mapping[str, Any], now: datetime) -> None:
+        """Keep what was found at this moment, as a run that is over."""
+        with self._store.write() as connection:
+            note(connection, kind, report, now)
 
     def forget(self, before: datetime) -> None:
         """Let go of runs that began before a moment, so that the table stands still in size."""
@@ -58,6 +49,12 @@ class Runs:
         with self._store.read() as connection:
             return [Run(*row) for row in connection.execute(query)]
 
+    def since(self, begun: datetime, *, kind: str) -> list[Run]:
+        """The runs of a kind that began at a moment or later, newest first."""
+        query = select(*columns(RUNS, Run)).where(RUNS.c.kind == kind, RUNS.c.started_at >= begun)
+        with self._store.read() as connection:
+            return [Run(*row) for row in connection.execute(query.order_by(RUNS.c.id.desc()))]
+
     def last_finished(self, kind: str) -> Run | None:
         """The newest run of this kind that was carried out (`done` or `partial`)."""
         query = (
@@ -69,3 +66,14 @@ class Runs:
         with self._store.read() as connection:
             row = connection.execute(query).first()
         return Run(*row) if row else None
+
+
+def note(connection: Connection, kind: str, report: Mapping[str, Any], now: datetime) -> None:
+    """As `Runs.note`, in a transaction of somebody else."""
+    _insert(connection, kind, now, status="done", finished_at=now, report=dict(report))
+
+
+def _insert(connection: Connection, kind: str, now: datetime, **values: Any) -> int:
+    slot = f"{now.isoformat()}/{uuid4().hex[:8]}"  # no two runs of a kind are the same, whatever the clock does
+    new = RUNS.insert().values(kind=kind, slot=slot, started_at=now, **values)
+    return int(connection.execute(new.returning(RUNS.c.id)).scalar_one())
