@@ -101,7 +101,7 @@ def _first_pass(port: int, process: subprocess.Popen[bytes]) -> None:
 
 
 def _bare() -> float:
-    words = "import duckdb, deltalake, hubspot.client, simple_salesforce, sqlmodel, apscheduler"
+    words = "import duckdb, deltalake, hubspot.client, simple_salesforce, sqlmodel"
     code = f"{words}; print(next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmRSS')))"
     done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, check=True)
     return int(json.loads(done.stdout)) / 1024

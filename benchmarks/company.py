@@ -32,7 +32,7 @@ scorecard: card.yaml
 class Crm:
     """Holds what is written to it."""
 
-    name, left_out = HOME, ""
+    name, address, left_out = HOME, "", ""
 
     def __init__(self, accounts: int) -> None:
         self._accounts = accounts
@@ -71,6 +71,8 @@ class Crm:
 
 class Source:
     """Has told all that is in the log; then whatever is put into `news`. Its directory comes with its first page."""
+
+    address = ""
 
     def __init__(self, name: str, accounts: int) -> None:
         self.name, self.names, self.key_is = name, data.NAMES[name], KEY_IS[name]

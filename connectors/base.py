@@ -266,10 +266,11 @@ class Source(Protocol):
     """A system facts are read from.
 
     `key_is` says what its account keys are; `names` are the event names, or patterns with `*`, it can yield (its own
-    declaration of what it would have said had it happened).
+    declaration of what it would have said had it happened). `address`: where it is served; empty for files.
     """
 
     name: str
+    address: str
     key_is: KeyIs
     names: tuple[str, ...]
 
@@ -283,9 +284,10 @@ class Source(Protocol):
 
 
 class Directory(Protocol):
-    """A system whose records can be the accounts."""
+    """A system whose records can be the accounts. `address`: where it is served; empty for files."""
 
     name: str
+    address: str
 
     @property
     def left_out(self) -> str:

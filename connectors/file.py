@@ -85,6 +85,8 @@ class FileSource:
     `through` is the moment the file was last written; what it says of later moments is read when it is written again.
     """
 
+    address = ""
+
     def __init__(self, name: str, settings: SourceSettings, tools: Tools) -> None:
         self.name, self._settings, self._tools = name, settings, tools
         self.key_is: KeyIs = settings.account_key.kind

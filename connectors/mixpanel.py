@@ -123,6 +123,7 @@ class Mixpanel:
             refusals=(400, 401, 403),
             transport=transport,
         )
+        self.address = self._rest.base_url
 
     @property
     def calls(self) -> Mapping[str, int]:

@@ -63,6 +63,8 @@ class DestinationSettings(BaseModel):
 class FileDestination:
     """A directory and destination in two files. `where` is a condition in SQL over the accounts file's columns."""
 
+    address = ""
+
     def __init__(self, name: str, settings: DestinationSettings, tools: Tools) -> None:
         self.name, self._settings, self._tools = name, settings, tools
         self._place = f"destinations.{name}"

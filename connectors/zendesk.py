@@ -105,6 +105,7 @@ class Zendesk:
             hint="check the credential, and that its user is an admin (the exports are for admins only)",
             transport=transport,
         )
+        self.address = self._rest.base_url
 
     @property
     def calls(self) -> Mapping[str, int]:

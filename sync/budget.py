@@ -65,7 +65,7 @@ class Book:
         return min(counting, default=now) + DAY
 
     def _counts(self, moment: datetime, now: datetime) -> bool:
-        return moment > now - DAY if self.zone is None else moment >= self._began(now)
+        return (now - DAY < moment if self.zone is None else moment >= self._began(now)) and moment <= now
 
     def _began(self, now: datetime, *, days: int = 0) -> datetime:
         """When the vendor's day began, or the one after it will."""

@@ -19,6 +19,7 @@ from scoring.patterns import condition
 from scoring.reach import segments
 from scoring.remarks import Remark
 from scoring.rules import rebuild
+from sync.clocks import compared
 from sync.database import reach
 from sync.delta import one_row
 from sync.errors import StateError, UsageError
@@ -33,6 +34,7 @@ RECENT = 90  # days in which some event should have met a `where`
 def findings(worker: Worker) -> Iterator[Finding]:
     """Look at everything, one thing failing never hiding the next."""
     yield from _shadowed()
+    yield from _clock(worker)
     rules = worker.settings.accounts
     for name, destination in worker.destinations.items():
         home = name == worker.settings.home
@@ -74,6 +76,13 @@ def _careful(place: str, look: Callable[[], Iterator[Finding]]) -> Iterator[Find
         yield from look()
     except (ConnectorError, ConfigError) as error:
         yield Finding(place, False, str(error).removeprefix(f"{place}: "))
+
+
+def _clock(worker: Worker) -> Iterator[Finding]:
+    """This machine's clock, where no vendor's agrees with it."""
+    said = list(compared(worker))
+    if said and not any(right for right, _ in said):
+        yield Finding("clock", False, said[0][1], "set it right: a pass refuses to date anything by it")
 
 
 def _shadowed() -> Iterator[Finding]:

@@ -1,22 +1,19 @@
 """The daemon: the same pass again and again, until it is told to stop.
 
-What is due is decided from state by the pass itself, so the scheduler only has to knock: a job store in memory, missed
-knocks folded into one, no limit to how late one may be. Each pass is made in a process of its own (`child.py`), so that
-between passes there is little more than this loop and what it answers about itself. A signal only sets the stop flag;
-the pass hears of it, finishes the batch in hand and saves its outcomes.
+What is due is decided from state by the pass itself, so the daemon only has to knock now and then, by a watch that no
+clock moves: so long after the last pass began, or as soon as it has ended. Each pass is made in a process of its own
+(`child.py`), so that between passes there is little more than this loop and what it answers about itself. A signal only
+sets the stop flag; the pass hears of it, finishes the batch in hand and saves its outcomes.
 """
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
+import time
 from pathlib import Path
 
 import structlog
-from apscheduler.executors.pool import ThreadPoolExecutor
-from apscheduler.schedulers.background import BackgroundScheduler
-from apscheduler.triggers.interval import IntervalTrigger
 
 from sync.cards import reread
 from sync.child import LAST_BATCH, Answer, Memory, in_child
@@ -33,7 +30,6 @@ log = structlog.get_logger("bellwether.daemon")
 def daemon(path: Path) -> None:
     """Work until told to stop."""
     log_as_json()
-    logging.getLogger("apscheduler").setLevel(logging.ERROR)  # a pass longer than the time between knocks is no fault
     serve(load(path))
 
 
@@ -49,11 +45,10 @@ def serve(settings: Settings) -> None:
         card = settings.scorecard
         log.info("daemon started", port=port, settings=settings.path.name, scorecard=card.name, version=card.version)
         passes = Passes(settings, health, stop)
-        scheduler = _scheduler(settings, passes)
-        scheduler.start()
+        knocking = threading.Thread(target=_knock, args=(passes, _seconds(settings), stop), name="knocks", daemon=True)
+        knocking.start()
         stop.wait()
         log.info("stopping after the batch in hand")
-        scheduler.shutdown(wait=False)
         passes.end()
         log.info("daemon stopped")
     if passes.unusable:
@@ -122,14 +117,13 @@ class Passes:
             self._stop.set()
 
 
-def _scheduler(settings: Settings, passes: Passes) -> BackgroundScheduler:
-    scheduler = BackgroundScheduler(
-        executors={"default": ThreadPoolExecutor(1)},
-        job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
-        timezone="UTC",
-    )
-    speed = settings.clock.speed if settings.clock else 1.0
-    seconds = max(0.05, settings.daemon.every.total_seconds() / speed)
-    scheduler.add_job(passes.knock, IntervalTrigger(seconds=seconds))
-    scheduler.add_job(passes.knock)  # no trigger: at once
-    return scheduler
+def _knock(passes: Passes, seconds: float, stop: threading.Event) -> None:
+    while not stop.is_set():
+        began = time.monotonic()
+        passes.knock()
+        stop.wait(max(0.0, began + seconds - time.monotonic()))
+
+
+def _seconds(settings: Settings) -> float:
+    """How often to knock, by the machine's time."""
+    return max(0.05, settings.daemon.every.total_seconds() / (settings.clock.speed if settings.clock else 1.0))

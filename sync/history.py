@@ -107,6 +107,15 @@ class History:
         self._replace(connection, self._parts, _PARTS, _relation(f"{of}parts", _PARTS), days)
         self._replace(connection, self._scores, _SCORES | _SAID, _relation(f"{of}scores", _SCORES, said), days)
 
+    def forget(self, since: date) -> None:
+        """Take out what was kept of this day and all that follow."""
+        days = self.days(since=since)
+        if not days:
+            return
+        with delta.connect(memory_limit=MEMORY, threads=1, spill=self._spill) as connection:
+            for path, columns in ((self._scores, _SCORES | _SAID), (self._parts, _PARTS)):
+                self._replace(connection, path, columns, f"select {', '.join(columns)} from ({_none(columns)})", days)
+
     def days(self, *, final_only: bool = False, since: date = BEGINNING) -> set[date]:
         """The days that have been kept; `since` a day on, which reads no file of the months before."""
         query = f"select distinct as_of from {{rows}} where as_of >= ?{' and final' if final_only else ''}"
@@ -261,8 +270,12 @@ def _relation(name: str, columns: Mapping[str, str], *more: str) -> str:
 
 def _rows(path: Path, files: Sequence[DataFile], columns: Mapping[str, str]) -> str:
     """SQL that reads these files; what was written before a column was kept has null in it."""
-    none = ", ".join(f"null::{kind} as {name}" for name, kind in columns.items())
-    return f"(select * from {delta.scan(path, files, mixed=True)} union all by name select {none} where false)"
+    return f"(select * from {delta.scan(path, files, mixed=True)} union all by name {_none(columns)})"
+
+
+def _none(columns: Mapping[str, str]) -> str:
+    """SQL that gives no row of these columns."""
+    return f"select {', '.join(f'null::{kind} as {name}' for name, kind in columns.items())} where false"
 
 
 def _holding(

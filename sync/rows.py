@@ -63,6 +63,13 @@ class Run:
     report: Mapping[str, Any]
 
 
+class Later(NamedTuple):
+    """Passes that are dated later than now: when the first of them began, and the last one before it."""
+
+    first: datetime
+    before: datetime | None
+
+
 @dataclass(frozen=True, slots=True)
 class Total:
     """Today's answer for an account, by one of its scores.

@@ -20,7 +20,7 @@ import structlog
 
 from connectors.base import Source
 from connectors.errors import ConnectorError, Stopped, WaitUntil
-from sync import pulses
+from sync import clocks, pulses
 from sync.accounts import read_companies, read_home
 from sync.budget import Budget
 from sync.deliveries import Delivered, Round
@@ -41,9 +41,9 @@ from sync.worker import Worker
 Step = Literal["pull", "score"]
 
 DISK = re.compile("No space left on device|Disk quota exceeded|Permission denied|Read-only file system")
-CLOCK_SLIP = timedelta(minutes=5)  # two clocks that agree may differ by that
 PASSES_BACK = 50  # looked through for one that was whole
 KEPT = timedelta(days=90)  # runs in state
+LONGEST_REST = timedelta(days=1)  # for want of calls; a longer one was found by a clock that was ahead
 log = structlog.get_logger("bellwether.run")
 
 
@@ -92,7 +92,8 @@ def run_once(
     this = Pass(worker, now, report, progress or Quiet(), only, dry_run, due_only, budget)
     before = {name: dict(part.calls) for name, part in worker.destinations.items()}
     with leased(worker.state) as beat:
-        _look_at_clock(this)
+        if words := clocks.look(worker, now, due_only=due_only):
+            _tell(this, "clock", words)
         if worker.state.deliveries.recall_doubts():
             worker.stood_on.clear()
         run = worker.state.runs.start("pass", now)
@@ -109,21 +110,6 @@ def run_once(
         this.report.calls = _calls(worker, before)
         worker.state.runs.finish(run, this.report.status, this.report.kept(), worker.clock.now())
     return this.report
-
-
-def _look_at_clock(this: Pass) -> None:
-    """Scores of an earlier day must not go out because a clock was set back.
-
-    Which of the two times is wrong is not known: a daemon waits for a person, whose `run` goes by the new one.
-    """
-    last = this.worker.state.runs.last_finished("pass")
-    if last is None or last.started_at - this.now <= CLOCK_SLIP:
-        return
-    now, then = (f"{moment:%Y-%m-%d %H:%M}" for moment in (this.now, last.started_at))
-    words = f"it is {now} UTC by this clock, and the last pass was made at {then}; set it right"
-    if this.due_only:
-        raise StateError(f"clock: {words}, or have the daemon go by it with one `bellwether run`")
-    _tell(this, "clock", words)
 
 
 def _tell(this: Pass, place: str, message: str) -> None:
@@ -257,7 +243,7 @@ def _listed(this: Pass, name: str) -> dict[str, int]:
 def _sparing(this: Pass, name: str, step: str) -> Iterator[Budget]:
     """Around all calls that a step makes to a destination. A daemon leaves it alone until calls come back."""
     until = this.worker.resting.get(step, this.now)
-    if this.due_only and until > this.now:
+    if this.due_only and this.now < until <= this.now + LONGEST_REST:
         words = f"its allowance is used up; left alone until {until:%H:%M} UTC"
         raise WaitUntil(words, seconds=0, place=name, quota=True)
     if name not in this.budgets:

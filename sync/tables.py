@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 from typing import Any, ClassVar, cast
 
-from sqlalchemy import JSON, DateTime, Dialect, Table, Text, UniqueConstraint, inspect
+from sqlalchemy import JSON, Column, DateTime, Dialect, Table, Text, UniqueConstraint, inspect
 from sqlalchemy.types import TypeDecorator
 from sqlmodel import Field, SQLModel
 
@@ -214,6 +214,11 @@ class LeaseTable(SQLModel, table=True):
 def table_of(model: type[SQLModel]) -> Table:
     """The SQLAlchemy table that a model declares."""
     return cast(Table, inspect(model).local_table)
+
+
+def moments_of(table: Table) -> list[Column[Any]]:
+    """The columns that hold moments."""
+    return [column for column in table.c if isinstance(column.type, Moment)]
 
 
 META, ACCOUNTS, KEYS, READINGS, RUNS, TOTALS, DELIVERIES, JUDGEMENTS, SCORECARDS, LEASE = (

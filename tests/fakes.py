@@ -40,6 +40,8 @@ from sync.worker import Worker
 class FakeSource:
     """Yields the pages it was given, once each; the cursor counts them."""
 
+    address = ""
+
     def __init__(self, name: str, pages: Sequence[Page], *, names: tuple[str, ...], key_is: KeyIs = "crm_id") -> None:
         self.name, self.pages, self.names, self.key_is = name, list(pages), names, key_is
         self.fail: Exception | None = None
@@ -64,6 +66,8 @@ class FakeCrm:
     """Holds records by id. `refuse`: record id -> the outcome its next writes get instead. `set_by`: record id -> who
     last set its fields, where the vendor tells. `gone`: id that is not there -> the record it was merged into, or None.
     """
+
+    address = ""
 
     def __init__(self, name: str, accounts: Iterable[Account]) -> None:
         self.name = name

@@ -39,10 +39,11 @@ class Answer:
 
 
 class Loopback:
-    """Serves until left. `asked` holds every request in order."""
+    """Serves until left. `asked` holds every request in order, but for those for heads, which get `heads`."""
 
     def __init__(self, answer: Callable[[Asked], Answer]) -> None:
         self.asked: list[Asked] = []
+        self.heads: Mapping[str, str] = {}
         self._lock = threading.Lock()
         outer = self
 
@@ -72,12 +73,15 @@ class Loopback:
                 plain = isinstance(said.body, bytes | str)
                 body = said.body if plain else json.dumps(said.body)
                 data = body.encode() if isinstance(body, str) else body
-                self.send_response(said.status)
+                self.send_response_only(said.status)  # not dated: what is simulated has another time
                 kind = {} if plain else {"Content-Type": "application/json;charset=UTF-8"}
                 for name, value in {**kind, **said.headers, "Content-Length": str(len(data))}.items():
                     self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(data)
+
+            def do_HEAD(self) -> None:
+                self.say(Answer(404, b"", outer.heads))
 
             do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = handle_any
 

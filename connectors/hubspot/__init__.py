@@ -34,7 +34,7 @@ class HubSpot:
     """A destination, and a directory whose companies can be the home of all; thread-safe."""
 
     def __init__(self, name: str, settings: Settings, tools: Tools) -> None:
-        self.name = name
+        self.name, self.address = name, settings.base_url
         self._client = Client(settings, place=f"destinations.{name}", tools=tools)
         self._fields = Fields(self._client, settings, tools.fields)
         self._accounts = Accounts(self._client, self._fields, settings)

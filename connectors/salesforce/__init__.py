@@ -32,7 +32,7 @@ class Salesforce:
     """A destination, and a directory whose accounts can be the home of all; thread-safe."""
 
     def __init__(self, name: str, settings: Settings, tools: Tools) -> None:
-        self.name = name
+        self.name, self.address = name, settings.base_url
         self._client = Client(settings, place=f"destinations.{name}", tools=tools)
         self._fields = Fields(self._client, settings, tools.fields)
         external = settings.external_id_field

@@ -5,6 +5,8 @@ stands before a vendor's application: it lets only loopback host names in (a web
 this machine does not get past), counts the calls, and now and then answers, delays or cuts in the vendor's
 place.
 
+Every answer is dated by the simulated clock. Who asks for heads only wants to know that: such a call is not counted.
+
 Labels of calls: a handler may set `scope["label"]`; otherwise the label is the handler's own name. A call
 that the door spoiled is also counted as `fault.<kind>`, and a handler finds `scope["unanswered"]` where its answer
 will not arrive whole.
@@ -17,6 +19,8 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from datetime import UTC
+from email.utils import format_datetime
 from random import Random
 from typing import Literal
 from urllib.parse import urlsplit
@@ -24,6 +28,7 @@ from urllib.parse import urlsplit
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from connectors.clock import Clock
 from connectors.sandbox.refusals import refusal
 
 Fault = Literal["refused", "broken", "closed", "reset", "silent", "cut", "lost", "expired"]
@@ -152,11 +157,13 @@ class Door:
         app: ASGIApp,
         vendor: str,
         *,
+        clock: Clock,
         profile: Profile,
         drop: Callable[[tuple[str, int]], None],
         expire: Callable[[], None] | None = None,
     ) -> None:
         self._app, self._vendor, self._profile, self._drop, self._expire = app, vendor, profile, drop, expire
+        self._clock = clock
         self._number = 0
         self.calls: Counter[str] = Counter()
 
@@ -165,9 +172,20 @@ class Door:
             await self._app(scope, receive, send)
         elif not _is_loopback(_host(scope)):
             await PlainTextResponse("Misdirected Request\n", status_code=421)(scope, receive, send)
+        elif scope["method"] == "HEAD":
+            await Response(status_code=404)(scope, receive, self._dated(send))
         else:
             self._number += 1
-            await self._answer(self._profile.fault(self._vendor, self._number), scope, receive, send)
+            await self._answer(self._profile.fault(self._vendor, self._number), scope, receive, self._dated(send))
+
+    def _dated(self, send: Send) -> Send:
+        async def dated(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                now = format_datetime(self._clock.now().astimezone(UTC), usegmt=True)
+                message["headers"] = [*message["headers"], (b"date", now.encode())]
+            await send(message)
+
+        return dated
 
     async def _answer(self, fault: Fault | None, scope: Scope, receive: Receive, send: Send) -> None:
         if fault is None or (fault == "expired" and self._expire is None):

@@ -103,7 +103,7 @@ class Sandbox:
     def _door(self, vendor: str) -> Door:
         app = self._app(vendor)
         expire = getattr(app.state, "expire", None)
-        return Door(app, vendor, profile=self._faults, drop=self._drop, expire=expire)
+        return Door(app, vendor, clock=self._clock, profile=self._faults, drop=self._drop, expire=expire)
 
     def _app(self, vendor: str) -> Starlette:
         build: Callable[..., Any] = importlib.import_module(f"connectors.sandbox.{vendor}").app
@@ -126,6 +126,7 @@ class Sandbox:
             access_log=False,
             proxy_headers=False,
             server_header=False,
+            date_header=False,  # the door dates answers, by the simulated clock
             timeout_graceful_shutdown=5,
         )
         return uvicorn.Server(config)

@@ -8,7 +8,9 @@ on PostgreSQL by URL.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
+from datetime import datetime, time
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import delete, select, update
 
@@ -21,7 +23,19 @@ from sync.state.runs import Runs
 from sync.state.scorecards import Scorecards
 from sync.state.store import CHUNK, Store, chunks, upsert
 from sync.state.totals import Totals
-from sync.tables import ACCOUNTS, DELIVERIES, JUDGEMENTS, KEYS, LEASE, META, READINGS, RUNS, SCORECARDS, TOTALS
+from sync.tables import (
+    ACCOUNTS,
+    DELIVERIES,
+    JUDGEMENTS,
+    KEYS,
+    LEASE,
+    META,
+    READINGS,
+    RUNS,
+    SCORECARDS,
+    TOTALS,
+    moments_of,
+)
 
 TAKEN_OUT = "(it named a customer who was erased)"
 
@@ -77,6 +91,25 @@ class State(Store):
                 for run, report in connection.execute(reports).all():
                     if (kept := pruned(report)) != report:
                         connection.execute(update(RUNS).where(RUNS.c.id == run).values(report=kept))
+
+    def redate(self, now: datetime, zone: ZoneInfo) -> None:
+        """Date at `now` whatever is dated later, but for runs that are no passes, which count for nothing until then.
+
+        Records that were written later are due, sources that were read further begin again, pulses are told anew.
+        """
+        today = now.astimezone(zone).date()
+        morning = datetime.combine(today, time(), zone)
+        with self.write() as connection:
+            connection.execute(update(DELIVERIES).where(DELIVERIES.c.confirmed_at > now).values(deciding=""))
+            connection.execute(update(READINGS).where(READINGS.c.through > now).values(cursor=None))
+            connection.execute(update(JUDGEMENTS).where(JUDGEMENTS.c.day > today).values(logged=False))
+            for column in (TOTALS.c.tier_since, JUDGEMENTS.c.day, JUDGEMENTS.c.withdrawn_on):
+                connection.execute(update(column.table).where(column > today).values({column: today}))
+            for table in (ACCOUNTS, KEYS, READINGS, RUNS, TOTALS, DELIVERIES, JUDGEMENTS, SCORECARDS):
+                for column in moments_of(table):
+                    later = (column > now) & (RUNS.c.kind == "pass") if table is RUNS else column > now
+                    moment = morning if column is READINGS.c.since else now
+                    connection.execute(update(table).where(later).values({column: moment}))
 
     def rows(self) -> Iterator[tuple[str, list[dict[str, Any]]]]:
         """All rows of all tables, some at a time, with the table's name."""

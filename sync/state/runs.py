@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from sqlalchemy import Connection, delete, select, update
 
-from sync.rows import Run, RunStatus
+from sync.rows import Later, Run, RunStatus
 from sync.state.store import Store, columns
 from sync.tables import RUNS
 
@@ -66,6 +66,16 @@ class Runs:
         with self._store.read() as connection:
             row = connection.execute(query).first()
         return Run(*row) if row else None
+
+    def dated_later(self, now: datetime) -> Later | None:
+        """The passes that began later than now, by a clock that was ahead; None where there are none."""
+        passes = select(RUNS.c.id, RUNS.c.started_at).where(RUNS.c.kind == "pass").limit(1)
+        with self._store.read() as connection:
+            first = connection.execute(passes.where(RUNS.c.started_at > now).order_by(RUNS.c.id)).first()
+            if first is None:
+                return None
+            before = connection.execute(passes.where(RUNS.c.id < first.id).order_by(RUNS.c.id.desc())).first()
+        return Later(first.started_at, before.started_at if before else None)
 
 
 def note(connection: Connection, kind: str, report: Mapping[str, Any], now: datetime) -> None:

@@ -28,12 +28,12 @@ from tests.chaos.forks import Job
 from tests.chaos.proof import Asked, Row
 
 ROOMS = (0, 64)  # KB that are left on the disk
-AHEAD = timedelta(hours=3)
+WRONG = timedelta(days=10)
 DISK = 96  # MB of the disk that the data lies on
 STOPPED = r"asked to stop; the rest is left to the next pass"
 FULL = r"make room"
 HELD = r"another process has held it for over \S+ s: wait for it, or end it"
-SET_RIGHT = r"clock: it is .* by this clock, and the last pass was made at .*; set it right"
+SET_RIGHT = r"clock: it is .* by this clock, and .* by that of destinations\.salesforce; set it right"
 
 
 class Struck:
@@ -123,12 +123,12 @@ def _taken_back(struck: Struck) -> int:
     return code
 
 
-def _jumped(struck: Struck) -> int:
-    """A worker's clock is ahead for a pass, and right again for the next."""
-    struck.one.mistaken(AHEAD)
-    struck.worker()
+def _mistaken(struck: Struck, by: timedelta) -> int:
+    """A worker's clock is wrong for a pass, and right again for the next."""
+    struck.one.mistaken(by)
+    code = struck.worker()
     struck.one.mistaken(timedelta())
-    return struck.worker()
+    return code
 
 
 def accidents(*, disk: bool, sqlite: bool) -> Iterator[Accident]:
@@ -141,7 +141,8 @@ def accidents(*, disk: bool, sqlite: bool) -> Iterator[Accident]:
     yield Accident("SIGTERM while records are written", partial(_terminated, call=writes), 1, STOPPED)
     yield from _full_disks(disk=disk, sqlite=sqlite)
     yield Accident("state held by another process", _held, 2, HELD)
-    yield Accident("clock three hours ahead, then right", _jumped, 1, SET_RIGHT)
+    yield Accident("clock ten days ahead, then right", partial(_mistaken, by=WRONG), 2, SET_RIGHT)
+    yield Accident("clock ten days behind, then right", partial(_mistaken, by=-WRONG), 2, SET_RIGHT)
     if sqlite:
         yield Accident("state taken back to a copy from before", _taken_back, 0, "")
 
