@@ -20,6 +20,12 @@ def checked(found: Sequence[Drift], names: Mapping[str, str], *, place: str) -> 
     return found
 
 
+def without(found: Sequence[Drift], names: Mapping[str, str]) -> dict[str, str]:
+    """`names` of the fields that are not left out of what is written."""
+    out = {one.field for one in found if one.effect == "left out"}
+    return {key: name for key, name in names.items() if key not in out}
+
+
 def fingerprint(names: Mapping[str, str], tiers: Mapping[str, str], described: Mapping[str, Any]) -> str:
     """Another one whenever a name in the settings or a description is another. `described`: by our field."""
     text = json.dumps([dict(names), dict(tiers), dict(described)], sort_keys=True, default=str)

@@ -56,7 +56,7 @@ class Setup(Org):
                 return Answer(400, [{"errorCode": "DUPLICATE_DEVELOPER_NAME", "message": "x"}])
             self.custom.add(name)
         if kind == "PermissionSet":
-            self.sets = [{"Id": "0PS000000000001AAA"}]
+            self.sets = [{"Id": "0PS000000000001AAA", "Description": body["Description"]}]
         if kind == "FieldPermissions":
             assert body["ParentId"] == "0PS000000000001AAA"
             self.permitted.add(body["Field"])

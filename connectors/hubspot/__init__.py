@@ -13,7 +13,6 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from connectors.base import Account, Allowance, Author, Change, Drift, FieldValue, Finding, Outcome, Tools, Write
-from connectors.drift import checked
 from connectors.hubspot import daily
 from connectors.hubspot.accounts import Accounts
 from connectors.hubspot.authors import Authors
@@ -61,8 +60,7 @@ class HubSpot:
         return self._prune.plan() if prune else self._provision.plan()
 
     def drift(self, *, since: datetime) -> Sequence[Drift]:
-        found = self._fields.drifts(since=since)
-        return checked(found, self._fields.names, place=self._client.place)
+        return self._fields.drift(since=since)
 
     def shape(self) -> str:
         return self._fields.shape()

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from connectors.base import FIELDS, Drift, Field, FieldValue
-from connectors.drift import fingerprint
+from connectors.drift import checked, fingerprint, without
 from connectors.errors import as_expected
 from connectors.hubspot.client import Client, results
 from connectors.hubspot.drift import Described, drifts, lacking
 from connectors.hubspot.settings import Settings
+from connectors.recent import Recent
 from connectors.values import canonical
+
+
+class _Known(NamedTuple):
+    """Company properties by name, those of ours that are not as they should be, and the tiers our lists refuse."""
+
+    described: Mapping[str, Described]
+    drifts: Sequence[Drift]
+    refused: Mapping[str, Sequence[str]]
 
 
 class Fields:
@@ -22,46 +30,36 @@ class Fields:
     def __init__(self, client: Client, settings: Settings, fields: Sequence[Field] = FIELDS) -> None:
         self._client, self.names, self.tiers = client, settings.names(fields), settings.tiers
         self.by_key: Mapping[str, Field] = {field.key: field for field in fields}
-        self._described: Mapping[str, Described] | None = None
-        self._described_at: datetime | None = None
-        self._drifts: Sequence[Drift] = ()
-        self._refused: Mapping[str, Sequence[str]] = {}  # tier values that the account's lists would refuse
-        self._lock = threading.Lock()
+        self._known = Recent(self._read, client.tools.clock)
 
-    def described(self, *, refresh: bool = False, since: datetime | None = None) -> Mapping[str, Described]:
-        """The definitions of company properties by name.
+    def _read(self) -> _Known:
+        path = f"/crm/properties/{self._client.date}/companies"
+        answer = self._client.get(path, label="read", query={"archived": "false"})
+        with as_expected(self._client.place):
+            described = {str(one["name"]): one for one in results(answer, self._client.place)}
+            tiers = [key for key, name in self.names.items() if self.by_key[key].kind == "tier" and name in described]
+            refused = {key: lacking(described[self.names[key]], self.tiers) for key in tiers}
+            return _Known(described, list(drifts(self.by_key, self.names, self.tiers, described)), refused)
 
-        `refresh`: asked for anew; `since`: asked for anew unless it was since then.
-        """
-        with self._lock:
-            stale = since is not None and (self._described_at is None or self._described_at < since)
-            if self._described is None or refresh or stale:
-                moment, path = self._client.tools.clock.now(), f"/crm/properties/{self._client.date}/companies"
-                answer = self._client.get(path, label="read", query={"archived": "false"})
-                with as_expected(self._client.place):
-                    self._learn({str(one["name"]): one for one in results(answer, self._client.place)})
-                self._described_at = moment
-            return self._described or {}
-
-    def _learn(self, described: Mapping[str, Described]) -> None:
-        drifted = list(drifts(self.by_key, self.names, self.tiers, described))
-        tiers = {key: name for key, name in self.names.items() if self.by_key[key].kind == "tier" and name in described}
-        self._refused = {key: lacking(described[name], self.tiers) for key, name in tiers.items()}
-        self._drifts, self._described = drifted, described
+    def described(self, *, refresh: bool = False) -> Mapping[str, Described]:
+        """The definitions of company properties by name."""
+        return self._known.get(refresh=refresh).described
 
     def shape(self) -> str:
         described = self.described()
         return fingerprint(self.names, self.tiers, {key: described.get(name) for key, name in self.names.items()})
 
-    def drifts(self, *, since: datetime | None = None, refresh: bool = False) -> Sequence[Drift]:
+    def drifts(self) -> Sequence[Drift]:
         """Our properties that are not as they should be."""
-        self.described(since=since, refresh=refresh)
-        return self._drifts
+        return self._known.get().drifts
+
+    def drift(self, *, since: datetime) -> Sequence[Drift]:
+        """See `Destination.drift`."""
+        return checked(self._known.get(since=since).drifts, self.names, place=self._client.place)
 
     def usable(self) -> dict[str, str]:
         """Our field -> its property, without those of which it is known that they cannot be written."""
-        out = {one.field for one in self._drifts if one.effect == "left out"}
-        return {key: name for key, name in self.names.items() if key not in out}
+        return without(self._known.last.drifts if self._known.last else (), self.names)
 
     def canonical(self, key: str, value: FieldValue) -> FieldValue:
         """`value` as a company holds it; None for a field that the settings leave out, and for a tier that the
@@ -70,7 +68,8 @@ class Fields:
         if key not in self.names:
             return None
         found = canonical(self.by_key[key], value, tiers=self.tiers)
-        return None if found in self._refused.get(key, ()) else found
+        known = self._known.last
+        return None if known and found in known.refused.get(key, ()) else found
 
     def record(self, values: Mapping[str, FieldValue]) -> dict[str, FieldValue]:
         """Canonical values of our fields, those that are left out of the settings dropped."""

@@ -12,7 +12,6 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from connectors.base import Account, Allowance, Author, Change, Drift, FieldValue, Finding, Outcome, Tools, Write
-from connectors.drift import checked
 from connectors.salesforce.accounts import Accounts
 from connectors.salesforce.authors import Authors
 from connectors.salesforce.checks import Checks
@@ -60,8 +59,7 @@ class Salesforce:
         return self._prune.plan() if prune else self._provision.plan()
 
     def drift(self, *, since: datetime) -> Sequence[Drift]:
-        found = self._fields.drifts(since=since)
-        return checked(found, self._fields.names, place=self._client.place)
+        return self._fields.drift(since=since)
 
     def shape(self) -> str:
         return self._fields.shape()

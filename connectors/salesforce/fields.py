@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from typing import NamedTuple
 
 from connectors.base import FIELDS, Drift, Field, FieldValue
-from connectors.drift import fingerprint
+from connectors.drift import checked, fingerprint, without
 from connectors.errors import as_expected
+from connectors.recent import Recent
 from connectors.salesforce.client import Client
 from connectors.salesforce.drift import TYPES, Described, drifts, lacking, restricted
 from connectors.salesforce.settings import Settings
@@ -18,65 +19,67 @@ from connectors.values import canonical
 HISTORIES = "Histories"  # the history rows of an account, by what describe calls them
 
 
+class _Known(NamedTuple):
+    """What the integration user can see of Account, and what that means for our fields.
+
+    `described`: by field name in lower case; `held`: our fields as the org's own hold them; `refused`: tier values that
+    the org's picklists would refuse; `tracks`: whether there is a history of accounts that we may read.
+    """
+
+    described: Mapping[str, Described]
+    held: Mapping[str, Field]
+    drifts: Sequence[Drift]
+    refused: Mapping[str, Sequence[str]]
+    tracks: bool
+
+
 class Fields:
     """The describe of Account is read once and again with every reading of the accounts; thread-safe."""
 
     def __init__(self, client: Client, settings: Settings, fields: Sequence[Field] = FIELDS) -> None:
         self._client, self.names, self.tiers = client, settings.names(fields), settings.tiers
         self.by_key: Mapping[str, Field] = {field.key: field for field in fields}
-        self._described: Mapping[str, Described] | None = None
-        self._described_at: datetime | None = None
-        self._held: Mapping[str, Field] = {}  # our fields as the org's own hold them
-        self._drifts: Sequence[Drift] = ()
-        self._refused: Mapping[str, Sequence[str]] = {}  # tier values that the org's picklists would refuse
-        self._tracks = False
-        self._lock = threading.Lock()
+        self._known = Recent(self._read, client.tools.clock)
 
-    def described(self, *, refresh: bool = False, since: datetime | None = None) -> Mapping[str, Described]:
-        """What the integration user can see of Account, by field name in lower case.
+    def _read(self) -> _Known:
+        answer = self._client.document("sobjects/Account/describe", label="read")
+        with as_expected(self._client.place):
+            described = {str(field["name"]).lower(): field for field in answer.get("fields") or ()}
+            related = answer.get("childRelationships") or ()
+            found = self._ours(described)
+            return _Known(
+                described,
+                held={key: _held(self.by_key[key], one) for key, one in found.items()},
+                drifts=list(drifts(self.by_key, self.names, self.tiers, described)),
+                refused={key: lacking(one, self.tiers) for key, one in found.items() if one and restricted(one)},
+                tracks=any(one.get("relationshipName") == HISTORIES for one in related),
+            )
 
-        `refresh`: asked for anew; `since`: asked for anew unless it was since then.
-        """
-        with self._lock:
-            stale = since is not None and (self._described_at is None or self._described_at < since)
-            if self._described is None or refresh or stale:
-                moment = self._client.tools.clock.now()
-                answer = self._client.document("sobjects/Account/describe", label="read")
-                with as_expected(self._client.place):
-                    self._learn({str(field["name"]).lower(): field for field in answer.get("fields") or ()})
-                    related = answer.get("childRelationships") or ()
-                    self._tracks = any(one.get("relationshipName") == HISTORIES for one in related)
-                self._described_at = moment
-            return self._described or {}
+    def _ours(self, described: Mapping[str, Described]) -> dict[str, Described | None]:
+        return {key: described.get(name.lower()) for key, name in self.names.items()}
 
-    def _learn(self, described: Mapping[str, Described]) -> None:
-        found = {key: described.get(name.lower()) for key, name in self.names.items()}
-        held = {key: _held(self.by_key[key], one) for key, one in found.items()}
-        drifted = list(drifts(self.by_key, self.names, self.tiers, described))
-        self._refused = {key: lacking(one, self.tiers) for key, one in found.items() if one and restricted(one)}
-        self._held, self._drifts, self._described = held, drifted, described
+    def described(self, *, refresh: bool = False) -> Mapping[str, Described]:
+        """What the integration user can see of Account, by field name in lower case."""
+        return self._known.get(refresh=refresh).described
 
     def shape(self) -> str:
-        described = self.described()
-        return fingerprint(
-            self.names, self.tiers, {key: described.get(name.lower()) for key, name in self.names.items()}
-        )
+        return fingerprint(self.names, self.tiers, self._ours(self.described()))
 
-    def drifts(self, *, since: datetime | None = None, refresh: bool = False) -> Sequence[Drift]:
+    def drifts(self) -> Sequence[Drift]:
         """Our fields that are not as they should be."""
-        self.described(since=since, refresh=refresh)
-        return self._drifts
+        return self._known.get().drifts
+
+    def drift(self, *, since: datetime) -> Sequence[Drift]:
+        """See `Destination.drift`."""
+        return checked(self._known.get(since=since).drifts, self.names, place=self._client.place)
 
     def usable(self, *, refresh: bool = False) -> dict[str, str]:
         """Our field -> its name, for those that can be seen and written."""
-        self.described(refresh=refresh)
-        out = {one.field for one in self._drifts if one.effect == "left out"}
-        return {key: name for key, name in self.names.items() if key not in out}
+        return without(self._known.get(refresh=refresh).drifts, self.names)
 
     def tracks(self) -> bool:
         """Whether this org keeps a history of accounts that we may read."""
-        self.described()
-        return self._tracks
+        return self._known.get().tracks
 
     def canonical(self, key: str, value: FieldValue) -> FieldValue:
         """`value` in the form the org's own field holds: its scale, length and kind of date.
@@ -86,10 +89,9 @@ class Fields:
         """
         if key not in self.names:
             return None
-        if not self._held:
-            self.described()
-        found = canonical(self._held[key], value, tiers=self.tiers)
-        return None if found in self._refused.get(key, ()) else found
+        known = self._known.last or self._known.get()
+        found = canonical(known.held[key], value, tiers=self.tiers)
+        return None if found in known.refused.get(key, ()) else found
 
     def means(self, key: str, value: FieldValue, present: FieldValue) -> bool:
         """Whether `value` stands for what the field holds: in a history, a picklist may be told by its label."""
