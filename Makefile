@@ -39,7 +39,7 @@ oracle: .venv/ready ## random scorecards and facts against a slow reference (CAS
 	ORACLE_CASES=$(or $(CASES),5000) ORACLE_SEED=$(or $(SEED),1) \
 		$(BIN)/pytest -n 2 tests/test_scoring_oracle.py
 
-soak: .venv/ready ## seven days of faults in half an hour: nothing lost, repeated or grown (DAYS=2: ten minutes)
+soak: .venv/ready ## days of the daemon in a storm, beside its twin (DAYS=6: eleven minutes beside other work)
 	$(BIN)/python -m tests.soak --days $(or $(DAYS),7)
 
 chaos: .venv/ready ## kills, a storm of faults, full disks and more, a row a proof (SIZE=small: minutes; STATE=postgresql; DAYS=30)

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -80,7 +81,7 @@ def main(lifeline: int) -> None:
     with signals(stop):
         settings, memory = pickle.load(sys.stdin.buffer)  # noqa: S301 - written by the daemon that started us
         answer = _answer(settings, memory, stop)
-    with open(answers, "wb") as pipe:
+    with suppress(BrokenPipeError), open(answers, "wb") as pipe:  # a daemon that was killed hears no answer
         pickle.dump(answer, pipe)
 
 

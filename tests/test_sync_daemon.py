@@ -45,9 +45,11 @@ class Daemon:
         self.process = subprocess.Popen(command, cwd=folder, stderr=self._log, stdout=subprocess.DEVNULL)
         self.port = int(str(self.wait_for("daemon started")["port"]))
 
+    def said(self) -> str:
+        return self._path.read_bytes()[self._at :].decode()
+
     def lines(self) -> list[dict[str, object]]:
-        text = self._path.read_bytes()[self._at :].decode()
-        return [json.loads(line) for line in text.splitlines() if line.endswith("}")]
+        return [json.loads(line) for line in self.said().splitlines() if line.endswith("}")]
 
     def wait_for(self, event: str) -> dict[str, object]:
         for _ in range(600):
@@ -190,9 +192,11 @@ def test_a_pass_that_is_killed_ends_alone_and_none_outlives_its_daemon(daemon: t
         running.end(signal.SIGKILL)
     for _ in range(600):
         if not second.exists() or " Z " in (second / "stat").read_text():  # where nobody collects orphans
-            return
+            break
         time.sleep(0.05)
-    raise AssertionError("the pass goes on without its daemon")
+    else:
+        raise AssertionError("the pass goes on without its daemon")
+    assert "Traceback" not in running.said()
 
 
 def test_told_to_stop_in_the_middle_of_a_pass_it_waits_for_it(daemon: tuple[Path, Sandbox]) -> None:

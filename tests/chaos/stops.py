@@ -6,19 +6,15 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import signal
 import sqlite3
-import subprocess
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, closing
 from datetime import timedelta
 from functools import partial
-from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-import psycopg
 from starlette.types import Scope
 
 from tests.chaos import forks
@@ -26,6 +22,7 @@ from tests.chaos.beside import Beside
 from tests.chaos.calls import Aim, writes
 from tests.chaos.forks import Job
 from tests.chaos.proof import Asked, Row
+from tests.soak import machine
 
 ROOMS = (0, 64)  # KB that are left on the disk
 WRONG = timedelta(days=10)
@@ -73,22 +70,13 @@ def _terminated(struck: Struck, call: Callable[[Scope], bool]) -> int:
 
 def _full(struck: Struck, room: int) -> int:
     """The disk is full but for so many KB."""
-    _fill(struck, room)
+    struck.after.enter_context(machine.filled(struck.data, room))
     return struck.worker()
 
 
 def _filled(struck: Struck, call: Callable[[Scope], bool]) -> int:
     """The disk is full from this call on."""
-    return struck.struck(call, lambda _: _fill(struck, 0))
-
-
-def _fill(struck: Struck, room: int) -> None:
-    ballast = struck.data / "ballast"
-    with ballast.open("wb", buffering=0) as file, suppress(OSError):
-        while file.write(bytes(1 << 12)):
-            pass
-    os.truncate(ballast, max(0, ballast.stat().st_size - room * 1024))
-    struck.after.callback(ballast.unlink)
+    return struck.struck(call, lambda _: struck.after.enter_context(machine.filled(struck.data)))
 
 
 def _crowded(struck: Struck, room: int) -> int:
@@ -98,18 +86,8 @@ def _crowded(struck: Struck, room: int) -> int:
 
 def _held(struck: Struck) -> int:
     """Another process takes the state, and keeps it, as the first pull begins."""
-    held = partial(_take, struck.beside.company.settings.state.get_secret_value(), struck.after)
-    return struck.struck(struck.pulls, held, forks.impatient)
-
-
-def _take(url: str, after: ExitStack, _: int) -> None:
-    if url.startswith("sqlite"):
-        path = url.removeprefix("sqlite:///")
-        taken = after.enter_context(closing(sqlite3.connect(path, 5, isolation_level=None, check_same_thread=False)))
-        taken.execute("begin exclusive")
-        return
-    session = after.enter_context(closing(psycopg.connect(url.replace("+psycopg", ""))))
-    session.execute("lock table readings, runs, deliveries in access exclusive mode")
+    url = struck.beside.company.settings.state.get_secret_value()
+    return struck.struck(struck.pulls, lambda _: struck.after.enter_context(machine.taken(url)), forks.impatient)
 
 
 def _taken_back(struck: Struck) -> int:
@@ -159,7 +137,10 @@ def _full_disks(*, disk: bool, sqlite: bool) -> Iterator[Accident]:
 
 def proof(asked: Asked) -> Sequence[Row]:
     """A row for each accident."""
-    with _disk(asked.folder / "struck" / "bellwether-data") as disk, Beside(asked, asked.size(30, 8)) as beside:
+    with (
+        machine.disk(asked.folder / "struck" / "bellwether-data", DISK) as disk,
+        Beside(asked, asked.size(30, 8)) as beside,
+    ):
         beside.recover(forks.provision)
         beside.one.begin()
         beside.recover(forks.run)
@@ -187,21 +168,3 @@ def happened(beside: Beside, accident: Accident) -> Row:
     return Row(
         accident.name, "; ".join(found) or f"code {code}; the next run mends it: {line}", "said, then mended", not found
     )
-
-
-@contextmanager
-def _disk(folder: Path) -> Iterator[bool]:
-    """A small disk at this folder, where this user may mount one; whether there is one."""
-    folder.mkdir(parents=True)
-    mounted = not _quiet("mount", "-t", "tmpfs", "-o", f"size={DISK}m,mode=700", "tmpfs", str(folder))
-    try:
-        yield mounted
-    finally:
-        if mounted:
-            _quiet("umount", "--lazy", str(folder))
-
-
-def _quiet(*command: str) -> int:
-    if not shutil.which(command[0]):
-        return 1
-    return subprocess.run(command, capture_output=True, check=False).returncode

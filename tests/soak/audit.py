@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import orjson
 
+from connectors.errors import ConnectorError
 from connectors.hubspot.settings import DEFAULT_NAMES as HUBSPOT
 from connectors.salesforce.settings import DEFAULT_NAMES as SALESFORCE
 from connectors.sandbox.tickets import opened_on
@@ -25,6 +28,7 @@ Record = tuple[str, str]  # the CRM and the record's id
 
 NAMES = {"salesforce": SALESFORCE, "hubspot": HUBSPOT}
 OURS = {crm: {name for key, name in names.items() if key != "scored_at"} for crm, names in NAMES.items()}
+TRIES = 10  # to read the CRMs back in a storm
 TABLES = ("accounts", "keys", "readings", "runs", "totals", "deliveries", "judgements")
 FACTS = """
 select source, count(*), count(distinct id), sum(hash(
@@ -86,7 +90,8 @@ def fields(company: Company) -> dict[Record, Fields]:
 @dataclass(frozen=True)
 class Sight:
     """All there is to see of a worker after a portion. `facts`: of each source how many, how many ids, and a number
-    that tells two sets of facts apart. `rows` in state, runs apart. `waiting`: rows whose last try was refused.
+    that tells two sets of facts apart. `rows` in state, runs apart. `files` and bytes, on the disk, of the log; `tail`:
+    files that are yet to be merged. `waiting`: rows whose last try was refused.
     """
 
     written: Written
@@ -95,6 +100,7 @@ class Sight:
     rows: Mapping[str, int]
     runs: int
     files: int
+    size: int
     tail: int
     waiting: int
 
@@ -111,6 +117,7 @@ def look(company: Company, worker: Worker) -> Sight:
         rows,
         rows.pop("runs"),
         len(delta.data_files(delta.open_table(worker.log.path))),
+        sum(file.stat().st_size for file in Path(worker.log.path).rglob("*") if file.is_file()),
         worker.log.unsettled()[1],
         len(waiting(worker)),
     )
@@ -130,8 +137,11 @@ def waiting(worker: Worker) -> set[Record]:
 
 def differing(company: Company, worker: Worker) -> list[Difference]:
     """Values in the CRMs that are other than confirmed, but for those that people set: they stay, or stay a while."""
-    found = reconciled(worker, list(worker.destinations)).differences
-    return [one for one in found if not _by_people(company, one)]
+    for _ in range(TRIES):
+        with suppress(ConnectorError):
+            found = reconciled(worker, list(worker.destinations)).differences
+            return [one for one in found if not _by_people(company, one)]
+    raise RuntimeError("the CRMs could not be read back")
 
 
 def _by_people(company: Company, one: Difference) -> bool:

@@ -39,6 +39,7 @@ class Company:
         faults: str | Profile,
         history: int = HISTORY,
         silence: float = 0.2,
+        bulk_above: int = BULK_ABOVE,
         more: str = "",
     ) -> None:
         self.folder, self.seed, self._told = folder, seed, SteppedClock(START)
@@ -54,7 +55,7 @@ class Company:
         )
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / "bellwether.yaml"
-        self.path.write_text(_settings(self.box) + more, encoding="utf-8")
+        self.path.write_text(_settings(self.box, bulk_above) + more, encoding="utf-8")
         self._added = 0
 
     def __enter__(self) -> Self:
@@ -78,11 +79,6 @@ class Company:
         if moment > before:
             self._people(Random(f"{self.seed} {moment}"), daily=moment.date() > before.date())
 
-    def allowance(self, *, used_up: bool) -> None:
-        """Other apps use up HubSpot's calls of the day, or a new day begins there."""
-        portal = self.box.crm["hubspot"]
-        portal.calls_left = 0 if used_up else portal.daily.most
-
     def _people(self, random: Random, *, daily: bool) -> None:
         org, portal = self.box.crm["salesforce"], self.box.crm["hubspot"]
         customers = [record for record in sorted(org.live()) if org.records[record]["Type"] == "Customer"]
@@ -99,9 +95,10 @@ class Company:
             org.merge(loser, winner)
             org.delete(deleted)
             portal.delete(random.choice(sorted(portal.live())))
-            prospects = [record for record in sorted(org.live()) if org.records[record]["Type"] == "Prospect"]
+            prospects = [record for record in sorted(org.live()) if org.records[record]["Type"] != "Customer"]
             org.set_field(random.choice(prospects), "Type", "Customer")
-            self._new_account(org, portal)
+            for _ in range(2):  # three went, so that the company neither shrinks nor grows
+                self._new_account(org, portal)
 
     def _new_account(self, org: Any, portal: Any) -> None:
         """Somebody signs: a record in both CRMs, made after those of the world."""
@@ -116,10 +113,10 @@ class Company:
         portal.add(company["hs_object_id"], company | {"lifecyclestage": "customer"}, created=self.told)
 
 
-def _settings(box: Sandbox) -> str:
+def _settings(box: Sandbox, bulk_above: int) -> str:
     """Everything is read at every pass, and some deliveries are large enough for a bulk job."""
     minutes = int(EVERY.total_seconds() / 60)
     text = settings_for(box.urls).replace("    backfill: 120d", f"    backfill: 120d\n    every: {minutes}m")
     text = text.replace("accounts:\n", f"accounts:\n  every: {minutes}m\n", 1)
-    text = text.replace("External_Id__c\n", f"External_Id__c\n    bulk_above: {BULK_ABOVE}\n")
+    text = text.replace("External_Id__c\n", f"External_Id__c\n    bulk_above: {bulk_above}\n")
     return f"{text}salt: soak\n"
