@@ -8,11 +8,10 @@ https://developers.hubspot.com/docs/api-reference/crm-companies-v3/guide
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
-from zoneinfo import ZoneInfo
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
-from connectors.base import Account, Allowance, Author, Change, Drift, FieldValue, Finding, Outcome, Tools, Write
+from connectors.base import Change, Destination, Tools
 from connectors.hubspot import daily
 from connectors.hubspot.accounts import Accounts
 from connectors.hubspot.authors import Authors
@@ -34,67 +33,28 @@ class HubSpot:
 
     def __init__(self, name: str, settings: Settings, tools: Tools) -> None:
         self.name, self.address = name, settings.base_url
-        self._client = Client(settings, place=f"destinations.{name}", tools=tools)
-        self._fields = Fields(self._client, settings, tools.fields)
-        self._accounts = Accounts(self._client, self._fields, settings)
-        self._writer = Writer(self._client, self._fields)
-        self._authors = Authors(self._client, self._fields)
-        setup = Setup(self._client)
-        self._provision = Provision(setup, self._fields, settings)
-        self._prune = Prune(setup, self._fields, settings)
-        self._checks = Checks(self._client, self._fields, settings)
-
-    def accounts(
-        self, *, where: str, attributes: Mapping[str, str], limit: int | None = None
-    ) -> Iterator[Sequence[Account]]:
-        return self._accounts.pages(where=where, attributes=attributes, limit=limit)
+        self._client = client = Client(settings, place=f"destinations.{name}", tools=tools)
+        self._fields = fields = Fields(client, settings, tools.fields)
+        self._accounts, writer, setup = Accounts(client, fields, settings), Writer(client, fields), Setup(client)
+        self._provision, self._prune = Provision(setup, fields, settings), Prune(setup, fields, settings)
+        # What a `Destination` does is done by its parts.
+        self.accounts, self.check = self._accounts.pages, Checks(client, fields, settings).run
+        self.read, self.write, self.cost = writer.read, writer.write, writer.cost
+        self.canonical, self.drift, self.shape = fields.canonical, fields.drift, fields.shape
+        self.authors, self.survivors = Authors(client, fields).of, partial(survivors, client)
+        self.allowance, self.midnight = partial(daily.allowance, client), partial(daily.midnight, client)
+        self.ration, self.close = client.allow, client.close
 
     @property
     def left_out(self) -> str:
         return self._accounts.left_out
 
-    def check(self, *, where: str, attributes: Mapping[str, str]) -> Iterator[Finding]:
-        return self._checks.run(where=where, attributes=attributes)
-
-    def plan(self, *, prune: bool = False) -> Sequence[Change]:
-        return self._prune.plan() if prune else self._provision.plan()
-
-    def drift(self, *, since: datetime) -> Sequence[Drift]:
-        return self._fields.drift(since=since)
-
-    def shape(self) -> str:
-        return self._fields.shape()
-
-    def canonical(self, field: str, value: FieldValue) -> FieldValue:
-        return self._fields.canonical(field, value)
-
-    def read(self, ids: Sequence[str]) -> Mapping[str, Mapping[str, FieldValue]]:
-        return self._writer.read(ids)
-
-    def write(self, writes: Sequence[Write]) -> Iterator[Outcome]:
-        return self._writer.write(writes)
-
-    def authors(self, field: str, ids: Sequence[str]) -> Mapping[str, Author]:
-        return self._authors.of(field, ids)
-
-    def survivors(self, ids: Sequence[str]) -> Mapping[str, str | None]:
-        return survivors(self._client, ids)
-
-    def cost(self, records: int) -> int:
-        return self._writer.cost(records)
-
-    def allowance(self) -> Allowance | None:
-        return daily.allowance(self._client)
-
-    def midnight(self) -> ZoneInfo | None:
-        return daily.midnight(self._client)
-
-    def ration(self, calls: int | None) -> None:
-        self._client.allow(calls)
-
     @property
     def calls(self) -> Mapping[str, int]:
         return dict(self._client.calls)
 
-    def close(self) -> None:
-        self._client.close()
+    def plan(self, *, prune: bool = False) -> Sequence[Change]:
+        return self._prune.plan() if prune else self._provision.plan()
+
+
+_: Callable[[str, Settings, Tools], Destination] = HubSpot  # mypy holds it to the protocol

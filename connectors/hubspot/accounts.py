@@ -33,7 +33,9 @@ class Accounts:
     def left_out(self) -> str:
         return self._sieve.left_out
 
-    def pages(self, *, where: str, attributes: Mapping[str, str], limit: int | None) -> Iterator[Sequence[Account]]:
+    def pages(
+        self, *, where: str, attributes: Mapping[str, str], limit: int | None = None
+    ) -> Iterator[Sequence[Account]]:
         conditions = parse(where)
         described = self._fields.described(refresh=True)
         kinds, ours = _kinds(attributes, described), self._fields.usable()

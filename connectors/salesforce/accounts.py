@@ -29,7 +29,9 @@ class Accounts:
     def left_out(self) -> str:
         return self._sieve.left_out
 
-    def pages(self, *, where: str, attributes: Mapping[str, str], limit: int | None) -> Iterator[Sequence[Account]]:
+    def pages(
+        self, *, where: str, attributes: Mapping[str, str], limit: int | None = None
+    ) -> Iterator[Sequence[Account]]:
         """Our own fields are read where they can be seen, so that a pilot works before they exist."""
         ours = self._fields.usable(refresh=True)
         soql = self._soql(where, attributes, ours, limit)
