@@ -21,6 +21,7 @@ from sync.rows import Delivery, DeliveryStatus
 from sync.settings import Delivery as Rules
 from sync.verdicts import Verdict, further_scores
 
+UNTOLD: tuple[DeliveryStatus, ...] = ("pending", "failed", "quarantined")
 FIRST_WAIT, LONGEST_WAIT, RARELY = timedelta(minutes=5), timedelta(hours=6), timedelta(days=1)
 MOST_NAMED = 100  # failed rows a report names one by one
 READ_AT_ONCE = 10_000  # records whose present values are held in memory; a multiple of every vendor's batch
@@ -132,8 +133,8 @@ def planned_for(
 ) -> list[Planned]:
     """What is to be written to these records, each with what stands in state about it.
 
-    A record that was another account's keeps nothing of it, also where little is told of the one it is now. A tier
-    without a score was a person's, and goes with their word.
+    A record that was another account's keeps nothing of it, also where little is told of the one it is now, and until
+    that is done, however often it is refused. A tier without a score was a person's, and goes with their word.
     """
     planned = []
     for record, account in picked:
@@ -147,8 +148,10 @@ def _emptied(before: Delivery | None, account: str) -> Mapping[str, FieldValue]:
     """The fields that are emptied where nothing is told of them."""
     if before is None or before.account != account:
         return _cleared(before) if before else {}
-    held = before.confirmed or {}
-    return {"tier": None} if held.get("tier") and held.get("score") is None else {}
+    held, told = before.confirmed or {}, before.wanted or {}
+    owed = [key for key, value in told.items() if value is None] if before.status in UNTOLD else []
+    theirs = ["tier"] if held.get("tier") and held.get("score") is None else []
+    return dict.fromkeys([*owed, *theirs])
 
 
 def worthwhile(

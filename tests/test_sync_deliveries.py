@@ -84,12 +84,13 @@ def test_a_tier_or_an_action_that_changes_is_written_at_once() -> None:
     assert _pass(crm, ledger, {"a": _verdict("a", tier="yellow", next_action="Call them")}).written == 1
 
 
-def test_a_record_that_is_another_accounts_now_keeps_nothing_of_the_one_before() -> None:
+@pytest.mark.parametrize("refused", [False, True])
+def test_a_record_that_is_another_accounts_now_keeps_nothing_of_the_one_before(refused: bool) -> None:
     crm, ledger = _crm("record"), Ledger()
 
-    def links(verdict: Verdict) -> None:
+    def links(verdict: Verdict, *, days: int = 0) -> None:
         verdicts, result = {verdict.account: verdict}, Delivered()
-        round_ = Round(crm, RULES, NOW, NOW.date())
+        round_ = Round(crm, RULES, NOW + timedelta(days=days), NOW.date())
         deliver(
             round_,
             _planned(round_, verdicts, [("record", verdict.account)], ledger, result),
@@ -100,7 +101,14 @@ def test_a_record_that_is_another_accounts_now_keeps_nothing_of_the_one_before()
     links(_verdict("a", reason="Logins 41"))
     links(_verdict("b", reason="Logins 43"))  # the same in all that decides
     assert (crm.present["record"]["reason"], ledger["record"].account) == ("Logins 43", "b")
-    links(Verdict("c", {"reason": "Not scored", "coverage": 20.0}, "unscored", "Not scored"))
+    little = Verdict("c", {"reason": "Not scored", "coverage": 20.0}, "unscored", "Not scored")
+    if refused:
+        crm.refuse["record"] = Outcome("record", False, code="VALIDATION_ERROR", message="no", remedy="row")
+        links(little)
+        links(little, days=2)
+        assert (ledger["record"].status, crm.present["record"]["tier"]) == ("quarantined", "green")
+        crm.refuse.clear()
+    links(little, days=4)
     assert {key for key, value in crm.present["record"].items() if value is not None} == {"reason", "coverage"}
 
 

@@ -86,7 +86,7 @@ def _soaked(folder: Path, asked: argparse.Namespace) -> tuple[list[str], str]:
         Company(folder / "twin", clock=stepped, faults="none", **of_both) as other,
     ):
         made(company, clock)
-        troubled, accidents = START + timedelta(days=asked.days / 2), _accidents(disk=disk)
+        troubled, accidents = START + timedelta(days=asked.days / 3), _accidents(disk=disk)
         life = Life(company, clock, troubled=troubled, patience=asked.patience, accidents=accidents)
         try:
             days = list(_days(life, other, stepped, START + timedelta(days=asked.days, hours=-3)))
@@ -185,7 +185,7 @@ def _broken(days: Sequence[Day], faults: Mapping[str, int], profile: str) -> Ite
         yield f"state has rows {last.rows}, the twin's {twin.rows}"
     if last.files > 2 * twin.files or last.tail > 2 * twin.tail + 10:
         yield f"the log has {last.files} files, the twin's {twin.files}"
-    quiet = [day.memory for day in days[len(days) // 2 :]]
+    quiet = [day.memory for day in days[len(days) // 3 :]]
     if len(quiet) > 1 and (growth := (quiet[-1] - quiet[0]) / (len(quiet) - 1)) > GROWTH:
         yield f"the daemon grew by {growth:.1f} MB a day"
     if profile == "storm" and (missing := [kind for kind in KINDS if not faults.get(kind)]):
