@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 from datetime import date
+from functools import lru_cache
 from typing import NamedTuple
 
 WIDTH = 151
@@ -73,6 +74,7 @@ def either(words: Sequence[str], column: str) -> str:
     return f"{column} = {listed}" if len(words) == 1 else f"{column} in ({listed})"
 
 
+@lru_cache(maxsize=2000)
 def wrapped(sql: str, indent: int = 2) -> str:
     """One expression over as few lines as fit, broken at spaces outside quotes, with a hanging indent."""
     lines, line = [], ""

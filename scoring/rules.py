@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 import sqlglot
@@ -59,10 +60,11 @@ def rebuild(text: str, columns: Mapping[str, Column] = FACT) -> str:
     return built.sql
 
 
+@lru_cache(maxsize=1000)
 def parse(text: str) -> exp.Expression:
     """The rule as a tree, as anybody may have written it; only what `rebuild` takes is a rule.
 
-    Every word but the operators is a name, whatever it means in SQL.
+    Every word but the operators is a name, whatever it means in SQL. A tree may be handed out again: it is only read.
     """
     if len(text) > LONGEST:
         raise ValueError(f"is longer than {LONGEST} characters; make the rule shorter")

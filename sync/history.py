@@ -69,6 +69,7 @@ class History:
     def __init__(self, path: Path, *, spill: Path | None = None, guard: Guard = nullcontext) -> None:
         self.path, self._guard = path.absolute(), guard
         self._scores, self._parts = self.path / "scores", self.path / "parts"
+        self._tables = {path: delta.Kept(path) for path in (self._scores, self._parts)}
         self._spill = spill or self.path.parent / "spill"
         self._database: duckdb.DuckDBPyConnection | None = None  # opening one costs more than most questions
         self._others: dict[str, History] = {}
@@ -131,7 +132,7 @@ class History:
         query = """
             select as_of, version, count(*) from {rows}
             where final and as_of = (select max(as_of) from {rows} where final) group by as_of, version"""
-        months = {file.partition["month"] for file in delta.data_files(delta.open_table(self._scores))}
+        months = {file.partition["month"] for file in self._files(self._scores)}
         for month in sorted(months, reverse=True):
             if rows := self._ask(self._scores, query, [], first=month, last=month):
                 return rows[0][0], {version: count for _, version, count in rows}
@@ -181,7 +182,7 @@ class History:
 
     def states_after(self, day: date) -> str:
         """SQL that gives the state of each account's tier (account, fold) after a day; nobody's, were it not final."""
-        files = [f for f in delta.data_files(delta.open_table(self._scores)) if f.partition["month"] == _month(day)]
+        files = [f for f in self._files(self._scores) if f.partition["month"] == _month(day)]
         if not files:
             return NOBODY
         rows = _rows(self._scores, files, _SCORES | _SAID)
@@ -227,7 +228,7 @@ class History:
     ) -> None:
         """Put the rows in place of all rows of these days, in one commit. A month of many files becomes one of one."""
         schema = _schema({**columns, **_MONTH})
-        table = delta.open_table(path) or delta.create_table(path, schema, list(_MONTH))
+        table = self._tables[path].newest() or delta.create_table(path, schema, list(_MONTH))
         lacking = [field for field in schema.fields if field.name not in {one.name for one in table.schema().fields}]
         if lacking:  # a history that began before these were kept
             table.alter.add_columns(lacking)
@@ -247,11 +248,14 @@ class History:
         if removed:
             delta.vacuum(path)
 
+    def _files(self, path: Path) -> list[DataFile]:
+        return delta.data_files(self._tables[path].newest())
+
     def _ask(
         self, path: Path, query: str, values: Sequence[object], *, first: str = "", last: str = "9999-12"
     ) -> list[tuple[Any, ...]]:
         """What a query finds in the rows of these months; nothing where there are none."""
-        files = [f for f in delta.data_files(delta.open_table(path)) if first <= f.partition["month"] <= last]
+        files = [f for f in self._files(path) if first <= f.partition["month"] <= last]
         if not files:
             return []
         if self._database is None:

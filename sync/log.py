@@ -100,7 +100,7 @@ class Log:
         self._timezone, self._clock = timezone, clock
         self._spill = spill or self.path.parent / "spill"
         self._lock = threading.Lock()
-        self._table: DeltaTable | None = None
+        self._appended, self._read = delta.Kept(self.path), delta.Kept(self.path)
         self._database: duckdb.DuckDBPyConnection | None = None
 
     def append(self, source: str, page: Page, *, erased: Callable[[str], bool] | None = None) -> Appended:
@@ -145,7 +145,7 @@ class Log:
         Settled rows that the tail overrules are looked up once, and then passed over by their place in their file:
         reading the ids, which are most of the log, for each step of a scoring would cost more than the scoring.
         """
-        files = delta.data_files(delta.open_table(self.path))
+        files = delta.data_files(self._read.newest())
         tail = [file for file in files if not _settled(file)]
         told = {file.partition["source"] for file in tail}
         whole = [file for file in files if _settled(file) and file.partition["source"] not in told]
@@ -179,12 +179,12 @@ class Log:
 
     def version(self) -> int:
         """A number that grows with every commit; -1 before the first."""
-        table = delta.open_table(self.path)
+        table = self._read.newest()
         return table.version() if table else -1
 
     def unsettled(self) -> tuple[int, int]:
         """Rows and files of the tail: much of it makes reading slow."""
-        tail = [file for file in delta.data_files(delta.open_table(self.path)) if not _settled(file)]
+        tail = [file for file in delta.data_files(self._read.newest()) if not _settled(file)]
         return sum(file.rows for file in tail), len(tail)
 
     def settle(self, *, memory_limit: str = "1GB", threads: int = 2) -> Settled:
@@ -193,7 +193,7 @@ class Log:
 
     def sources(self) -> set[str]:
         """Every source that facts are kept of."""
-        return {file.partition["source"] for file in delta.data_files(delta.open_table(self.path))}
+        return {file.partition["source"] for file in delta.data_files(self._read.newest())}
 
     def counted(self, keys: Mapping[str, Collection[str]]) -> dict[tuple[str, str], int]:
         """How many facts there are of these keys by source."""
@@ -233,10 +233,7 @@ class Log:
             return self._database.cursor()
 
     def _newest_table(self) -> DeltaTable:
-        if self._table is None:
-            self._table = delta.open_table(self.path) or delta.create_table(self.path, SCHEMA, PARTITIONS)
-        self._table.update_incremental()
-        return self._table
+        return self._appended.newest() or delta.create_table(self.path, SCHEMA, PARTITIONS)
 
     def _known(
         self, connection: duckdb.DuckDBPyConnection, source: str, page: Page, table: DeltaTable

@@ -19,6 +19,22 @@ sys.dont_write_bytecode = False
 
 pytest_plugins = ["tests.postgres"]
 
+# A file is one worker's: were these begun last, the other would wait for them.
+LONG = (
+    "test_sync_daemon test_sync_run test_bad_input test_sync_cli test_sync_chaos test_sync_soak test_sync_rehearsal"
+    " test_sync_erase test_sync_log test_sync_several test_secrets test_connectors_answers test_sync_replay"
+    " test_sync_judgements test_sync_budget test_sync_edits test_sync_scorecards"
+).split()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.option.loadscopereorder = False  # pytest-xdist would begin with the files of most tests
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    rank = {name: place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: rank.get(item.path.stem, len(LONG)))
+
 
 @pytest.fixture(autouse=True)
 def _log_set_up_by_nobody() -> Iterator[None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import threading
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -550,6 +551,19 @@ def test_two_logs_of_one_folder_see_each_others_pages(tmp_path: Path) -> None:
     two.append("zendesk", Page([_fact("1/a", 2)]))
     assert one.append("zendesk", Page([_fact("1/a", 1)])).written == 1
     assert _values(two) == {"1/a": 1.0}
+
+
+def test_a_log_put_back_from_a_copy_is_read_as_it_is_now(log: Log, tmp_path: Path) -> None:
+    log.append("zendesk", Page([_fact("1/created")]))
+    shutil.copytree(log.path, tmp_path / "copy")
+    for id in ("2/created", "3/created"):
+        log.append("zendesk", Page([_fact(id)]))
+    assert (log.version(), len(_values(log))) == (3, 3)
+    shutil.rmtree(log.path)
+    (tmp_path / "copy").rename(log.path)
+    assert (log.version(), _values(log)) == (1, {"1/created": 1.0})
+    assert log.append("zendesk", Page([_fact("2/created")])).written == 1
+    assert _values(log).keys() == {"1/created", "2/created"}
 
 
 def test_a_folder_may_have_any_name_but_one_with_a_percent_sign(tmp_path: Path) -> None:
