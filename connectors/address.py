@@ -12,7 +12,7 @@ from urllib.parse import SplitResult, urljoin, urlsplit
 
 import httpx
 
-from connectors.errors import ConnectorError, SettingsWrong, Unreachable
+from connectors.errors import AgainNow, ConnectorError, SettingsWrong, Unreachable
 from connectors.findings import UNREACHABLE
 
 
@@ -64,6 +64,24 @@ def not_reached(error: BaseException, place: str) -> ConnectorError:
             return Unreachable(f"the name of this host is not known; {UNREACHABLE}", place=place)
         cause = cause.__cause__ or cause.__context__
     return Unreachable(f"cannot be reached ({type(error).__name__}); {UNREACHABLE}", place=place)
+
+
+def no_answer(error: BaseException, vendor: str, place: str) -> ConnectorError:
+    """What it means that a call through urllib3, or through requests on top of it, got no answer."""
+    from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
+
+    *_, last = reasons = [*_reasons(error)]
+    no_line = ssl.SSLCertVerificationError, NewConnectionError, ConnectTimeoutError
+    if found := next((one for one in reasons if isinstance(one, no_line)), None):
+        return not_reached(found, place)
+    return AgainNow(f"no answer from {vendor} ({type(last).__name__})", place=place, unanswered=True)
+
+
+def _reasons(error: object) -> Iterator[BaseException]:
+    """The error, what it is about, and so on; both libraries keep that in an attribute or as the first argument."""
+    while isinstance(error, BaseException):
+        yield error
+        error = getattr(error, "reason", None) or next(iter(error.args), None)
 
 
 def _split(url: str, place: str) -> SplitResult:

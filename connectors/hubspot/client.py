@@ -18,7 +18,7 @@ from functools import cached_property
 from importlib import import_module
 from typing import Any
 
-from connectors.address import checked_base_url, not_reached
+from connectors.address import checked_base_url, no_answer
 from connectors.base import Allowance, Tools
 from connectors.errors import AgainNow, ConnectorError, RowWrong, SettingsWrong, SignInAgain
 from connectors.hubspot.remedies import sorted_call
@@ -135,7 +135,7 @@ class Client:
         query: Mapping[str, Any] | None = None,
         body: Mapping[str, Any] | None = None,
     ) -> Mapping[str, Any]:
-        from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, SSLError
+        from urllib3.exceptions import HTTPError
 
         try:
             with self._line(sent) as line:
@@ -152,14 +152,7 @@ class Client:
         except _sdk().ApiException as error:
             raise self._sorted(error) from None
         except HTTPError as error:
-            reason = getattr(error, "reason", None) or error
-            if isinstance(reason, SSLError):
-                words = "the certificate of this host is not valid; check base_url"
-                raise SettingsWrong(words, place=self.place) from None
-            if isinstance(reason, NewConnectionError | ConnectTimeoutError):
-                raise not_reached(reason, self.place) from None
-            words = f"no answer from HubSpot ({type(reason).__name__})"
-            raise AgainNow(words, place=self.place, unanswered=True) from None
+            raise no_answer(error, "HubSpot", self.place) from None
         except (LookupError, RecursionError, ValueError):  # no text or no JSON, from something between HubSpot and us
             answer = False
         if method == "DELETE" and answer in (None, ""):  # 204: done, and nothing to say

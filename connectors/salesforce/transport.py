@@ -16,7 +16,8 @@ from requests.adapters import HTTPAdapter
 from simple_salesforce.api import Salesforce as Sdk
 from simple_salesforce.exceptions import SalesforceError
 
-from connectors.errors import AgainNow, SettingsWrong
+from connectors.address import no_answer
+from connectors.errors import AgainNow
 from connectors.salesforce.remedies import sorted_call
 from connectors.salesforce.signin import Session
 
@@ -125,15 +126,10 @@ class Line:
             return call()
         except SalesforceError as error:
             raise sorted_call(error.status, error.content, self._place) from None
-        except requests.exceptions.SSLError:
-            raise SettingsWrong(
-                "the certificate of this host is not valid; check base_url", place=self._place
-            ) from None
         except (csv.Error, RecursionError):
             raise AgainNow("Salesforce answered something that is neither JSON nor CSV", place=self._place) from None
         except requests.RequestException as error:
-            words = f"no answer from Salesforce ({type(error).__name__})"
-            raise AgainNow(words, place=self._place, unanswered=True) from None
+            raise no_answer(error, "Salesforce", self._place) from None
 
 
 def _parsed(response: requests.Response) -> object:
