@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from importlib.metadata import packages_distributions
 from itertools import chain
 from pathlib import Path
@@ -38,12 +39,8 @@ def findings(worker: Worker) -> Iterator[Finding]:
     rules = worker.settings.accounts
     for name, destination in worker.destinations.items():
         home = name == worker.settings.home
-        yield from _careful(
-            name,
-            lambda destination=destination, home=home: destination.check(  # type: ignore[misc]
-                where=rules.where if home else "", attributes=rules.attributes if home else {}
-            ),
-        )
+        where, attributes = (rules.where, rules.attributes) if home else ("", {})
+        yield from _careful(name, partial(destination.check, where=where, attributes=attributes))
     for name, source in worker.sources.items():
         yield from _careful(name, source.check)
     yield from _mapped(worker)

@@ -190,7 +190,7 @@ def deliver(
     planned: Sequence[Planned],
     result: Delivered,
     *,
-    save: Callable[[Iterable[Delivery]], None],
+    save: Callable[[Sequence[Delivery]], None],
     alone: Callable[[Sequence[Look]], Collection[str]] = lambda looks: (),
 ) -> None:
     """Re-read the rows to be written, adopt what is already so, write the rest, and save every outcome.
@@ -249,7 +249,7 @@ def _write(
     round_: Round,
     going: Mapping[str, Planned],
     result: Delivered,
-    save: Callable[[Iterable[Delivery]], None],
+    save: Callable[[Sequence[Delivery]], None],
 ) -> None:
     if not going:
         return

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 from sync.budget import Budget
 from sync.compare import Look
-from sync.deliveries import Delivered, Round, clearing, deliver, pilot, planned_for, rehearse, worthwhile
+from sync.deliveries import Delivered, Planned, Round, clearing, deliver, pilot, planned_for, rehearse, worthwhile
 from sync.drift import Watch
 from sync.edits import Edits
 from sync.errors import LeaseLost
@@ -17,64 +18,73 @@ from sync.urgency import in_order
 from sync.worker import Worker
 
 
-def dispatch(
-    worker: Worker,
-    round_: Round,
-    result: Delivered,
-    found: Evaluation,
-    *,
-    budget: Budget,
-    chosen: Collection[str],
-    edits: Edits,
-    dry_run: bool,
-) -> None:
-    """Deliver to one destination, filling in `result` as it goes. Words are found only for what is written.
+class Dispatch(NamedTuple):
+    """What one destination is to be told in a pass, of which accounts, and what became of it."""
 
-    Raises `WaitUntil` once all is written that there are calls for.
-    """
-    name = round_.destination.name
-    watch = None if dry_run else Watch(worker, round_)
-    round_ = replace(round_, afresh=watch is not None and watch.mended)
-    known, records = worker.state.deliveries.standings(name), _records(worker, name, found)
-    mine = ((record, account) for record, account in records.items() if account in chosen)
-    picked = worthwhile(round_, found.told, mine, known, result)
-    gone = _leaving(worker, records, known)
-    before = worker.state.deliveries.of(name, [*(record for record, _ in picked if record in known), *gone])
-    verdicts = {verdict.account: verdict for verdict in found.verdicts({account for _, account in picked})}
+    worker: Worker
+    round: Round
+    found: Evaluation
+    chosen: Collection[str]
+    budget: Budget
+    result: Delivered
+
+    def rehearse(self) -> None:
+        """Fill in what would be written, and write nothing."""
+        planned = _planned(self)
+        self.budget.fitting(planned)
+        rehearse(self.round, planned, self.result)
+
+    def carry_out(self, edits: Edits) -> None:
+        """Write it, filling in the result. Raises `WaitUntil` once all is written that there are calls for."""
+        watch = Watch(self.worker, self.round)
+        this = self._replace(round=replace(self.round, afresh=watch.mended))
+        planned = _planned(this)
+        try:
+            if planned or self.result.waiting:
+                watch.look()
+        finally:
+            self.result.drifts = watch.found
+        _send(this, watch.usable(self.budget.fitting(planned)), edits)
+        self.budget.refuse()
+        watch.done()
+
+
+def _planned(this: Dispatch) -> list[Planned]:
+    """What has to be written, the most urgent first. Words are found only for that."""
+    round_, name = this.round, this.round.destination.name
+    known, records = this.worker.state.deliveries.standings(name), _records(this.worker, name, this.found)
+    mine = ((record, account) for record, account in records.items() if account in this.chosen)
+    picked = worthwhile(round_, this.found.told, mine, known, this.result)
+    gone = _leaving(this.worker, records, known)
+    before = this.worker.state.deliveries.of(name, [*(record for record, _ in picked if record in known), *gone])
+    verdicts = {verdict.account: verdict for verdict in this.found.verdicts({account for _, account in picked})}
     leaving = clearing(round_, (before[record] for record in gone))
     planned = in_order(round_, [*planned_for(picked, verdicts, before), *leaving])
-    result.left = len(planned)
-    sent: set[str] = set()
+    this.result.left = len(planned)
+    return planned
 
-    def save(rows: Iterable[Delivery]) -> None:
-        rows = list(rows)
-        worker.state.deliveries.save(rows)
+
+def _send(this: Dispatch, planned: Sequence[Planned], edits: Edits) -> None:
+    """Deliver these. What was sent and not answered for is doubted where the lease is lost meanwhile."""
+    deliveries, sent = this.worker.state.deliveries, set[str]()
+
+    def save(rows: Sequence[Delivery]) -> None:
+        deliveries.save(rows)
         for row in rows:
             (sent.add if row.status == "pending" else sent.discard)(row.record_id)
-        result.left -= sum(row.status != "pending" for row in rows)
-        budget.note()
+        this.result.left -= sum(row.status != "pending" for row in rows)
+        this.budget.note()
 
     def alone(looks: Sequence[Look]) -> Collection[str]:
-        held = edits.before_write(round_.destination, looks)
-        result.left -= len(held)
+        held = edits.before_write(this.round.destination, looks)
+        this.result.left -= len(held)
         return held
 
-    if watch is None:
-        budget.fitting(planned)
-        rehearse(round_, planned, result)
-        return
     try:
-        if planned or result.waiting:
-            watch.look()
-    finally:
-        result.drifts = watch.found
-    try:
-        deliver(round_, watch.usable(budget.fitting(planned)), result, save=save, alone=alone)
+        deliver(this.round, planned, this.result, save=save, alone=alone)
     except LeaseLost:
-        worker.state.deliveries.doubt(name, sent)
+        deliveries.doubt(this.round.destination.name, sent)
         raise
-    budget.refuse()
-    watch.done()
 
 
 def chosen_accounts(worker: Worker, accounts: Collection[str]) -> Collection[str]:

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from connectors.base import Remedy
 from sync.commands import at_work
 from sync.compare import plain
 from sync.console import clean, complain, put_json, say, table
@@ -24,7 +23,7 @@ STATES: Mapping[DeliveryStatus, str] = {
     "quarantined": "refused; tried once a day, and at once when what is told or its cause changes",
     "closed": "no customer's record any more, or not there; nothing to do",
 }
-REMEDIES: Mapping[Remedy, str] = {
+REMEDIES: Mapping[str, str] = {  # by `Remedy`, which state keeps as text
     "again": "it passes by itself",
     "settings": "mend the field: `bellwether check` says how",
     "row": "mend the record, or the rule that refuses it",
@@ -78,7 +77,7 @@ def to_do(row: Delivery) -> str:
     """What a record's state means, and what a person does about it."""
     if not row.code or row.status in ("pending", "confirmed"):
         return STATES[row.status]
-    remedy = REMEDIES.get(row.remedy, "")  # type: ignore[call-overload]  # kept as text
+    remedy = REMEDIES.get(row.remedy, "")
     return f"{row.message}: {remedy}" if remedy else row.message
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import date, datetime, timedelta
@@ -24,7 +24,7 @@ from sync import clocks, pulses
 from sync.accounts import read_companies, read_home
 from sync.budget import Budget
 from sync.deliveries import Delivered, Round
-from sync.dispatch import chosen_accounts, dispatch
+from sync.dispatch import Dispatch, chosen_accounts
 from sync.drift import problems
 from sync.edits import Edits
 from sync.errors import LeaseLost, StateError
@@ -96,20 +96,28 @@ def run_once(
             _tell(this, "clock", words)
         if worker.state.deliveries.recall_doubts():
             worker.stood_on.clear()
-        run = worker.state.runs.start("pass", now)
-        try:
+        with _kept(this):
             with suppress(Stopped):
                 _steps(this, beat)
-        except BaseException as error:
-            this.report.problems.append(Problem("run", f"ended early: {type(error).__name__}"))
-            with suppress(LeaseLost):  # then it is not ours to say how the run ended
-                worker.state.runs.finish(run, "failed", this.report.kept(), worker.clock.now())
-            raise
-        if worker.stop.is_set():
-            this.report.problems.append(Problem("run", "asked to stop; the rest is left to the next pass"))
-        this.report.calls = _calls(worker, before)
-        worker.state.runs.finish(run, this.report.status, this.report.kept(), worker.clock.now())
+            if worker.stop.is_set():
+                this.report.problems.append(Problem("run", "asked to stop; the rest is left to the next pass"))
+            this.report.calls = _calls(worker, before)
     return this.report
+
+
+@contextmanager
+def _kept(this: Pass) -> Iterator[None]:
+    """The pass as a run in state, with its report however it ends."""
+    runs, clock = this.worker.state.runs, this.worker.clock
+    run = runs.start("pass", this.now)
+    try:
+        yield
+    except BaseException as error:
+        this.report.problems.append(Problem("run", f"ended early: {type(error).__name__}"))
+        with suppress(LeaseLost):  # then it is not ours to say how the run ended
+            runs.finish(run, "failed", this.report.kept(), clock.now())
+        raise
+    runs.finish(run, this.report.status, this.report.kept(), clock.now())
 
 
 def _tell(this: Pass, place: str, message: str) -> None:
@@ -118,7 +126,7 @@ def _tell(this: Pass, place: str, message: str) -> None:
 
 
 def _steps(this: Pass, beat: Callable[[], None]) -> None:
-    _try(this, "judgements", lambda: _judgements(this))
+    _try(this, "judgements", partial(_judgements, this))
     if this.only in (None, "pull"):
         _directories(this)
         _pull_all(this, beat)
@@ -130,15 +138,15 @@ def _steps(this: Pass, beat: Callable[[], None]) -> None:
         return
     well = len(this.report.problems)
     if not this.dry_run:
-        _try(this, "log", lambda: _settle(this))
+        _try(this, "log", partial(_settle, this))
     with ExitStack() as open_:
-        _try(this, "scoring", lambda: _score(this, open_))
+        _try(this, "scoring", partial(_score, this, open_))
         beat()
         found = this.found
         if this.only is None and found is not None and not this.worker.stop.is_set():
             chosen = chosen_accounts(this.worker, found.decisions)
             for name in this.worker.destinations:
-                _try(this, name, lambda name=name: _deliver(this, name, found, chosen))  # type: ignore[misc]
+                _try(this, name, partial(_deliver, this, name, found, chosen))
     if this.only is None and not this.dry_run:
         this.worker.stood_on.clear()
         if len(this.report.problems) == well and not this.worker.stop.is_set():
@@ -179,7 +187,7 @@ def _ground(this: Pass) -> dict[str, object]:
     }
 
 
-def _try(this: Pass, place: str, step: Callable[[], None]) -> None:
+def _try(this: Pass, place: str, step: Callable[[], object]) -> None:
     """Run one step; whatever goes wrong ends that step only, and is told."""
     try:
         step()
@@ -205,8 +213,8 @@ def _directories(this: Pass) -> None:
     worker, every = this.worker, this.worker.settings.accounts.every
     for name in worker.destinations:
         if _due(this, f"accounts:{name}", every):
-            _try(this, name, lambda name=name: _directory(this, name))  # type: ignore[misc]
-            _try(this, name, lambda name=name: this.edits.look(name))  # type: ignore[misc]
+            _try(this, name, partial(_directory, this, name))
+            _try(this, name, partial(this.edits.look, name))
     _try(this, "edits", this.edits.take)
     for name, told in this.edits.told.items():
         this.report.delivered[name] = asdict(Delivered(edits=told))
@@ -277,7 +285,7 @@ def _pull_all(this: Pass, beat: Callable[[], None]) -> None:
     with ThreadPoolExecutor(max_workers=len(due), thread_name_prefix="pull") as pool:
         results = {source.name: pool.submit(_pull_one, this, source, beat) for source in due}
     for name, result in results.items():
-        _try(this, name, lambda name=name, result=result: _note_pull(this, name, result.result()))  # type: ignore[misc]
+        _try(this, name, partial(_note_pull, this, name, result))
 
 
 def _due(this: Pass, kind: str, every: timedelta) -> bool:
@@ -304,7 +312,8 @@ def _pull_one(this: Pass, source: Source, beat: Callable[[], None]) -> Pulled:
     return result
 
 
-def _note_pull(this: Pass, name: str, result: Pulled) -> None:
+def _note_pull(this: Pass, name: str, pulled: Future[Pulled]) -> None:
+    result = pulled.result()
     if result.rejected and not result.written + result.unchanged:
         rows = f"none of {result.rejected:,} rows could be read"
         this.report.problems.append(Problem(name, f"{rows}: {'; '.join(result.reasons[:3])}"))
@@ -345,12 +354,12 @@ def _score(this: Pass, open_: ExitStack) -> None:
 def _deliver(this: Pass, name: str, found: Evaluation, chosen: Collection[str]) -> None:
     rules, destination = this.worker.settings.delivery, this.worker.destinations[name]
     round_ = Round(destination, rules, this.now, this.today, eager=not this.due_only)
-    result, dry = Delivered(edits=this.edits.told[name]), this.dry_run
+    result = Delivered(edits=this.edits.told[name])
     this.progress.start(name)
     try:
         with _sparing(this, name, name) as budget:
-            edits = this.edits
-            dispatch(this.worker, round_, result, found, budget=budget, chosen=chosen, edits=edits, dry_run=dry)
+            dispatch = Dispatch(this.worker, round_, found, chosen, budget, result)
+            dispatch.rehearse() if this.dry_run else dispatch.carry_out(this.edits)
     finally:
         told = asdict(result)
         this.report.differences += [found._asdict() for found in told.pop("differences")]

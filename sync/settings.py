@@ -98,7 +98,7 @@ class _Model(BaseModel):
 class Accounts(_Model):
     """Which records of the home system are customers, and what else is read from them."""
 
-    where: str = Field("", max_length=4000)
+    where: str = Field(default="", max_length=4000)
     attributes: dict[str, str] = {}
     every: Duration = timedelta(days=1)
     on_leave: Literal["clear", "keep"] = "clear"
@@ -117,12 +117,12 @@ class Delivery(_Model):
     Of a vendor's daily limit of calls `share` is what this worker may use, and `leave` what it leaves to others.
     """
 
-    limit: int | None = Field(None, ge=1)
-    dead_band: float = Field(1.0, ge=0, le=100, allow_inf_nan=False)
+    limit: int | None = Field(default=None, ge=1)
+    dead_band: float = Field(default=1.0, ge=0, le=100, allow_inf_nan=False)
     refresh: Duration = timedelta(days=7)
-    attempts: int = Field(8, ge=1, le=100)
-    share: float = Field(0.5, gt=0, le=1, allow_inf_nan=False)
-    leave: float = Field(0.1, ge=0, lt=1, allow_inf_nan=False)
+    attempts: int = Field(default=8, ge=1, le=100)
+    share: float = Field(default=0.5, gt=0, le=1, allow_inf_nan=False)
+    leave: float = Field(default=0.1, ge=0, lt=1, allow_inf_nan=False)
 
 
 class Daemon(_Model):
@@ -131,7 +131,7 @@ class Daemon(_Model):
     every: Duration = timedelta(minutes=5)
     pull_budget: Duration = timedelta(minutes=2)
     host: str = "127.0.0.1"
-    port: int = Field(8787, ge=0, le=65535)
+    port: int = Field(default=8787, ge=0, le=65535)
     token: SecretStr | None = None
 
 
@@ -159,8 +159,8 @@ class SourceEntry(Entry):
 class DestinationEntry(Entry):
     """What every destination may say besides; see `Delivery`."""
 
-    share: float | None = Field(None, gt=0, le=1, allow_inf_nan=False)
-    leave: float | None = Field(None, ge=0, lt=1, allow_inf_nan=False)
+    share: float | None = Field(default=None, gt=0, le=1, allow_inf_nan=False)
+    leave: float | None = Field(default=None, ge=0, lt=1, allow_inf_nan=False)
 
 
 class Judgements(_Model):
@@ -203,15 +203,15 @@ class File(_Model):
     state: SecretStr | None = None
     salt: SecretStr | None = None
     home: Name
-    accounts: Accounts = Accounts()  # type: ignore[call-arg]
+    accounts: Accounts = Accounts()
     sources: dict[Name, dict[str, Any]] = {}
     destinations: dict[Name, dict[str, Any]] = {}
     scorecard: Cards = (Card(use=DEFAULT_CARD),)
     scores: Annotated[dict[ScoreName, Cards], Field(max_length=MOST_SCORES)] = {}
     links: Links = Links()
-    delivery: Delivery = Delivery()  # type: ignore[call-arg]
+    delivery: Delivery = Delivery()
     judgements: Judgements = Judgements()
-    daemon: Daemon = Daemon()  # type: ignore[call-arg]
+    daemon: Daemon = Daemon()
     clock: Simulated | None = None
 
 

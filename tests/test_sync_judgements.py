@@ -282,7 +282,7 @@ def test_a_judgement_gives_the_next_pass_of_a_daemon_something_to_do_also_one_ma
             if not given:
                 given.append(_keep(worker, _override("a", until=9)))
 
-        monkeypatch.setattr("sync.run.dispatch", deliver)
+        monkeypatch.setattr("sync.run.Dispatch.carry_out", deliver)
         worked = [bool(run_once(worker, due_only=True).scored) for _ in range(3)]
         worker.state.judgements.withdraw(given[0], "Ben", now=START, day=DAY)
         worked += [bool(run_once(worker, due_only=True).scored) for _ in range(2)]
