@@ -327,23 +327,32 @@ def _noted(round_: Round, item: Planned, outcome: Outcome, result: Delivered) ->
     return _refused(round_, item, outcome)
 
 
-def _pending(round_: Round, item: Planned, look: Look) -> Delivery:
-    """What will be sent, beside what stands there now. It is due until its outcome is known."""
+def _row(round_: Round, item: Planned, wanted: Mapping[str, Any]) -> Delivery:
+    """What is kept of a record whatever becomes of what it is to be told."""
     known = item.known
     return Delivery(
         destination=round_.destination.name,
         record_id=item.write.id,
         account=item.account,
-        wanted=look.wanted,
-        confirmed={**item.before, **_ours(item, look.present)},
+        wanted=wanted,
+        confirmed=known.confirmed if known else None,
         deciding=item.deciding,
-        status="pending",
         attempts=known.attempts if known and known.deciding == item.deciding else 0,
-        next_try_at=round_.now,
         confirmed_at=known.confirmed_at if known else None,
-        score=_score(look.wanted),
-        further=further_scores(look.wanted) or None,
-        past=_past(round_, known, look.wanted),
+        score=_score(wanted),
+        further=further_scores(wanted) or None,
+        past=known.past if known else (),
+    )
+
+
+def _pending(round_: Round, item: Planned, look: Look) -> Delivery:
+    """What will be sent, beside what stands there now. It is due until its outcome is known."""
+    return replace(
+        _row(round_, item, look.wanted),
+        status="pending",
+        confirmed={**item.before, **_ours(item, look.present)},
+        next_try_at=round_.now,
+        past=_past(round_, item.known, look.wanted),
     )
 
 
@@ -363,14 +372,11 @@ def _past(round_: Round, known: Delivery | None, wanted: Mapping[str, Any]) -> t
 def _confirmed(round_: Round, item: Planned, values: Mapping[str, Any] | None) -> Delivery:
     wanted = canonical(round_.destination, item.write.fields)
     confirmed = {**item.before, **wanted, **_ours(item, values or {})}
-    return Delivery(
-        destination=round_.destination.name,
-        record_id=item.write.id,
-        account=item.account,
-        wanted=wanted,
-        confirmed=confirmed,
-        deciding=item.deciding,
+    return replace(
+        _row(round_, item, wanted),
         status="closed" if item.leaving else "confirmed",
+        confirmed=confirmed,
+        attempts=0,
         confirmed_at=round_.now,
         refresh_on=next_refresh(item.write.id, round_.today, round_.rules.refresh),
         score=_score(confirmed),
@@ -381,29 +387,18 @@ def _confirmed(round_: Round, item: Planned, values: Mapping[str, Any] | None) -
 
 def _refused(round_: Round, item: Planned, outcome: Outcome) -> Delivery:
     """A row is tried again with growing waits, at last rarely, but never given up: causes are mended outside."""
-    known = item.known
-    attempts = 1 + (known.attempts if known and known.deciding == item.deciding else 0)
+    row = _row(round_, item, canonical(round_.destination, item.write.fields))
+    attempts = row.attempts + 1
     again = outcome.remedy in ("again", "settings") and attempts < round_.rules.attempts
     wait = min(LONGEST_WAIT, FIRST_WAIT * 2 ** min(attempts - 1, 10)) if again else RARELY
-    wanted = canonical(round_.destination, item.write.fields)
-    status: DeliveryStatus = "closed" if outcome.remedy == "gone" else "failed" if again else "quarantined"
-    return Delivery(
-        destination=round_.destination.name,
-        record_id=item.write.id,
-        account=item.account,
-        wanted=wanted,
-        confirmed=known.confirmed if known else None,
-        deciding=item.deciding,
-        status=status,
+    return replace(
+        row,
+        status="closed" if outcome.remedy == "gone" else "failed" if again else "quarantined",
         attempts=attempts,
         code=outcome.code,
         message=outcome.message,
         remedy=outcome.remedy or "",
         next_try_at=round_.now + wait,
-        confirmed_at=known.confirmed_at if known else None,
-        score=_score(wanted),
-        further=further_scores(wanted) or None,
-        past=known.past if known else (),
     )
 
 

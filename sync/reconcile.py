@@ -14,8 +14,7 @@ from typing import Any, NamedTuple
 
 from connectors.base import Author, Destination, FieldValue
 from connectors.batches import batches
-from connectors.values import TIERS
-from sync.compare import canonical, plain
+from sync.compare import canonical, plain, plainly, words
 from sync.deliveries import READ_AT_ONCE
 from sync.report import Report
 from sync.rows import Delivery
@@ -136,7 +135,7 @@ def _read(worker: Worker, destination: Destination, rows: Sequence[Delivery], fo
     found.differences += _told(destination, told, differing)
     for row in still:
         if row.record_id in present:
-            yield _Held(destination, row, {key: plain(value) for key, value in present[row.record_id].items()})
+            yield _Held(destination, row, plainly(present[row.record_id]))
 
 
 def _differing(
@@ -212,7 +211,7 @@ def _far(one: _Held, other: _Held, scores: Sequence[Any], band: float) -> bool:
 def _word(held: _Held) -> Any:
     """The tier in our words, or as it stands there."""
     value = held.present.get("tier")
-    return next((tier for tier in TIERS if held.destination.canonical("tier", tier) == value), value)
+    return words(held.destination).get(value, value)
 
 
 def _pair(account: str, field: str, one: _Held, other: _Held) -> Apart:

@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import NamedTuple
 
-from connectors.base import FieldValue
 from sync.deliveries import Planned, Round, changed
 from sync.verdicts import Verdict
 
@@ -33,8 +32,7 @@ class Need(NamedTuple):
 
 def in_order(round_: Round, planned: Sequence[Planned]) -> list[Planned]:
     """The same rows, the most urgent first."""
-    tiers = {round_.destination.canonical("tier", tier): tier for tier in HEALTHIER}
-    urgent = iter(sorted(planned, key=partial(_need, round_, tiers)))
+    urgent = iter(sorted(planned, key=partial(_need, round_)))
     waiting = iter(sorted(planned, key=_waiting))
     return list(_taking_turns(urgent, waiting, len(planned)))
 
@@ -54,11 +52,11 @@ def _waiting(item: Planned) -> tuple[datetime, str]:
     return (known.confirmed_at if known and known.confirmed_at else _NEVER), item.write.id
 
 
-def _need(round_: Round, tiers: dict[FieldValue, str], item: Planned) -> Need:
+def _need(round_: Round, item: Planned) -> Need:
     known = item.known if item.known and item.known.account == item.account else None
     held = (known.confirmed if known else None) or {}
     score, before = item.write.fields.get("score"), held.get("score")
-    kind, tier = _kind(round_, item, tiers.get(held.get("tier")))
+    kind, tier = _kind(round_, item, round_.tiers.get(held.get("tier")))
     return Need(
         kind,
         tier,
