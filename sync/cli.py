@@ -136,7 +136,7 @@ def daemon(config: Config = DEFAULT) -> None:
 @app.command()
 def status(config: Config = DEFAULT, json: Json = False) -> None:
     """Show the last passes, how far each source is read, what is matched, and rows that failed."""
-    from sync.commands import status as body
+    from sync.status import status as body
 
     body(config, as_json=json)
 
@@ -179,7 +179,7 @@ def explain(
             raise typer.BadParameter("why it moved since a day is told of health only", param_hint="--score")
         ledger(config, account, since=since, until=until, as_json=json)
         return
-    from sync.commands import explain as body
+    from sync.explained import explain as body
 
     body(config, account, score=score, as_json=json)
 

@@ -3,50 +3,35 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import date, datetime, timedelta
+from datetime import date
 from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from pydantic import SecretStr
 
 import config as words
 from connectors.base import Change, Finding
 from connectors.errors import ConnectorError
-from scoring import Scorecard, reason
-from sync import budget
 from sync.check import findings, first_needs
-from sync.compare import plain
-from sync.console import Bars, clean, complain, log_in_words, put_json, say, table
-from sync.erased import erased_of
+from sync.console import Bars, clean, complain, log_in_words, put_json, say
 from sync.errors import UsageError
 from sync.evaluate import as_of
-from sync.judged import judged, judged_in_words, tallied, tally_in_words
 from sync.loading import load
-from sync.matching import match_report
-from sync.rows import HEALTH, AccountRow, Delivery
+from sync.rows import HEALTH, AccountRow
 from sync.run import Step, run_once
-from sync.scores import Scored, alone, fetch, relations, scored, statement
+from sync.scores import alone, fetch, relations, scored, statement
 from sync.settings import Settings
 from sync.show import (
     score_document,
-    score_in_words,
     show_day,
-    show_deliveries,
-    show_matching,
-    show_parts,
     show_report,
-    tier_in_words,
 )
-from sync.state.deliveries import EDITS
 from sync.stopping import signals
 from sync.worker import Worker, begun, begun_or_refused, opened
-
-EDITED = timedelta(days=7)  # how far back `status` tells of edits
 
 
 def write_starter(path: Path, *, force: bool) -> None:
@@ -128,72 +113,6 @@ def run(path: Path, *, only: Step | None, dry_run: bool, as_json: bool) -> int:
     else:
         show_report(report, dry_run=dry_run)
     return 0 if report.status == "done" else 1
-
-
-def status(path: Path, *, as_json: bool) -> None:
-    """Print what state knows: passes, readings, matching, rows that failed."""
-    with at_work(path, looks=True, regardless=True) as worker:
-        document = _status(worker)
-        matching = match_report(worker)
-    if as_json:
-        put_json({**document, "matching": matching.as_dict()})
-        return
-    for why in document["refused"]:
-        say(f"scorecard refused: {why}", "red")
-    table(
-        "Passes",
-        ("started", "took", "status", "problems"),
-        ([r["started"], r["seconds"], r["status"], r["problems"]] for r in document["runs"]),
-        numbers=(1,),
-    )
-    table(
-        "Sources",
-        ("source", "complete since", "read through", "refused rows", "why"),
-        ([r["source"], r["since"], r["through"], r["refused"], r["why"]] for r in document["sources"]),
-        numbers=(3,),
-    )
-    show_deliveries(document)
-    if document["calls"]:
-        keys = ("destination", "limit", "left", "used", "share", "kept")
-        heads = ("destination", "limit", "left", "made by this worker", "its share", "never touched")
-        table("Calls of the day", heads, ([c[key] for key in keys] for c in document["calls"]), numbers=(1, 2, 3, 4, 5))
-    show_matching(matching)
-    for line in tally_in_words(document["judgements"]):
-        say(line)
-    if document["erased"]:
-        say(f"erased customers that are kept out: {document['erased']}")
-
-
-def explain(path: Path, account: str, *, score: str, as_json: bool) -> None:
-    """Print one account's scores, all parts of one of them, and where they were delivered."""
-    with at_work(path, looks=True) as worker:
-        row, score = account_of(worker, account), score_of(worker.settings, score)
-        document = _explained(worker, row)
-    shown = document if score == HEALTH else document["scores"][score]
-    if as_json:
-        put_json(shown)
-        return
-    said = tier_in_words(document) if score == HEALTH else f"{score} {score_in_words(shown)}"
-    say(f"{row.name} ({row.id}): {said}", "bold")
-    if shown["reason"]:
-        say(f"{shown['reason']}.{' Next: ' if shown['next_action'] else ''}{shown['next_action']}")
-    for flag in shown["flags"]:
-        say(f"{flag['kind']} {flag['name']} since {flag['since']}: {flag['says']}")
-    show_parts(shown["parts"])
-    if score == HEALTH:
-        _show_beside(document)
-
-
-def _show_beside(document: Mapping[str, Any]) -> None:
-    """The other scores, what people say, and where the account is known and written."""
-    for name, other in document["scores"].items():
-        say(f"{name}: {score_in_words(other)}. {other['reason']}")
-    for line in judged_in_words(document["judgements"]):
-        say(line)
-    for link in document["links"]:
-        say(f"linked: {link['source']} {link['key']} by {link['how']}")
-    for record in document["deliveries"]:
-        say(f"{record['destination']} {record['record']}: {record['status']} {record['message']}".rstrip())
 
 
 def scores(path: Path, *, score: str, on_day: str | None, account: str | None, sql: bool, as_json: bool) -> None:
@@ -281,142 +200,3 @@ def account_of(worker: Worker, wanted: str) -> AccountRow:
         ids = ", ".join(row.id for row in found[:5])
         raise UsageError(f"{len(found)} accounts are called {clean(wanted)[:60]!r}; name one by its id: {ids}")
     return found[0]
-
-
-def _explained(worker: Worker, row: AccountRow) -> dict[str, Any]:
-    accounts = worker.state.accounts.members()
-    links = worker.links(accounts)
-    basis = worker.basis(accounts, links)
-    day = day_of(worker, None)
-    with scored(worker.log, alone(basis, row), spill=worker.spill, also=[worker.history.path], few=True) as on:
-        rows = {name: [*fetch(as_of(worker, on, day, name), of=relations(name))] for name in (HEALTH, *basis.further)}
-    if not rows[HEALTH]:
-        raise UsageError(f"{row.id} has no score yet: its record is dated later than today")
-    told = {name: _told(worker, row, found, name) for name, [found] in rows.items()}
-    deliveries = [
-        delivery
-        for name in worker.destinations
-        for delivery in worker.state.deliveries.of(name).values()
-        if delivery.account == row.id
-    ]
-    return {
-        **told.pop(HEALTH),
-        "scores": told,
-        "judgements": judged(worker, row.id, day),
-        "links": [
-            {"source": link.source, "key": link.key, "how": link.how}
-            for link in links.linked
-            if link.account == row.id and link.source != worker.settings.home
-        ],
-        "deliveries": [_delivery(delivery) for delivery in deliveries],
-    }
-
-
-def _flags(worker: Worker, card: Scorecard, found: Scored, score: str) -> list[dict[str, str]]:
-    """The caps in force and the watch flags raised, each with the day it began as far as the history tells."""
-    standing, history = found.standing, worker.history.of(score)
-    caps = [
-        ("cap", name, began, f"at most {card.caps[name].tier}: {card.caps[name].reason}")
-        for name, began in standing.caps.items()
-    ]
-    watch = [
-        (
-            "watch",
-            name,
-            history.raised_since(found.account, f"watch:{name}", found.as_of) or found.as_of,
-            card.watch[name].reason,
-        )
-        for name in standing.watch
-    ]
-    keys = ("kind", "name", "since", "says")
-    return [dict(zip(keys, map(str, flag), strict=True)) for flag in (*caps, *watch)]
-
-
-def _told(worker: Worker, row: AccountRow, found: Scored, score: str) -> dict[str, Any]:
-    """An account's answer by one of the scores."""
-    card = worker.settings.cards[found.version]
-    said = reason(card, found.parts, None, found.standing)
-    total = worker.state.totals.all(score).get(row.id)
-    return {
-        **score_document(found, row.name, card.name),
-        "flags": _flags(worker, card, found, score),
-        "tier_since": plain(total.tier_since) if total else None,
-        "reason": said.text,
-        "next_action": said.next_action,
-    }
-
-
-def _delivery(delivery: Delivery) -> dict[str, Any]:
-    return {
-        "destination": delivery.destination,
-        "record": delivery.record_id,
-        "account": delivery.account,
-        "status": delivery.status,
-        "attempts": delivery.attempts,
-        "code": delivery.code,
-        "message": delivery.message,
-        "confirmed_at": plain(delivery.confirmed_at),
-        "confirmed": delivery.confirmed,
-    }
-
-
-def _refused(worker: Worker, source: str) -> dict[str, Any]:
-    """Rows that could not be read, as of the newest pull that brought anything."""
-    pulls = (run.report for run in worker.state.runs.last(100, kind=f"pull:{source}"))
-    newest = next((report for report in pulls if report.get("pages")), {})
-    return {"refused": newest.get("rejected", 0), "why": "; ".join(newest.get("reasons", ()))}
-
-
-def _problem(told: Mapping[str, str]) -> str:
-    """In words; erasing a customer who is called like one of the two keys took that one away."""
-    return ": ".join(told[key] for key in ("place", "message") if key in told)
-
-
-def _second(moment: datetime | None) -> str | None:
-    return moment.isoformat(timespec="seconds") if moment else None
-
-
-def _calls(worker: Worker) -> list[dict[str, Any]]:
-    """The calls of every destination that has a daily limit, as of the last pass that called it."""
-    now, settings = worker.clock.now(), worker.settings
-    books = {name: budget.Book.of(worker.state, name) for name in worker.destinations}
-    limited = {name: book for name, book in books.items() if book.limit is not None}
-    return [{"destination": name, **budget.told(book, settings.share(name), now)} for name, book in limited.items()]
-
-
-def _status(worker: Worker) -> dict[str, Any]:
-    runs = worker.state.runs.last(5, kind="pass")
-    refused = [row for name in worker.destinations for row in worker.state.deliveries.refused(name)]
-    keys = ("destination", "status", "code", "records")
-    return {
-        "refused": worker.settings.refused,
-        "erased": len(erased_of(worker)),
-        "judgements": tallied(worker, today_of(worker)),
-        "runs": [
-            {
-                "started": _second(run.started_at),
-                "seconds": (run.finished_at - run.started_at).total_seconds() if run.finished_at else None,
-                "status": run.status,
-                "problems": "; ".join(map(_problem, run.report.get("problems", ()))),
-            }
-            for run in runs
-        ],
-        "sources": [
-            {"source": r.source, "since": _second(r.since), "through": _second(r.through), **_refused(worker, r.source)}
-            for r in worker.readings()
-        ],
-        "deliveries": [
-            dict(zip(keys, row, strict=True))
-            for row in worker.state.deliveries.tallied()
-            if row[0] in worker.destinations
-        ],
-        "failed": [_delivery(row) for row in sorted(refused, key=lambda row: row.status != "quarantined")],
-        "edits": _edits(worker),
-        "calls": _calls(worker),
-    }
-
-
-def _edits(worker: Worker) -> list[dict[str, Any]]:
-    """What people changed in the CRMs, as the passes of the last days found it, newest first."""
-    since = worker.clock.now() - EDITED
-    return [edit for run in worker.state.runs.since(since, kind=EDITS) for edit in run.report.get("edits", ())]

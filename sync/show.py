@@ -9,9 +9,11 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from scoring import tenths
+from sync.compare import plain
 from sync.console import complain, put_json, say, table
 from sync.matching import MatchReport
 from sync.report import Moved, Report
+from sync.rows import Delivery
 from sync.scores import Scored
 
 if TYPE_CHECKING:
@@ -272,3 +274,18 @@ def _cause(line: Line) -> dict[str, Any]:
     figures = {side: part and {key: getattr(part, key) for key in FIGURES} for side, part in sides.items()}
     keys = ("kind", "measure", "change", "words", "new")
     return {**{key: getattr(line, key) for key in keys}, **figures}
+
+
+def delivery_document(delivery: Delivery) -> dict[str, Any]:
+    """A record's delivery, as scripts read it."""
+    return {
+        "destination": delivery.destination,
+        "record": delivery.record_id,
+        "account": delivery.account,
+        "status": delivery.status,
+        "attempts": delivery.attempts,
+        "code": delivery.code,
+        "message": delivery.message,
+        "confirmed_at": plain(delivery.confirmed_at),
+        "confirmed": delivery.confirmed,
+    }
