@@ -387,9 +387,9 @@ def test_a_number_that_looks_like_an_id_is_nobody(tmp_path: Path) -> None:
 
 def test_many_keys_among_many_others_are_compared_in_time() -> None:
     others = [f"{number:018d} Birch {number}" for number in range(20_000)]
-    began = time.monotonic()
+    began = time.process_time()
     assert Words.of((f"ext-{number}" for number in range(1000)), [], others).shared == frozenset()
-    assert time.monotonic() - began < 10  # a minute, if each key were looked for as an expression
+    assert time.process_time() - began < 10  # a minute, if each key were looked for as an expression
 
 
 def test_what_names_somebody_goes_from_a_document_and_the_rest_stays() -> None:
