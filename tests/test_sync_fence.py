@@ -70,6 +70,7 @@ CHANGES: dict[str, Callable[[State], object]] = {
     "deliveries.pass_on": lambda state: state.deliveries.pass_on({"a": "b"}, [Delivery("crm", "a", "a")]),
     "judgements.mark_logged": lambda state: state.judgements.mark_logged([JUDGEMENT]),
     "scorecards.save": lambda state: state.scorecards.save("v", "name", {}, NOW),
+    "redate": lambda state: state.redate(NOW, ZoneInfo("UTC")),
     "erase": lambda state: state.erase(["a"], [], {}, lambda report: report),
     "readings.forget_cursors": lambda state: state.readings.forget_cursors(["desk"]),
     "holding": lambda state: state.holding().__enter__(),
