@@ -253,8 +253,9 @@ def test_reads_two_thousand_a_call_and_only_fields_it_can_see(org, crm, served):
 class Job:
     """A Bulk 2.0 ingest job: `judge` says per row OK, an error text, or None for not processed."""
 
-    def __init__(self, org, judge, *, looks=2, state="JobComplete"):
+    def __init__(self, org, judge, *, looks=2, state="JobComplete", error=""):
         self.judge, self.looks, self.end, self.state, self.rows = judge, looks, state, "Open", []
+        self.error = error
         id = "7500000000000001AA"
         self.patched = []
         org.script |= {
@@ -286,7 +287,7 @@ class Job:
         if self.state == "UploadComplete":
             self.looks -= 1
             self.state = self.end if self.looks <= 0 else self.state
-        return Answer(body={"state": self.state})
+        return Answer(body={"state": self.state, "errorMessage": self.error})
 
     def results(self, kind):
         out = io.StringIO(newline="")
@@ -349,6 +350,14 @@ def test_a_failed_job_still_tells_of_the_rows_it_did(org, bulk):
     Job(org, lambda id: "OK" if id == sf_id(0) else None, state="Failed")
     outcomes = list(bulk.write([Write(sf_id(n), {"score": 1.0}) for n in range(3)]))
     assert [one.ok for one in outcomes] == [True, False, False]
+
+
+@pytest.mark.parametrize("before", ["", "null:InvalidBatch : "])
+def test_a_job_given_up_for_a_field_it_cannot_see_is_a_matter_of_the_settings(org, bulk, before):
+    Job(org, lambda id: None, state="Failed", error=f"{before}InvalidBatch : Field name not found : Health_Score__c")
+    outcomes = list(bulk.write([Write(sf_id(n), {"score": 1.0}) for n in range(3)]))
+    assert [(one.code, one.remedy) for one in outcomes] == [("INVALID_FIELD", "settings")] * 3
+    assert outcomes[0].message == "a field is missing, or hidden by field-level security (Health_Score__c)"
 
 
 def test_rows_locked_in_bulk_are_tried_once_more_one_after_another(org, bulk, served):

@@ -14,13 +14,14 @@ import csv
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from typing import Any
 
 from connectors.base import FieldValue, Outcome
 from connectors.errors import AgainNow, ConnectorError, SettingsWrong, Stopped
 from connectors.patience import patiently, pause
 from connectors.salesforce.client import Client
 from connectors.salesforce.ids import short
-from connectors.salesforce.remedies import Absent, Beyond, bulk_verdict
+from connectors.salesforce.remedies import NO_RESULT, Absent, Beyond, bulk_verdict, job_verdict
 
 LARGEST = 95_000_000  # bytes a job, where 150 MB of base64 are allowed: about 112 million of ours
 CHUNK = 10_000  # rows that Salesforce works through at a time
@@ -75,15 +76,16 @@ def update(client: Client, table: Table, *, confirmed: Callable[[str], Mapping[s
     """
     job = _uploaded(client, table.data)
     table.data.clear()
+    ended: Mapping[str, Any] = {}
     try:
-        _wait(client, job, chunks=-(-len(table.ids) // CHUNK))
+        ended = _wait(client, job, chunks=-(-len(table.ids) // CHUNK))
         _forget(client, job)
     except Stopped:
         _abort(client, job)
         raise
     except AgainNow:
         _abort(client, job)
-    yield from _results(client, job, table.ids, confirmed)
+    yield from _results(client, job, table.ids, confirmed, ended=ended)
 
 
 def settled(client: Client, *, drop: bool) -> None:
@@ -137,14 +139,14 @@ def _opened(client: Client) -> str:
     return f"jobs/ingest/{id}"
 
 
-def _wait(client: Client, job: str, *, chunks: int) -> None:
-    """Until the job has ended. The upload is closed here: seen still open, closing it again does no harm."""
+def _wait(client: Client, job: str, *, chunks: int) -> Mapping[str, Any]:
+    """The job, once it has ended. The upload is closed here: seen still open, closing it again does no harm."""
     seconds, waited = FIRST_WAIT * chunks, 0.0
     while True:
-        state = client.document(job, label="write").get("state")
-        if state in ENDED:
-            return
-        if state == "Open":
+        told = client.document(job, label="write")
+        if told.get("state") in ENDED:
+            return told
+        if told.get("state") == "Open":
             _ask(client, job, "UploadComplete")
         if waited >= PATIENCE:
             raise AgainNow("a bulk job did not end within an hour", place=client.place)
@@ -169,7 +171,12 @@ def _abort(client: Client, job: str) -> None:
 
 
 def _results(
-    client: Client, job: str, ids: Mapping[str, str], confirmed: Callable[[str], Mapping[str, FieldValue]]
+    client: Client,
+    job: str,
+    ids: Mapping[str, str],
+    confirmed: Callable[[str], Mapping[str, FieldValue]],
+    *,
+    ended: Mapping[str, Any],
 ) -> Iterator[Outcome]:
     left = dict(ids)
     for told in client.rows(f"{job}/successfulResults", _by_id, label="write"):
@@ -177,12 +184,11 @@ def _results(
             yield Outcome(id, True, confirmed(id))
     for told, error in client.rows(f"{job}/failedResults", _by_id, label="write").items():
         if id := left.pop(told, None):
-            code, message, remedy = bulk_verdict(error)
-            yield Outcome(id, False, None, code, message, remedy)
+            yield Outcome(id, False, None, *bulk_verdict(error))
     unprocessed = client.rows(f"{job}/unprocessedrecords", _by_id, label="write")
     for told, id in left.items():
-        code = "UNPROCESSED" if told in unprocessed else "NO_RESULT"
-        yield Outcome(id, False, None, code, "Salesforce did not get to this record", "again")
+        why = job_verdict(ended) if told in unprocessed else NO_RESULT
+        yield Outcome(id, False, None, *why)
 
 
 def _by_id(rows: Iterator[list[str]]) -> dict[str, str]:

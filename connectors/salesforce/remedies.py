@@ -53,6 +53,7 @@ SETTINGS = {
     "NOT_FOUND": "nothing is at this path; check base_url and api_version",
 }
 _MISSING_COLUMN = re.compile(r"No such column '([A-Za-z0-9_.]{1,200})'")
+_MISSING_IN_JOB = re.compile(r"Field name not found : ([A-Za-z0-9_]{1,80})")
 _CODE = re.compile(r"[A-Za-z_0-9]{1,80}")
 
 _ROWS: Mapping[str, tuple[Remedy, str]] = {
@@ -97,6 +98,9 @@ class Verdict(NamedTuple):
     remedy: Remedy
 
 
+NO_RESULT = Verdict("NO_RESULT", "Salesforce did not say what became of this record", "again")
+
+
 def verdict(code: str, fields: Iterable[str] = ()) -> Verdict:
     """What to make of a row that was refused with `code` for the sake of `fields`."""
     remedy, words = _ROWS.get(code, ("row", "Salesforce refused the record"))
@@ -117,6 +121,13 @@ def bulk_verdict(text: str) -> Verdict:
     last = rest[-1].removesuffix("--").strip() if rest else ""
     known = code if _CODE.fullmatch(code) else "UNKNOWN"
     return verdict(known, [name.strip() for name in last.split(",") if name.strip()])
+
+
+def job_verdict(job: Mapping[str, Any]) -> Verdict:
+    """What to make of the rows that a bulk job did not get to, by how it says that it ended."""
+    if found := _MISSING_IN_JOB.search(str(job.get("errorMessage"))):
+        return verdict("INVALID_FIELD", [found[1]])
+    return Verdict("UNPROCESSED", "Salesforce did not get to this record", "again")
 
 
 def sorted_call(status: int, body: object, place: str) -> ConnectorError:

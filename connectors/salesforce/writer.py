@@ -18,7 +18,7 @@ from connectors.salesforce import bulk
 from connectors.salesforce.client import Client
 from connectors.salesforce.fields import Fields
 from connectors.salesforce.ids import short
-from connectors.salesforce.remedies import LOCKED, row_verdict, verdict
+from connectors.salesforce.remedies import LOCKED, NO_RESULT, row_verdict, verdict
 
 BATCH = 200
 LOCKED_BATCH = 20
@@ -146,11 +146,11 @@ def _outcomes(rows: Sequence[Row], results: Sequence[Mapping[str, Any]]) -> Iter
     for number, row in enumerate(rows):
         result = results[number] if number < len(results) else None
         if not isinstance(result, Mapping) or not _is_of(row, result.get("id")):
-            yield _failed(row.id, "NO_RESULT", "Salesforce did not say what became of this record", "again")
+            yield _failed(row.id, *NO_RESULT)
         elif result.get("success") is True and result.get("id") is not None:
             yield Outcome(row.id, True, row.values)
         elif result.get("success") is True:
-            yield _failed(row.id, "NO_RESULT", "Salesforce did not say of which record this is the result", "again")
+            yield _failed(row.id, *NO_RESULT)
         else:
             yield _failed(row.id, *row_verdict(result.get("errors")))
 

@@ -396,7 +396,7 @@ def salesforce_bulk(random: Random) -> Tally:
     tables[changed] = mutate.damaged(random, tables[changed].encode()).decode(errors="replace")
     client: Any = FakeSalesforce({}, tables=tables)
     ids = {short(write.id): write.id for write in WRITES}
-    found = bulk._results(client, "jobs/ingest/x", ids, lambda id: {})
+    found = bulk._results(client, "jobs/ingest/x", ids, lambda id: {}, ended={})
     return _outcomes(found, set("".join(tables["successfulResults"])))
 
 
