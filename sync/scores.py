@@ -6,8 +6,10 @@ the days to score. Nothing is written outside the connection's memory and spill 
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import groupby
@@ -34,7 +36,8 @@ EARLIEST = date(1970, 1, 1)
 OF_ACCOUNT = 12  # columns of `Scored` besides its parts
 CHUNK = 20_000  # rows on their way out of the engine
 GIVEN = 100_000  # rows on their way into it
-AT_ONCE, RANGE_MEMORY = 2_500, "1GB"  # accounts of a range in memory at a time, and the engine's limit for them
+# Two chunks of a range are at work at a time, so many accounts each at most, each in an engine with this limit.
+BESIDE, AT_ONCE, RANGE_MEMORY = 2, 1_250, "500MB"
 _ARROW = {"integer": DataType.int32()}
 
 
@@ -174,34 +177,64 @@ def ranged(
     """Every day from first to last, final all of them, some accounts after others: what `scored` gives for each day is
     here in `scores` and, if they are wanted, `parts` for all days, a connection for each chunk of accounts.
 
-    They stand until the next chunk is asked for. The facts of a chunk are read from the log once for all its days;
-    chunks, made here, are so small that these and all the days of it fit beside each other into a gigabyte.
+    They stand until the next chunk is asked for, while that is being worked out: each engine takes one thread and every
+    other chunk, which keeps both cores at work where one engine for all leaves one idle a third of the time. The facts
+    of a chunk are read from the log once for all its days; chunks, made here, are so small that these and all the days
+    of two of them fit beside each other into a gigabyte.
     """
-    with closing(log.connect(memory_limit=RANGE_MEMORY, threads=2, spill=spill, also=also)) as connection:
-        for name, columns in _inputs(basis):
-            _create(connection, name, columns)
-        for name in ("accounts", "links"):
-            connection.execute(f"alter table {name} rename to every_{name}")
-        connection.execute("alter view events rename to every_event")
-        day = f"date '{first.isoformat()}' + n::integer"
-        connection.execute(f"create table days as select {day} as as_of from range({(last - first).days + 1}) d(n)")
-        accounts = len(basis.accounts)
+    chunks = _cut(len(basis.accounts))
+    with ExitStack() as stack:
+        engines = [
+            stack.enter_context(closing(log.connect(memory_limit=RANGE_MEMORY, threads=1, spill=spill, also=also)))
+            for _ in chunks[:BESIDE]
+        ]
+        for engine in engines:
+            _prepare(engine, basis, first, last)
+        pool = stack.enter_context(ThreadPoolExecutor(BESIDE))
+        for engine in engines:
+            stack.callback(engine.interrupt)  # where the rest is not asked for any more
         basis = replace(basis, accounts=(), links=())
 
-        def chunks() -> Iterator[duckdb.DuckDBPyConnection]:
-            for start in range(0, accounts, AT_ONCE):
-                _narrow(connection, start)
-                _tell(connection, basis, _span(connection, basis, first, last), before=before, parts=parts)
-                yield connection
+        def work(engine: duckdb.DuckDBPyConnection, chunk: range) -> duckdb.DuckDBPyConnection:
+            _narrow(engine, chunk)
+            _tell(engine, basis, _span(engine, basis, first, last), before=before, parts=parts)
+            return engine
 
-        yield chunks()
+        def told() -> Iterator[duckdb.DuckDBPyConnection]:
+            under_way = deque(pool.submit(work, *given) for given in zip(engines, chunks, strict=False))
+            waiting = deque(chunks[BESIDE:])
+            while under_way:
+                engine = under_way.popleft().result()
+                yield engine
+                if waiting:
+                    under_way.append(pool.submit(work, engine, waiting.popleft()))
+
+        yield told()
 
 
-def _narrow(connection: duckdb.DuckDBPyConnection, start: int) -> None:
-    """Make the accounts from this one on, their links and their facts those that are scored."""
+def _cut(accounts: int) -> Sequence[range]:
+    """Chunks of nearly the same size, as many for each engine."""
+    rounds = -(-accounts // (BESIDE * AT_ONCE))
+    size = max(1, -(-accounts // (BESIDE * rounds))) if rounds else 1
+    return [range(start, min(start + size, accounts)) for start in range(0, accounts, size)]
+
+
+def _prepare(connection: duckdb.DuckDBPyConnection, basis: Basis, first: date, last: date) -> None:
+    """Hand over all accounts and links, and the days."""
+    for name, columns in _inputs(basis):
+        _create(connection, name, columns)
     for name in ("accounts", "links"):
-        chunk = f"account >= {start} and account < {start + AT_ONCE}"
-        connection.execute(f"create or replace table {name} as select * from every_{name} where {chunk}")
+        connection.execute(f"alter table {name} rename to every_{name}")
+    connection.execute("alter view events rename to every_event")
+    day = f"date '{first.isoformat()}' + n::integer"
+    connection.execute(f"create table days as select {day} as as_of from range({(last - first).days + 1}) d(n)")
+
+
+def _narrow(connection: duckdb.DuckDBPyConnection, chunk: range) -> None:
+    """Make these accounts, their links and their facts those that are scored."""
+    for name in ("accounts", "links"):
+        among = f"account >= {chunk.start} and account < {chunk.stop}"
+        connection.execute(f"create or replace table {name} as select * from every_{name} where {among}")
     connection.execute(
         "create or replace table facts as select e.* from every_event e "
         "semi join links l on l.source = e.source and l.account_key = e.account_key"
