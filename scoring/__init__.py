@@ -1,7 +1,7 @@
 """Pure arithmetic: a scorecard in, SQL out. No input, output, clock or log."""
 
 from scoring.change import Cause, Kind, View, causes, kinds, largest_first, reads, worth
-from scoring.compile import PARTS_BY, SCORES_BY, Compiled, compile
+from scoring.compile import PARTS_BY, SCORES_BY, Compiled, compile, told_apart
 from scoring.explain import TREND_DAYS, Part, Reason, decision, joined, label, movement, reason, stands
 from scoring.moves import Side, measure_moved, tenths, tier_moved
 from scoring.plan import Asked, Range
@@ -48,5 +48,6 @@ __all__ = [
     "stands",
     "tenths",
     "tier_moved",
+    "told_apart",
     "worth",
 ]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from scoring import measures, points, rules, shares
+from scoring import measures, points, rules, shares, takes
 from scoring.plan import Asked, Plan, Range, plan
 from scoring.printer import Stage, Step, filled, select, with_steps
 from scoring.scorecard import Scorecard
@@ -65,6 +65,12 @@ def compile(scorecard: Scorecard, sources: Mapping[str, Sequence[str]], asked: A
     scored = (*numbers, *points.steps(wanted, numbers[-1].name), *shares.steps(wanted, read))
     stages = ((measures.clocks(),), *facts.stages, scored)
     return Compiled(stages, _scores(wanted), shares.parts(wanted), _rules(wanted), (*shares.TOTALS, *read))
+
+
+def told_apart(scorecard: Scorecard, sources: Mapping[str, Sequence[str]]) -> set[str]:
+    """The sources of whose facts the moment and the id are read, not the day alone."""
+    nodes = plan(scorecard, sources, None).nodes
+    return {source for node in nodes if node.measure.take in takes.BY_MOMENT for source in node.own}
 
 
 def _scores(wanted: Plan) -> str:

@@ -20,6 +20,7 @@ DISTINCT = {
     "distinct_names": ("names", ("name",)),
 }
 RANKED = {"last": "latest", "days_until": "latest", "first": "earliest", "names_on": "switches"}
+BY_MOMENT = (*RANKED, "open")
 EPOCH = "date '1970-01-01'"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, time, timedelta
@@ -74,6 +75,17 @@ def test_a_range_is_its_days_one_after_the_other(log: Log, tmp_path: Path, monke
     assert any("cap:fell" in str(row) for row in together)
     moved = {row[-1] for row in together if row[0] == CUSTOMER and len(row) == len(one_by_one[0])}
     assert moved == {segment.card.version for segment in _basis().segments}
+
+
+def test_a_range_that_is_left_half_way_ends_what_was_under_way(
+    log: Log, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scores, "AT_ONCE", 1)
+    before = threading.enumerate()
+    with ranged(log, data.basis(ACCOUNTS), data.LAST, data.LAST, spill=tmp_path / "spill", parts=False) as chunks:
+        first, second = ({row[0] for row in next(chunks).execute("from scores").fetchall()} for _ in range(2))
+    assert (first, second) == ({data.KEYS["crm"].format(0)}, {data.KEYS["crm"].format(1)})
+    assert threading.enumerate() == before
 
 
 def test_the_same_facts_give_the_same_bytes_by_any_threads_from_any_files(log: Log, tmp_path: Path) -> None:
