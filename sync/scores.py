@@ -278,7 +278,10 @@ def _tell(
         connection.execute(f"create or replace table segments as {by_rule}")
     by_day = several and isinstance(asked, Range) and _moves(connection)
     for place, segment in enumerate(basis.segments):
-        _score(connection, basis, place, compile(segment.card, basis.names, asked), of=of, parts=parts)
+        compiled = compile(segment.card, basis.names, asked)
+        # of a few accounts all steps fit into memory beside each other, and none is written down in between
+        kept = "view" if isinstance(asked, Range) else "table"
+        _score(connection, basis, place, compiled, kept=kept, of=of, parts=parts)
         if by_day:
             for name in ("raw", "rules"):
                 connection.execute(f"create or replace table {name}_{place} as select * from {name}")
@@ -318,9 +321,19 @@ def _fold_by_day(connection: duckdb.DuckDBPyConnection, basis: Basis, before: st
 
 
 def _score(
-    connection: duckdb.DuckDBPyConnection, basis: Basis, place: int, compiled: Compiled, *, of: str, parts: bool
+    connection: duckdb.DuckDBPyConnection,
+    basis: Basis,
+    place: int,
+    compiled: Compiled,
+    *,
+    kept: str,
+    of: str,
+    parts: bool,
 ) -> None:
-    """Make the relations `raw`, `rules` and `<of>parts_<place>` of one scorecard, for the accounts it is for."""
+    """Make the relations `raw`, `rules` and `<of>parts_<place>` of one scorecard, for the accounts it is for.
+
+    `kept`: what the stages become on the way there.
+    """
     several = len(basis.segments) > 1
     if several:
         connection.execute(
@@ -328,11 +341,11 @@ def _score(
         )
     *stages, last = compiled.tables
     for name, sql in stages:
-        connection.execute(f"create table {name} as {sql}")
+        connection.execute(f"create {kept} {name} as {sql}")
     columns = "s.* exclude (account)" if parts else ", ".join(f"s.{name}" for name in compiled.totals[1:])
     connection.execute(_NAMED.format(columns=columns, scored=last.sql))
     for name, _ in stages:
-        connection.execute(f"drop table {name}")
+        connection.execute(f"drop {kept} {name}")
     if parts:
         _part(connection, basis, place, compiled, of=of)
     connection.execute(f"create or replace view raw as {compiled.scores}")
