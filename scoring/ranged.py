@@ -8,7 +8,7 @@ stands still once its days are all read: what is in a window then never leaves i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from typing import NamedTuple
 
@@ -156,7 +156,7 @@ def covered(asked: Range, kinds: Mapping[str, Mapping[Node, Sequence[str]]]) -> 
     steps = []
     for name, keys in kinds.items():
         steps.append(Step(f"{name}__each", _each(asked, keys)))
-        steps += [step for node in keys for step in _turns(asked, f"{name}__each", node, keys[node])]
+        steps += [step for node in keys for step in _turns(f"{name}__each", node, keys[node], _apart(keys.values()))]
     nodes = [node for keys in kinds.values() for node in keys]
     turns = "\nunion all\n".join(
         select(
@@ -184,9 +184,14 @@ def covered(asked: Range, kinds: Mapping[str, Mapping[Node, Sequence[str]]]) -> 
     )
 
 
+def _apart(keys: Iterable[Sequence[str]]) -> list[str]:
+    """What the things of a day are told apart by."""
+    return sorted({key for some in keys for key in some if key != "day"})
+
+
 def _each(asked: Range, keys: Mapping[Node, Sequence[str]]) -> str:
     nodes = list(keys)
-    sources, told = rows.sources(nodes), sorted({key for some in keys.values() for key in some if key != "day"})
+    sources, told = rows.sources(nodes), _apart(keys.values())
     columns = ["account_key", "day", *dict.fromkeys(["source", "name", "value", "label", *told])]
     apart = ", ".join(["l.account", "f.day", "f.through", *(f"f.{key}" for key in told)])
     flags = [f"max(case when {rows.meant(node, among=sources)} then 1 end) as {node.stem}" for node in nodes]
@@ -194,13 +199,14 @@ def _each(asked: Range, keys: Mapping[Node, Sequence[str]]) -> str:
     return select(filled([apart, *flags]), f"from {facts}", linked(sources), f"group by {apart}")
 
 
-def _turns(asked: Range, each: str, node: Node, keys: Sequence[str]) -> Iterator[Step]:
-    """By how many the things that count become more or fewer on a day."""
+def _turns(each: str, node: Node, keys: Sequence[str], told: Sequence[str]) -> Iterator[Step]:
+    """By how many the things that count become more or fewer on a day. `told`: what `each` tells apart on a day."""
     window, name = node.window or 0, f"{node.stem}__turns"
     apart = ", ".join(["account", *keys])
     known = " and actor is not null" if "actor" in keys else ""
-    distinct = ", ".join(dict.fromkeys(["account", *keys, "day", "through"]))
-    things = f"(select distinct {distinct} from {each} where {node.stem} = 1{known}) e"
+    one = "" if _apart([keys]) == told else "distinct "
+    columns = ", ".join(dict.fromkeys(["account", *keys, "day", "through"]))
+    things = f"(select {one}{columns} from {each} where {node.stem} = 1{known}) e"
     enters, leaves = f"day + {node.shift}", f"day + {node.shift + window}"
     if len(node.own) > 1:
         marks = (
