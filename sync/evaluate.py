@@ -60,7 +60,7 @@ where points is not null{among} order by account
 class Evaluation:
     """Every account's decision by a score, how many accounts are in which tier, and which came into another one.
 
-    `segments`: how many were scored by which version of a scorecard. `said`: what people say of accounts today.
+    `by_version`: how many were scored by which version of a scorecard. `said`: what people say of accounts today.
     `silenced`: how many came into another tier while a note keeps them silent.
 
     `records`: by destination that is not the home, which record is which account's. `further`: the same by other scores
@@ -76,7 +76,7 @@ class Evaluation:
     score: str = HEALTH
     decisions: dict[str, Decision] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
-    segments: dict[str, int] = field(default_factory=dict)
+    by_version: dict[str, int] = field(default_factory=dict)
     moved: list[Moved] = field(default_factory=list)
     silenced: int = 0
     further: Mapping[str, Evaluation] = field(default_factory=dict)
@@ -233,7 +233,7 @@ def _decide(found: Evaluation, last: Mapping[str, Decision], progress: Progress)
         else:
             changed.append(answer)
         found.counts[answer.told] = found.counts.get(answer.told, 0) + 1
-        found.segments[answer.version] = found.segments.get(answer.version, 0) + 1
+        found.by_version[answer.version] = found.by_version.get(answer.version, 0) + 1
         progress.advance("scoring")
     totals = [said for chunk in _chunks(changed) for said in _totals(found, chunk, last)]
     for one in totals:

@@ -47,7 +47,7 @@ class Report:
 
     `budget`: by destination the calls of its day, and what the pass was expected to take of them; see `sync.budget`.
 
-    `further`: as `scored`, by other scores than health. `segments`: how many accounts were scored by which scorecard.
+    `further`: as `scored`, by other scores than health. `by_scorecard`: how many accounts were scored by which.
     `silenced`: how many came into another tier while a note keeps them silent. `whole`: it was neither a rehearsal nor
     narrowed to some steps.
     """
@@ -57,7 +57,7 @@ class Report:
     pulled: dict[str, dict[str, Any]] = field(default_factory=dict)
     scored: dict[str, int] = field(default_factory=dict)
     further: dict[str, dict[str, int]] = field(default_factory=dict)
-    segments: dict[str, int] = field(default_factory=dict)
+    by_scorecard: dict[str, int] = field(default_factory=dict)
     moved: list[Moved] = field(default_factory=list)
     silenced: int = 0
     expired: list[Expired] = field(default_factory=list)

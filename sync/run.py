@@ -348,7 +348,7 @@ def _score(this: Pass, open_: ExitStack) -> None:
     this.report.silenced = found.silenced
     this.report.further = {name: one.counts for name, one in found.further.items()}
     cards = this.worker.settings.cards
-    this.report.segments = {cards[version].name: count for version, count in sorted(found.segments.items())}
+    this.report.by_scorecard = {cards[version].name: count for version, count in sorted(found.by_version.items())}
 
 
 def _deliver(this: Pass, name: str, found: Evaluation, chosen: Collection[str]) -> None:

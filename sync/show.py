@@ -80,8 +80,8 @@ def show_report(report: Report, *, dry_run: bool = False) -> None:
         say(f"scored: {_counts(report.scored)}")
     for name, tiers in report.further.items():
         say(f"{name}: {_counts(tiers)}")
-    if len(report.segments) > 1:
-        say("by scorecard: " + ", ".join(f"{count:,} {name}" for name, count in sorted(report.segments.items())))
+    if len(report.by_scorecard) > 1:
+        say("by scorecard: " + ", ".join(f"{count:,} {name}" for name, count in sorted(report.by_scorecard.items())))
     if report.moved:
         say(f"{len(report.moved):,} accounts came into another tier:")
         show_moves(report.moved)

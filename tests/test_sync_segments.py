@@ -63,7 +63,7 @@ def test_each_account_is_scored_by_one_scorecard_as_of_the_day(tmp_path: Path) -
     with _company(tmp_path) as (worker, crm, clock):
         report = run_once(worker)
         assert not report.problems
-        assert report.segments == {"free": 1, "many": 1, "test card": 2}
+        assert report.by_scorecard == {"free": 1, "many": 1, "test card": 2}
         # a rule over an attribute that is not known does not hold: who has no plan is not known to have no free one
         assert _by(worker, START.date()) == {"big": "many", "blank": "test card", "free": "free", "small": "test card"}
         told = {record: str(fields["version"]).rpartition(" ")[0] for record, fields in crm.present.items()}
