@@ -45,6 +45,9 @@ class Dispatch(NamedTuple):
         finally:
             self.result.drifts = watch.found
         _send(this, watch.usable(self.budget.fitting(planned)), edits)
+        if self.worker.settings.accounts.on_leave == "keep" and self.found.decisions:
+            name = self.round.destination.name
+            self.worker.state.deliveries.let_go(name, _records(self.worker, name, self.found))
         self.budget.refuse()
         watch.done()
 

@@ -10,7 +10,6 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 
 from connectors.base import Key
@@ -174,8 +173,11 @@ def _by_system(pairs: Iterable[Pair]) -> dict[str, list[str]]:
 
 
 def _deliveries(worker: Worker, accounts: Collection[str], keys: frozenset[Pair]) -> list[Delivery]:
-    rows = chain.from_iterable(worker.state.deliveries.of(name).values() for name in worker.destinations)
-    return [row for row in rows if row.account in accounts or (row.destination, row.record_id) in keys]
+    """Also to records that were its own once; of destinations in the settings, for of others nothing can be asked."""
+    kept, records = worker.state.deliveries, _by_system(keys)
+    rows = [row for name in worker.destinations for row in kept.of(name, records.get(name, ())).values()]
+    rows += [row for row in kept.of_accounts(accounts) if row.destination in worker.destinations]
+    return list({(row.destination, row.record_id): row for row in rows}.values())
 
 
 def _words(worker: Worker, rows: Sequence[AccountRow], keys: frozenset[Pair], others: Sequence[AccountRow]) -> Words:

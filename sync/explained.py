@@ -61,12 +61,7 @@ def _explained(worker: Worker, row: AccountRow) -> dict[str, Any]:
     if not rows[HEALTH]:
         raise UsageError(f"{row.id} has no score yet: its record is dated later than today")
     told = {name: _told(worker, row, found, name) for name, [found] in rows.items()}
-    deliveries = [
-        delivery
-        for name in worker.destinations
-        for delivery in worker.state.deliveries.of(name).values()
-        if delivery.account == row.id
-    ]
+    deliveries = worker.state.deliveries.of_accounts([row.id])
     return {
         **told.pop(HEALTH),
         "scores": told,
@@ -76,7 +71,7 @@ def _explained(worker: Worker, row: AccountRow) -> dict[str, Any]:
             for link in links.linked
             if link.account == row.id and link.source != worker.settings.home
         ],
-        "deliveries": [delivery_document(delivery) for delivery in deliveries],
+        "deliveries": [delivery_document(one) for one in deliveries if one.destination in worker.destinations],
     }
 
 

@@ -64,6 +64,7 @@ CHANGES: dict[str, Callable[[State], object]] = {
         [OVERRIDE], [Delivery("crm", "a", "a")], told=[], now=NOW
     ),
     "deliveries.retry": lambda state: state.deliveries.retry(["crm"], now=NOW),
+    "deliveries.let_go": lambda state: state.deliveries.let_go("crm", []),
     "deliveries.recall_doubts": lambda state: state.deliveries.recall_doubts(),
     "judgements.add": lambda state: state.judgements.add(JUDGEMENT),
     "judgements.withdraw": lambda state: state.judgements.withdraw(1, "Ann", now=NOW, day=DAY),

@@ -115,6 +115,23 @@ def test_a_refused_row_that_nobody_asks_for_any_more_keeps_no_daemon_busy(tmp_pa
         assert run_once(worker, due_only=True).scored == {}
 
 
+def test_where_fields_are_kept_a_record_that_was_refused_and_then_left_is_not_told_of_for_ever(tmp_path: Path) -> None:
+    crm, clock = _crm("a", "b"), SteppedClock(START)
+    crm.refuse["b"] = Outcome("b", False, code="LOCKED", message="locked", remedy="again")
+    with a_worker(tmp_path, home=crm, sources=[_product()], clock=clock) as worker:
+        rules = worker.settings.accounts.model_copy(update={"on_leave": "keep"})
+        worker = replace(worker, settings=replace(worker.settings, accounts=rules))
+        assert run_once(worker).delivered["crm"]["failed"] == 1
+        del crm.records["b"]
+        clock.advance_to(START + timedelta(days=1))
+        run_once(worker)
+        assert worker.state.deliveries.refused("crm") == []
+        assert {id: row.status for id, row in worker.state.deliveries.of("crm").items()} == {
+            "a": "confirmed",
+            "b": "closed",
+        }
+
+
 def test_a_repeated_page_changes_nothing(tmp_path: Path) -> None:
     crm, source = _crm("busy"), _product(*_logins("busy", 3))
     with a_worker(tmp_path, home=crm, sources=[source], clock=SteppedClock(START)) as worker:

@@ -15,6 +15,7 @@ from sync.state.runs import note
 from sync.state.store import Store, among, chunks, columns, upsert, values
 from sync.tables import DELIVERIES, JUDGEMENTS, META
 
+UNSETTLED = ("pending", "failed", "quarantined")
 EDITS = "edits"  # the kind of run that holds what people changed
 DOUBTS = "doubts/"  # how the keys begin under which doubted records stand
 
@@ -32,6 +33,13 @@ class Deliveries:
         with self._store.read() as connection:
             rows = (row for query in queries for row in connection.execute(query))
             return {row.record_id: Delivery(*row) for row in rows}
+
+    def of_accounts(self, accounts: Collection[str]) -> list[Delivery]:
+        """Deliveries to all records of these accounts, by destination and record id."""
+        query = select(*columns(DELIVERIES, Delivery)).order_by(DELIVERIES.c.destination, DELIVERIES.c.record_id)
+        with self._store.read() as connection:
+            queries = among(query, DELIVERIES.c.account, accounts)
+            return [Delivery(*row) for part in queries for row in connection.execute(part)]
 
     def past_tiers(self, accounts: Collection[str]) -> dict[str, frozenset[str]]:
         """The tiers, in our words, that records of these accounts were ever told, in whichever destination."""
@@ -81,6 +89,15 @@ class Deliveries:
         waiting = DELIVERIES.c.destination.in_(destinations) & (DELIVERIES.c.next_try_at > now)
         with self._store.write() as connection:
             return connection.execute(update(DELIVERIES).where(waiting).values(next_try_at=now)).rowcount
+
+    def let_go(self, destination: str, kept: Collection[str]) -> None:
+        """Close what is unsettled on other records than these: nobody asks for it any more."""
+        theirs = (DELIVERIES.c.destination == destination) & DELIVERIES.c.status.in_(UNSETTLED)
+        with self._store.write() as connection:
+            records = connection.scalars(select(DELIVERIES.c.record_id).where(theirs)).all()
+            for some in chunks((record for record in records if record not in kept), 500):
+                these = theirs & DELIVERIES.c.record_id.in_(some)
+                connection.execute(update(DELIVERIES).where(these).values(status="closed", next_try_at=None))
 
     def doubt(self, destination: str, records: Collection[str]) -> None:
         """These records may hold something else than is known: the next pass reads them again.
