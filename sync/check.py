@@ -21,6 +21,7 @@ from scoring.reach import segments
 from scoring.remarks import Remark
 from scoring.rules import rebuild
 from sync.clocks import compared
+from sync.console import many
 from sync.database import reach
 from sync.delta import one_row
 from sync.errors import StateError, UsageError
@@ -114,7 +115,7 @@ def _linted(
 ) -> Iterator[Finding]:
     said = list(lint(card, names, days=_days_read(worker), unmatched=_unmatched(worker, card)))
     yield from _said(_document(card, file), said)
-    warned = f"{len(said)} warning{'s' if len(said) > 1 else ''}" if said else "nothing to warn of"
+    warned = many(len(said), "warning") if said else "nothing to warn of"
     later = "" if names else "; which measures have a source is known after the first run"
     yield Finding("scorecard", True, f"{card.name} {card.version}: {warned}{later}")
 

@@ -46,6 +46,11 @@ def _unseen(letter: str) -> bool:
     return unicodedata.category(letter) in ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 
+def many(count: int, noun: str) -> str:
+    """A number of things, in words."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def say(text: str, style: str = "") -> None:
     """One line for a person, to standard output."""
     out.print(Text(clean(text), style=style), soft_wrap=True)

@@ -10,7 +10,7 @@ from typing import Any
 import typer
 
 from connectors.clock import SystemClock
-from sync.console import clean, complain, log_in_words, put_json, say
+from sync.console import clean, complain, log_in_words, many, put_json, say
 from sync.erased import erased_of
 from sync.erasing import Doomed, clear_records, doomed, erase, readmit, search
 from sync.errors import UsageError
@@ -85,7 +85,7 @@ def _show(worker: Worker, what: Doomed, *, clear_crm: bool) -> None:
     account = what.account
     say(f"{account.name} ({account.id})" if account.name != account.id else account.id, "bold")
     say(f"facts: {_facts(what)}")
-    say(f"score history: {_many(what.days, 'day')}")
+    say(f"score history: {many(what.days, 'day')}")
     for link in what.links:
         say(f"link: {link.source} {link.key} by {link.how}")
     for row in what.deliveries:
@@ -94,10 +94,10 @@ def _show(worker: Worker, what: Doomed, *, clear_crm: bool) -> None:
         )
         say(f"delivery: {row.destination} {row.record_id}, {row.status}{stays}")
     say(f"judgements: {what.judgements:,}")
-    say(f"exports in flight: {_many(len(what.files), 'file')}")
+    say(f"exports in flight: {many(len(what.files), 'file')}")
     for shared, facts in what.shared:
         whose = f"{shared.why}; links.map can say whose it is"
-        say(f"stays: {shared.source} {shared.key} with {_many(facts, 'fact')}, {whose}")
+        say(f"stays: {shared.source} {shared.key} with {many(facts, 'fact')}, {whose}")
     for source, pairs in worker.settings.links.map.items():
         for key, to in pairs.items():
             if to == account.id:
@@ -107,10 +107,6 @@ def _show(worker: Worker, what: Doomed, *, clear_crm: bool) -> None:
 def _facts(what: Doomed) -> str:
     sources = ", ".join(f"{source} {count:,}" for source, count in what.facts.items())
     return f"{sum(what.facts.values()):,}{f' ({sources})' if sources else ''}"
-
-
-def _many(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def _cleared(worker: Worker, what: Doomed) -> bool:
@@ -126,14 +122,14 @@ def _tell(what: Doomed, looked: Looked, *, as_json: bool) -> None:
     if as_json:
         put_json(_document(what, looked))
         return
-    days, links, judged = _many(what.days, "day"), _many(len(what.links), "link"), _many(what.judgements, "judgement")
+    days, links, judged = many(what.days, "day"), many(len(what.links), "link"), many(what.judgements, "judgement")
     say(f"erased: facts {_facts(what)}, {days} of history, {links}, {judged}")
     if what.words.shared:
         say(f"not looked for, because others are known by it too: {', '.join(sorted(what.words.shared))}")
     for place in looked.places:
         complain(f"found in {place}")
-    left = f"something is left in {_many(len(looked.places), 'place')}" if looked.places else "nothing is left of it"
-    say(f"looked at {_many(looked.files, 'file')} and {_many(looked.rows, 'row')}: {left}", "bold")
+    left = f"something is left in {many(len(looked.places), 'place')}" if looked.places else "nothing is left of it"
+    say(f"looked at {many(looked.files, 'file')} and {many(looked.rows, 'row')}: {left}", "bold")
 
 
 def _document(what: Doomed, looked: Looked) -> dict[str, Any]:

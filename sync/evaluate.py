@@ -24,7 +24,7 @@ from sync.fold import NOBODY
 from sync.judgements import NOTHING, Said, said_on
 from sync.progress import Progress
 from sync.report import Moved
-from sync.rows import HEALTH, Decision, Total
+from sync.rows import HEALTH, HEALTHIER, Decision, Total
 from sync.scores import Basis, On, Scored, fetch, put_aside, relations, scored, within
 from sync.verdicts import Answer, Before, Told, Verdict, together, told, total, verdict
 from sync.worker import Worker
@@ -38,7 +38,6 @@ T = TypeVar("T")
 
 TREND = timedelta(days=TREND_DAYS)
 DAY = timedelta(days=1)
-HEALTHIER = ("red", "yellow", "green")
 EARLIER = "earlier_"
 CHUNK = 10_000  # accounts whose parts are in memory at a time
 

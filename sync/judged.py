@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
+from sync.console import many
 from sync.judgements import SOON, document, standing, tally
 from sync.pulses import aged
 
@@ -44,7 +45,7 @@ def said(told: Mapping[str, Any]) -> str:
 
 def _age(told: Mapping[str, Any]) -> str:
     days = told["age_days"]
-    age = "today" if days == 0 else f"{days} day{'' if days == 1 else 's'} ago"
+    age = "today" if days == 0 else f"{many(days, 'day')} ago"
     return f" ({age}{', stale' if told['stale'] else ''})"
 
 

@@ -36,7 +36,7 @@ from scoring import (
 )
 from sync import delta, pulses
 from sync.commands import account_of, at_work, day_of
-from sync.console import put_json
+from sync.console import many, put_json
 from sync.errors import UsageError
 from sync.evaluate import as_of
 from sync.judgements import in_force
@@ -272,7 +272,7 @@ def _line(seen: Seen, kind: Kind, measure: str, change: float | None) -> Line:
     new = seen.new.get(measure, {})
     arrived = [f"{count:,} {name}" for name, count in sorted(new.items(), key=lambda item: (-item[1], item[0]))]
     left = len(arrived) - NAMED
-    more = [f"{left} more kind{'s' if left > 1 else ''}"] if left > 0 else []
+    more = [many(left, "more kind")] if left > 0 else []
     words = measure_moved(seen.view.card, measure, before, after)
     words += f" (new: {', '.join([*arrived[:NAMED], *more])})" if arrived else ""
     return Line(kind, measure, change, words, before, after, new)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from sync.commands import at_work
 from sync.compare import plain
-from sync.console import clean, complain, put_json, say, table
+from sync.console import clean, complain, many, put_json, say, table
 from sync.errors import UsageError
 from sync.reconcile import Reconciled, reconciled, repair
 from sync.report import Report
@@ -54,7 +54,7 @@ def deliveries(path: Path, wish: Wish, *, as_json: bool) -> int:
             return _reconcile(worker, names, apply=wish.apply, as_json=as_json)
         if wish.retry:
             due = worker.state.deliveries.retry(names, now=worker.clock.now())
-            words = f"due now: {_many(due, 'record')}; the daemon's next pass tries them, `bellwether run` at once"
+            words = f"due now: {many(due, 'record')}; the daemon's next pass tries them, `bellwether run` at once"
             put_json({"due": due}) if as_json else say(words)
             return 0
         rows = [row for name in names for row in _rows(worker, name, failed=wish.failed)]
@@ -108,11 +108,7 @@ def _list(rows: Sequence[Delivery], names: Mapping[str, str], *, as_json: bool) 
     moments = ("next_try", "confirmed_at")
     cells = ([(one[key] or "")[:16] if key in moments else one[key] for key in columns] for one in told)
     table("Deliveries", headings, cells, numbers=(6,))
-    say(_many(len(rows), "record"))
-
-
-def _many(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+    say(many(len(rows), "record"))
 
 
 def _reconcile(worker: Worker, names: Sequence[str], *, apply: bool, as_json: bool) -> int:
@@ -126,7 +122,7 @@ def _reconcile(worker: Worker, names: Sequence[str], *, apply: bool, as_json: bo
         put_json({"repaired": repaired, **found.as_dict()})
     else:
         if repaired:
-            say(f"gone through: {_many(repaired, 'record')}; reading back once more")
+            say(f"gone through: {many(repaired, 'record')}; reading back once more")
         _show(found, worker.state.accounts.names(found.accounts))
     return 1 if found.differences or found.apart else 0
 
@@ -151,10 +147,10 @@ def _show(found: Reconciled, names: Mapping[str, str]) -> None:
     for two in found.apart[:SHOWN]:
         sides = " and ".join(f"{side.value} in {side.destination} {side.record}" for side in (two.one, two.other))
         say(f"{names.get(two.account)} ({two.account}): its {two.field} is {sides}")
-    counted = f"{_many(found.compared, 'record')}, {_many(found.fields, 'field')}"
+    counted = f"{many(found.compared, 'record')}, {many(found.fields, 'field')}"
     if not found.differences and not found.apart:
         say(f"compared {counted}: no difference")
         return
     apart = f", {len(found.apart):,} between CRMs" if found.apart else ""
-    differences = f"{_many(len(found.differences), 'difference')} on {_many(len(found.records), 'record')}"
+    differences = f"{many(len(found.differences), 'difference')} on {many(len(found.records), 'record')}"
     say(f"compared {counted}: {differences}{apart}")

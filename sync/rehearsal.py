@@ -21,7 +21,7 @@ from sync.errors import UsageError
 from sync.loading import load
 from sync.matching import match_report
 from sync.report import Moved, Report
-from sync.rows import Total
+from sync.rows import HEALTHIER, Total
 from sync.run import run_once
 from sync.settings import FASTEST, moment
 from sync.show import show_matching, show_moves, show_report
@@ -139,7 +139,7 @@ def _moved(before: Mapping[str, Total], reports: Sequence[Report]) -> list[Moved
     """Each account's tier at the beginning and now, where they differ, with the reason of its last move."""
     last = {move.account: move for report in reports for move in report.moved}
     ends = [replace(move, before=before[move.account].tier) for move in last.values() if move.account in before]
-    order = ("red", "yellow", "green", "unscored")
+    order = (*HEALTHIER, "unscored")
     return sorted(
         (move for move in ends if move.before != move.after), key=lambda move: (order.index(move.after), move.name)
     )

@@ -10,6 +10,8 @@ from typing import Any, Literal, NamedTuple
 
 HEALTH = "health"  # the score that is always there; its fields carry no name
 
+HEALTHIER = ("red", "yellow", "green")  # the tiers, each better than the one before
+
 _NONE: Mapping[str, float] = MappingProxyType({})
 
 RunStatus = Literal["running", "done", "partial", "failed"]

@@ -13,10 +13,10 @@ from functools import partial
 from typing import NamedTuple
 
 from sync.deliveries import Planned, Round, changed
+from sync.rows import HEALTHIER
 from sync.verdicts import Verdict
 
 EVERY = 10  # the row of every so many that goes to whoever has waited longest
-HEALTHIER = ("red", "yellow", "green")
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
