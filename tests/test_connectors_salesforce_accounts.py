@@ -135,6 +135,8 @@ def test_an_attribute_that_is_no_field_name_is_refused_before_any_query(crm, ser
     ("value", "expected"),
     [
         (12, 12.0),
+        (10**400, None),
+        (float("nan"), None),
         (True, 1.0),
         (False, 0.0),
         ("1970-01-11", 10.0),

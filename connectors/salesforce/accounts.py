@@ -13,7 +13,7 @@ from connectors.leftout import Sieve
 from connectors.salesforce.client import Client
 from connectors.salesforce.fields import Fields
 from connectors.salesforce.settings import is_path
-from connectors.values import as_moment, day_number, label
+from connectors.values import as_moment, as_number, day_number, label
 
 _ALWAYS = ("Id", "Name", "Website", "Owner.Name", "CreatedDate")
 
@@ -103,8 +103,10 @@ def level(value: object) -> float | str | None:
     """An attribute as a level: a number, a yes as 1, a day as its number, anything else as a word."""
     if value is None or isinstance(value, Mapping | list):
         return None
-    if isinstance(value, bool | int | float):
+    if isinstance(value, bool):
         return float(value)
+    if isinstance(value, int | float):
+        return as_number(str(value))
     text = str(value)
     dated = text[:10].replace("-", "").isdigit() and text[4:5] == "-"
     number = day_number(text) if dated else None
