@@ -4,11 +4,46 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
-from connectors.base import Drift
+from connectors.base import Drift, Field, FieldKind
 from connectors.errors import SettingsWrong
+
+Described = Mapping[str, Any]  # what a CRM says of one of its fields
+Seen = Mapping[str, Described]  # of all it shows, by their names in lower case
+
+
+class Judge(NamedTuple):
+    """How a CRM's fields are judged: the types that can hold ours, what is said of one that is not there, and of one
+    that is, with the tiers.
+    """
+
+    types: Mapping[FieldKind, Sequence[str]]
+    missing: Drift
+    changed: Callable[[Field, Described, Mapping[str, str]], Drift | None]
+
+    def drifts(
+        self, fields: Mapping[str, Field], names: Mapping[str, str], tiers: Mapping[str, str], seen: Seen
+    ) -> list[Drift]:
+        """Our fields that are not as they were made. `fields`, and `names` of those that are used, by our name."""
+        ours = {name.lower() for name in names.values()}
+        others = [one for name, one in seen.items() if name not in ours and one.get("custom", True)]
+        found = []
+        for key, name in names.items():
+            field, described = fields[key], seen.get(name.lower())
+            one = self._gone(field, others) if described is None else self.changed(field, described, tiers)
+            if one:
+                found.append(one._replace(field=key, message=f"{name} {one.message}"))
+        return found
+
+    def _gone(self, field: Field, others: Iterable[Described]) -> Drift:
+        for other in others:
+            if other.get("label") == field.label and other.get("type") in self.types[field.kind]:
+                words = f"is gone, while {other['name']} has its label {field.label!r}"
+                remedy = f"if that is meant, set fields: {{{field.key}: {other['name']}}}"
+                return Drift("", words, f"{remedy}; otherwise {self.missing.remedy}", "left out", True)
+        return self.missing
 
 
 def checked(found: Sequence[Drift], names: Mapping[str, str], *, place: str) -> Sequence[Drift]:

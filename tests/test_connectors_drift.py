@@ -98,8 +98,9 @@ def test_a_renamed_field_is_found_by_its_label(crm, org, hubspot, portal):
     assert "fields: {score: cs_score}" in found(hubspot)["score"].remedy
 
 
-def test_a_field_of_another_type_is_not_taken_for_the_renamed_one(crm, org):
-    org.fields = [*force.described(score=None), NEW | {"type": "reference"}]
+@pytest.mark.parametrize("change", [{"type": "reference"}, {"custom": False}])
+def test_a_field_that_cannot_be_ours_is_not_taken_for_the_renamed_one(crm, org, change):
+    org.fields = [*force.described(score=None), NEW | change]
     assert "is missing" in found(crm)["score"].message
 
 

@@ -7,9 +7,9 @@ from itertools import islice
 from typing import Any
 
 from connectors.base import Account
+from connectors.drift import Described
 from connectors.errors import AgainNow, SettingsWrong, as_expected
 from connectors.hubspot.client import Client, results
-from connectors.hubspot.drift import Described
 from connectors.hubspot.fields import Fields
 from connectors.hubspot.settings import Settings
 from connectors.hubspot.where import parse

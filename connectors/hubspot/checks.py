@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 from connectors.base import Finding
+from connectors.drift import Described
 from connectors.errors import ConnectorError, RowWrong, as_expected
 from connectors.findings import failed
 from connectors.hubspot.client import Client
-from connectors.hubspot.drift import Described
 from connectors.hubspot.fields import Fields
 from connectors.hubspot.mirrored import mirrored
 from connectors.hubspot.settings import Settings

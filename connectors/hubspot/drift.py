@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
 
 from connectors.base import Drift, Field, FieldKind
-
-Described = Mapping[str, Any]
+from connectors.drift import Described, Judge
 
 # The property types that can hold ours; the first is the one `provision` creates.
 TYPES: Mapping[FieldKind, tuple[str, ...]] = MappingProxyType(
@@ -23,34 +21,12 @@ TYPES: Mapping[FieldKind, tuple[str, ...]] = MappingProxyType(
 PROVISION = "run `bellwether provision --apply`, or create it by hand"
 
 
-def drifts(
-    fields: Mapping[str, Field], names: Mapping[str, str], tiers: Mapping[str, str], described: Mapping[str, Described]
-) -> Iterator[Drift]:
-    """`fields`, and `names` of those that are used, by our name; `described`: by the property's."""
-    ours = set(names.values())
-    for key, name in names.items():
-        if name in described:
-            found = _changed(fields[key], described[name], tiers)
-        else:
-            found = _gone(fields[key], (one for other, one in described.items() if other not in ours))
-        if found:
-            yield found._replace(field=key, message=f"{name} {found.message}")
-
-
 def lacking(described: Described, tiers: Mapping[str, str]) -> list[str]:
     """Tier values that a list property does not offer."""
     if described.get("type") != "enumeration":
         return []
     offered = {option.get("value") for option in described.get("options") or ()}
     return [value for value in tiers.values() if value not in offered]
-
-
-def _gone(field: Field, others: Iterable[Described]) -> Drift:
-    for other in others:
-        if other.get("label") == field.label and other.get("type") in TYPES[field.kind]:
-            remedy = f"if that is meant, set fields: {{{field.key}: {other['name']}}}; otherwise {PROVISION}"
-            return Drift("", f"is gone, while {other['name']} has its label {field.label!r}", remedy, "left out", True)
-    return Drift("", "does not exist", PROVISION, "left out")
 
 
 def _changed(field: Field, described: Described, tiers: Mapping[str, str]) -> Drift | None:
@@ -70,3 +46,6 @@ def _changed(field: Field, described: Described, tiers: Mapping[str, str]) -> Dr
         words = f"lacks the option {', '.join(values)}"
         return Drift("", words, f"{PROVISION}; or rename it in tier_values", "blank")
     return None
+
+
+JUDGE = Judge(TYPES, Drift("", "does not exist", PROVISION, "left out"), _changed)

@@ -7,10 +7,10 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from connectors.base import FIELDS, Drift, Field, FieldValue
-from connectors.drift import checked, fingerprint, without
+from connectors.drift import Described, checked, fingerprint, without
 from connectors.errors import as_expected
 from connectors.hubspot.client import Client, results
-from connectors.hubspot.drift import Described, drifts, lacking
+from connectors.hubspot.drift import JUDGE, lacking
 from connectors.hubspot.settings import Settings
 from connectors.recent import Recent
 from connectors.values import canonical
@@ -39,7 +39,7 @@ class Fields:
             described = {str(one["name"]): one for one in results(answer, self._client.place)}
             tiers = [key for key, name in self.names.items() if self.by_key[key].kind == "tier" and name in described]
             refused = {key: lacking(described[self.names[key]], self.tiers) for key in tiers}
-            return _Known(described, list(drifts(self.by_key, self.names, self.tiers, described)), refused)
+            return _Known(described, JUDGE.drifts(self.by_key, self.names, self.tiers, described), refused)
 
     def described(self, *, refresh: bool = False) -> Mapping[str, Described]:
         """The definitions of company properties by name."""

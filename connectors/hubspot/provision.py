@@ -11,7 +11,8 @@ from functools import partial
 from typing import Any
 
 from connectors.base import Change, Field
-from connectors.hubspot.drift import Described, lacking
+from connectors.drift import Described
+from connectors.hubspot.drift import lacking
 from connectors.hubspot.fields import Fields
 from connectors.hubspot.settings import Settings
 from connectors.hubspot.setup import COMPANIES, Setup

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 
 from connectors.base import Change
-from connectors.hubspot.drift import Described
+from connectors.drift import Described
 from connectors.hubspot.fields import Fields
 from connectors.hubspot.provision import MARK
 from connectors.hubspot.settings import Settings

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from connectors.base import Finding
+from connectors.drift import Described
 from connectors.errors import ConnectorError
 from connectors.findings import failed
 from connectors.salesforce.client import Client
-from connectors.salesforce.drift import PROVISION, Described
+from connectors.salesforce.drift import PROVISION
 from connectors.salesforce.fields import Fields
 from connectors.salesforce.provision import Provision
 from connectors.salesforce.settings import Settings, is_path

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
 
 from connectors.base import Drift, Field, FieldKind
-
-Described = Mapping[str, Any]
+from connectors.drift import Described, Judge
 
 # The kinds of field that can hold ours; the first is the one `provision` creates.
 TYPES: Mapping[FieldKind, tuple[str, ...]] = MappingProxyType(
@@ -24,22 +22,6 @@ PROVISION = "run `bellwether provision --apply`, or ask an administrator"
 DIGITS = 3  # before the decimal point: scores reach 100
 
 
-def drifts(
-    fields: Mapping[str, Field], names: Mapping[str, str], tiers: Mapping[str, str], seen: Mapping[str, Described]
-) -> Iterator[Drift]:
-    """`fields`, and `names` of those that are used, by our name; `seen`: by the org's name in lower case."""
-    ours = {name.lower() for name in names.values()}
-    for key, name in names.items():
-        described = seen.get(name.lower())
-        found = (
-            _gone(fields[key], name, (one for lower, one in seen.items() if lower not in ours))
-            if described is None
-            else _changed(fields[key], described, tiers)
-        )
-        if found:
-            yield found._replace(field=key, message=f"{name} {found.message}")
-
-
 def lacking(described: Described, tiers: Mapping[str, str]) -> list[str]:
     """Tier values that a picklist does not offer, or offers no more."""
     if described.get("type") != "picklist":
@@ -52,14 +34,6 @@ def lacking(described: Described, tiers: Mapping[str, str]) -> list[str]:
 def restricted(described: Described) -> bool:
     """Whether a picklist refuses values that it does not offer."""
     return described.get("type") == "picklist" and bool(described.get("restrictedPicklist", True))
-
-
-def _gone(field: Field, name: str, others: Iterator[Described]) -> Drift:
-    for other in others:
-        if other.get("label") == field.label and other.get("type") in TYPES[field.kind] and other.get("custom"):
-            remedy = f"if it was renamed, set fields: {{{field.key}: {other['name']}}}; otherwise {PROVISION}"
-            return Drift("", f"is gone, while {other['name']} has its label {field.label!r}", remedy, "left out", True)
-    return Drift("", "is missing, or hidden from the integration user", PROVISION, "left out")
 
 
 def _changed(field: Field, described: Described, tiers: Mapping[str, str]) -> Drift | None:
@@ -95,3 +69,6 @@ def _poorer(described: Described, tiers: Mapping[str, str]) -> Drift | None:
         return None
     remedy = f"{PROVISION} to add it to the picklist; or rename it in tier_values"
     return Drift("", f"lacks the value {', '.join(values)}", remedy, "blank" if restricted(described) else "cut")
+
+
+JUDGE = Judge(TYPES, Drift("", "is missing, or hidden from the integration user", PROVISION, "left out"), _changed)

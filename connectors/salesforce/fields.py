@@ -8,11 +8,11 @@ from datetime import datetime
 from typing import NamedTuple
 
 from connectors.base import FIELDS, Drift, Field, FieldValue
-from connectors.drift import checked, fingerprint, without
+from connectors.drift import Described, checked, fingerprint, without
 from connectors.errors import as_expected
 from connectors.recent import Recent
 from connectors.salesforce.client import Client
-from connectors.salesforce.drift import TYPES, Described, drifts, lacking, restricted
+from connectors.salesforce.drift import JUDGE, TYPES, lacking, restricted
 from connectors.salesforce.settings import Settings
 from connectors.values import canonical
 
@@ -50,7 +50,7 @@ class Fields:
             return _Known(
                 described,
                 held={key: _held(self.by_key[key], one) for key, one in found.items()},
-                drifts=list(drifts(self.by_key, self.names, self.tiers, described)),
+                drifts=JUDGE.drifts(self.by_key, self.names, self.tiers, described),
                 refused={key: lacking(one, self.tiers) for key, one in found.items() if one and restricted(one)},
                 tracks=any(one.get("relationshipName") == HISTORIES for one in related),
             )

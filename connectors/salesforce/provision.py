@@ -12,8 +12,9 @@ from functools import partial
 from typing import Any
 
 from connectors.base import Change, Field
+from connectors.drift import Described
 from connectors.errors import SettingsWrong
-from connectors.salesforce.drift import Described, lacking
+from connectors.salesforce.drift import lacking
 from connectors.salesforce.fields import Fields
 from connectors.salesforce.settings import Settings
 from connectors.salesforce.setup import FIELD, LIST, Setup, quoted
