@@ -10,6 +10,7 @@ from connectors.base import Author
 from connectors.clock import SteppedClock
 from connectors.hubspot import HubSpot, Settings
 from connectors.hubspot.authors import MACHINES, PEOPLE
+from connectors.hubspot.mirrored import SAMPLE
 from connectors.sandbox.server import Sandbox
 from tests.hubspot_stub import Portal, hubspot, tools
 from tests.loopback import Answer, Loopback
@@ -92,14 +93,15 @@ def test_a_field_that_the_settings_leave_out_has_no_author(sandbox, clock, tmp_p
     crm.close()
 
 
-def test_check_warns_of_a_property_that_hubspot_s_own_sync_writes_too(sandbox, crm):
+def test_check_warns_of_a_property_that_hubspot_s_own_sync_writes_too(sandbox, crm, clock):
     portal, place = sandbox.crm["hubspot"], "destinations.hubspot.fields.tier"
-    for record in list(portal.live())[:3]:
+    later(clock)
+    for record in list(portal.live())[-SAMPLE:]:  # not what a search finds first, but what changed last
         portal.set_field(record, "plan", "pro", by="sync")
         portal.set_field(record, "plan", "free", by="api")
     warnings = [one for one in crm.check(where="", attributes={}) if one.place == place and one.ok and one.remedy]
     [warning] = warnings
-    assert warning.message == "HubSpot's own sync with Salesforce wrote plan on 3 of 50 companies"
+    assert warning.message == "HubSpot's own sync with Salesforce wrote plan on 50 of 50 companies"
     assert "Don't sync" in warning.remedy
 
 

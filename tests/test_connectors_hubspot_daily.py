@@ -60,9 +60,12 @@ def test_an_answer_that_refuses_tells_it_too(portal: Portal, crm: HubSpot) -> No
     assert crm.allowance() == Allowance(650_000, 0)
 
 
-def test_it_is_asked_for_with_one_call_where_no_answer_has_told_it(portal: Portal, crm: HubSpot) -> None:
-    portal.script[USAGE] = in_turn(_usage())
-    assert crm.allowance() == Allowance(1000, 600)
+@pytest.mark.parametrize(("used", "left"), [(400, 600), (1200, 0)])
+def test_it_is_asked_for_with_one_call_where_no_answer_has_told_it(
+    portal: Portal, crm: HubSpot, used: int, left: int
+) -> None:
+    portal.script[USAGE] = in_turn(_usage(currentUsage=used))
+    assert crm.allowance() == Allowance(1000, left)
     assert crm.calls == {"limits": 1}
 
 

@@ -98,7 +98,7 @@ def test_a_change_that_the_history_missed_is_told_by_the_record(org, crm, clock)
     [account] = list(org.records)[2:3]
     later(clock)
     org.set_field(account, "Plan__c", "free", by="human")
-    org.tracked = set()
+    org.tracked = {"Seats__c"}
     later(clock)
     org.set_field(account, "Plan__c", "enterprise", by="app")
     assert crm.authors("tier", [account]) == {account: Author("machine", "Billing Integration", clock.now())}
