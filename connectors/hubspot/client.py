@@ -155,13 +155,14 @@ class Client:
             raise no_answer(error, "HubSpot", self.place) from None
         except (LookupError, RecursionError, ValueError):  # no text or no JSON, from something between HubSpot and us
             answer = False
-        if method == "DELETE" and answer in (None, ""):  # 204: done, and nothing to say
-            return {}
-        if isinstance(answer, dict) and answer.get("status") == "error":
+        return {} if method == "DELETE" and answer in (None, "") else self._object(answer)  # 204: nothing to say
+
+    def _object(self, answer: object) -> Mapping[str, Any]:
+        if not isinstance(answer, dict):
+            raise AgainNow("HubSpot answered something that is not JSON", place=self.place, unanswered=True)
+        if answer.get("status") == "error":
             raise AgainNow("HubSpot answered an error as a success", place=self.place, unanswered=True)
-        if isinstance(answer, dict):
-            return answer
-        raise AgainNow("HubSpot answered something that is not JSON", place=self.place, unanswered=True)
+        return answer
 
     def _sorted(self, error: Any) -> ConnectorError:
         try:
