@@ -1,8 +1,8 @@
 """One thread's line to Salesforce: simple-salesforce over a requests session that is kept on a short lead.
 
 The SDK writes https:// before every host, sets no timeout and follows redirects (a PATCH as a GET, whose answer passes
-for a success); the session and the adapter here put that right. Its exceptions hold the address and the body, so they
-end here. Imported late: the SDK takes a fifth of a second and 40 MB.
+for a success); the session here puts that right. Its exceptions hold the address and the body, so they end here.
+Imported late: the SDK takes a fifth of a second and 40 MB.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import requests
-from requests.adapters import HTTPAdapter
 from simple_salesforce.api import Salesforce as Sdk
 from simple_salesforce.exceptions import SalesforceError
 
@@ -28,35 +27,25 @@ CSV = {"Content-Type": "text/csv; charset=UTF-8"}
 PIECE = 65536
 
 
-class _Adapter(HTTPAdapter):
-    """Gives every call a timeout, and turns https back into the http that a loopback address was set to."""
-
-    def send(  # type: ignore[override]
-        self, request: requests.PreparedRequest, *, timeout: Any = None, **options: Any
-    ) -> requests.Response:
-        return super().send(request, timeout=timeout or TIMEOUT, **options)
-
-
-class _PlainAdapter(_Adapter):
-    def send(  # type: ignore[override]
-        self, request: requests.PreparedRequest, **options: Any
-    ) -> requests.Response:
-        request.url = "http://" + str(request.url).removeprefix("https://")
-        options["proxies"] = {}
-        return super().send(request, **options)
-
-
 class _Requests(requests.Session):
-    """A session that follows no redirect and takes no credential from ~/.netrc in place of ours.
+    """A session that gives every call a timeout, follows no redirect and takes no credential from ~/.netrc.
 
-    `noted` is told the headers of every answer.
+    `plain`: https is turned back into the http that a loopback address was set to. `noted` is told the headers of every
+    answer.
     """
 
-    def __init__(self, adapter: HTTPAdapter, noted: Noted) -> None:
+    def __init__(self, noted: Noted, *, plain: bool) -> None:
         super().__init__()
-        self.mount("https://", adapter)
+        self._plain = plain
         self.hooks["response"].append(lambda response, **_: noted(response.headers))
         self.auth = lambda request: request
+
+    def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
+        options["timeout"] = options.get("timeout") or TIMEOUT
+        if self._plain:
+            request.url = "http://" + str(request.url).removeprefix("https://")
+            options["proxies"] = {}
+        return super().send(request, **options)
 
     def get_redirect_target(self, resp: requests.Response) -> None:
         return None
@@ -110,8 +99,7 @@ class Line:
     def _signed(self, session: Session) -> Sdk:
         if self._sdk is None or self._session is not session:
             if self._requests is None:
-                plain = session.instance_url.startswith("http://")
-                self._requests = _Requests(_PlainAdapter() if plain else _Adapter(), self._noted)
+                self._requests = _Requests(self._noted, plain=session.instance_url.startswith("http://"))
             self._sdk = Sdk(
                 session_id=session.token,
                 instance_url=session.instance_url,
