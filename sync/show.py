@@ -69,6 +69,20 @@ def _flags(document: Mapping[str, Any]) -> str:
 
 def show_report(report: Report, *, dry_run: bool = False) -> None:
     """A pass in a few lines and tables."""
+    _show_read(report)
+    _show_scored(report)
+    for name, part in report.delivered.items():
+        _show_delivered(name, part)
+    if dry_run:
+        _show_rehearsed(report)
+    for part in report.delivered.values():
+        for row in part["named"][:20]:
+            complain(f"{row['account']} (record {row['record']}): {row['code']} {row['message']}")
+    for problem in report.problems:
+        complain(str(problem))
+
+
+def _show_read(report: Report) -> None:
     if report.accounts:
         say(f"accounts: {report.accounts['read']:,} read, {report.accounts['left']:,} left")
     for source, part in report.pulled.items():
@@ -76,6 +90,9 @@ def show_report(report: Report, *, dry_run: bool = False) -> None:
             f", {part['rejected']:,} rows could not be read ({'; '.join(part['reasons'])})" if part["rejected"] else ""
         )
         say(f"{source}: {part['written']:,} facts new or changed, {part['unchanged']:,} unchanged{bad}")
+
+
+def _show_scored(report: Report) -> None:
     if report.scored:
         say(f"scored: {_counts(report.scored)}")
     for name, tiers in report.further.items():
@@ -89,27 +106,27 @@ def show_report(report: Report, *, dry_run: bool = False) -> None:
         say(f"{report.silenced:,} more came into another tier, of which a note says to tell nothing")
     for one in report.expired:
         say(f"{one.name} ({one.account}): {one.author}'s override, {one.tier}, ended on {one.until}")
-    for name, part in report.delivered.items():
-        words = ("written", "adopted", "unchanged", "waiting")
-        counts = ", ".join(f"{part[word]:,} {word}" for word in words)
-        left = f", {part['left']:,} left to later passes" if part.get("left") else ""
-        say(f"{name}: {counts}, {part['failed']:,} failed{left}")
-        for edit in part.get("edits", ())[:FEW]:
-            say(f"{name}: {edit_in_words(edit)}")
-        if (more := len(part.get("edits", ())) - FEW) > 0:
-            say(f"{name}: and {more:,} more edits; --json has all")
-    for name, part in report.budget.items() if dry_run else ():
+
+
+def _show_delivered(name: str, part: Mapping[str, Any]) -> None:
+    counts = ", ".join(f"{part[word]:,} {word}" for word in ("written", "adopted", "unchanged", "waiting"))
+    left = f", {part['left']:,} left to later passes" if part.get("left") else ""
+    say(f"{name}: {counts}, {part['failed']:,} failed{left}")
+    edits = part.get("edits", ())
+    for edit in edits[:FEW]:
+        say(f"{name}: {edit_in_words(edit)}")
+    if len(edits) > FEW:
+        say(f"{name}: and {len(edits) - FEW:,} more edits; --json has all")
+
+
+def _show_rehearsed(report: Report) -> None:
+    for name, part in report.budget.items():
         say(f"{name}: {_forecast(part)}")
-    if dry_run and report.differences:
+    if report.differences:
         cells = ([d["destination"], d["account"], d["field"], d["before"], d["after"]] for d in report.differences)
         table("Would be written", ("destination", "account", "field", "before", "after"), cells)
-    elif dry_run and not report.problems:
+    elif not report.problems:
         say("nothing would be written")
-    for part in report.delivered.values():
-        for row in part["named"][:20]:
-            complain(f"{row['account']} (record {row['record']}): {row['code']} {row['message']}")
-    for problem in report.problems:
-        complain(str(problem))
 
 
 def show_deliveries(document: Mapping[str, Any]) -> None:

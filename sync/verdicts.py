@@ -140,18 +140,10 @@ def verdict(
     now: datetime,
     said: Said,
 ) -> Verdict:
-    """Put a score, and what people say of the account, into words and fields.
-
-    Of an unscored account reason and coverage are told, and the tier that somebody set, or the last it had.
-    """
+    """Put a score, and what people say of the account, into words and fields."""
     words = said.words(scored.tier)
     if scored.tier == "unscored" or scored.score is None:
-        share, floor = f"{scored.coverage:.0%}", f"{scorecard.coverage_floor:.0%}"
-        text = joined([*words, f"Not scored: {share} of the scorecard has data, {floor} is needed"])
-        told: dict[str, FieldValue] = {"reason": text, "coverage": scored.coverage * 100}
-        if decided.told_tier:
-            told["tier"] = decided.told_tier
-        return Verdict(scored.account, told, decided.deciding, text)
+        return _verdict_of_none(scored, decided, scorecard, words)
     why = reason(scorecard, scored.parts, before.parts if before else None, scored.standing, words)
     fields: dict[str, FieldValue] = {
         "score": scored.score,
@@ -165,6 +157,16 @@ def verdict(
         "version": f"{scorecard.name} {scorecard.version}",
     }
     return Verdict(scored.account, fields, decided.deciding, why.text)
+
+
+def _verdict_of_none(scored: Scored, decided: Decision, scorecard: Scorecard, words: Sequence[str]) -> Verdict:
+    """Of an unscored account reason and coverage are told, and the tier that somebody set, or the last it had."""
+    share, floor = f"{scored.coverage:.0%}", f"{scorecard.coverage_floor:.0%}"
+    text = joined([*words, f"Not scored: {share} of the scorecard has data, {floor} is needed"])
+    told: dict[str, FieldValue] = {"reason": text, "coverage": scored.coverage * 100}
+    if decided.told_tier:
+        told["tier"] = decided.told_tier
+    return Verdict(scored.account, told, decided.deciding, text)
 
 
 def _change(scored: Scored, before: Before | None) -> float | None:

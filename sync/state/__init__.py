@@ -12,7 +12,7 @@ from datetime import datetime, time
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import Connection, delete, select, update
 
 from sync.state.deliveries import Deliveries
 from sync.state.directory import Accounts, Keys
@@ -78,19 +78,10 @@ class State(Store):
                 connection.execute(delete(DELIVERIES).where(record))
             for column in (ACCOUNTS.c.id, TOTALS.c.account, DELIVERIES.c.account, JUDGEMENTS.c.account):
                 connection.execute(delete(column.table).where(column.in_(accounts)))
-            for id, reason in connection.execute(select(JUDGEMENTS.c.id, JUDGEMENTS.c.reason)).all():
-                if not pruned({"reason": reason}):  # a word about somebody else that names them
-                    connection.execute(update(JUDGEMENTS).where(JUDGEMENTS.c.id == id).values(reason=TAKEN_OUT))
-            for id, origin in connection.execute(select(JUDGEMENTS.c.id, JUDGEMENTS.c.origin)).all():
-                if origin and (kept := pruned(origin)) != origin:  # whose it was before a merge
-                    connection.execute(update(JUDGEMENTS).where(JUDGEMENTS.c.id == id).values(origin=kept))
             for source, cursor in cursors.items():
                 connection.execute(update(READINGS).where(READINGS.c.source == source).values(cursor=cursor))
-            for ids in chunks(connection.scalars(select(RUNS.c.id)).all(), 500):
-                reports = select(RUNS.c.id, RUNS.c.report).where(RUNS.c.id.in_(ids))
-                for run, report in connection.execute(reports).all():
-                    if (kept := pruned(report)) != report:
-                        connection.execute(update(RUNS).where(RUNS.c.id == run).values(report=kept))
+            _prune_judgements(connection, pruned)
+            _prune_reports(connection, pruned)
 
     def redate(self, now: datetime, zone: ZoneInfo) -> None:
         """Date at `now` whatever is dated later, but for runs that are no passes, which count for nothing until then.
@@ -117,3 +108,21 @@ class State(Store):
             with self.read() as connection:
                 for rows in connection.execute(select(table)).mappings().partitions(CHUNK):
                     yield table.name, [dict(row) for row in rows]
+
+
+def _prune_judgements(connection: Connection, pruned: Callable[[Any], Any]) -> None:
+    columns = (JUDGEMENTS.c.id, JUDGEMENTS.c.reason, JUDGEMENTS.c.origin)
+    for id, reason, origin in connection.execute(select(*columns)).all():
+        this = update(JUDGEMENTS).where(JUDGEMENTS.c.id == id)
+        if not pruned({"reason": reason}):  # a word about somebody else that names them
+            connection.execute(this.values(reason=TAKEN_OUT))
+        if origin and (kept := pruned(origin)) != origin:  # whose it was before a merge
+            connection.execute(this.values(origin=kept))
+
+
+def _prune_reports(connection: Connection, pruned: Callable[[Any], Any]) -> None:
+    for ids in chunks(connection.scalars(select(RUNS.c.id)).all(), 500):
+        reports = select(RUNS.c.id, RUNS.c.report).where(RUNS.c.id.in_(ids))
+        for run, report in connection.execute(reports).all():
+            if (kept := pruned(report)) != report:
+                connection.execute(update(RUNS).where(RUNS.c.id == run).values(report=kept))
