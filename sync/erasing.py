@@ -49,9 +49,8 @@ class Doomed:
 
 def doomed(worker: Worker, account: AccountRow) -> Doomed:
     """What there is of an account, and of those that went into it."""
-    into = worker.state.deliveries.merged(worker.settings.home)
-    accounts = frozenset({account.id, *(gone for gone, survivor in into.items() if survivor == account.id)})
     rows = [account, *(row for row in worker.state.accounts.all() if row.id != account.id)]
+    accounts = frozenset({account.id, *_merged(worker, account.id, rows)})
     own, others = [row for row in rows if row.id in accounts], [row for row in rows if row.id not in accounts]
     links = worker.links([account, *(row for row in others if row.left_at is None)], removed=True)
     keys = frozenset(_keys(worker, own, others, links) | _records(worker, accounts))
@@ -73,6 +72,13 @@ def doomed(worker: Worker, account: AccountRow) -> Doomed:
         shared=[(item, unsure.get((item.source, item.key), 0)) for item in shared],
         words=_words(worker, own, keys, others),
     )
+
+
+def _merged(worker: Worker, account: str, rows: Iterable[AccountRow]) -> set[str]:
+    """The accounts that went into this one; not one whose record was restored since, which is a customer by itself."""
+    into = worker.state.deliveries.merged(worker.settings.home)
+    gone = {record for record, survivor in into.items() if survivor == account}
+    return gone - {row.id for row in rows if row.left_at is None}
 
 
 def clear_records(worker: Worker, what: Doomed) -> Delivered:

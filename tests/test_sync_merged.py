@@ -163,6 +163,10 @@ def test_with_an_account_go_those_that_were_merged_into_it(tmp_path: Path) -> No
         clock.advance_to(NOW + timedelta(minutes=5))
         run_once(worker)
         (row,) = worker.state.accounts.members()
+        assert doomed(worker, row).accounts == {"winner", "loser"}
+        worker.state.accounts.save([Account("loser", "Loser")], now=clock.now())  # it was restored in the CRM
+        assert doomed(worker, row).accounts == {"winner"}
+        worker.state.accounts.close_missing({"winner"}, now=clock.now())
         with leased(worker.state) as beat:
             what = doomed(worker, row)
             erase(worker, what, beat=beat)
