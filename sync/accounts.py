@@ -48,7 +48,7 @@ def read_home(worker: Worker, *, now: datetime, seen_by: Look) -> dict[str, int]
         worker,
         home.name,
         {row.id for row in worker.state.accounts.members()} - seen,
-        today=now.astimezone(worker.settings.timezone).date(),
+        today=worker.settings.day(now),
     )
     left = worker.state.accounts.close_missing(seen, now=now)
     worker.state.readings.save(
@@ -71,7 +71,7 @@ def read_companies(worker: Worker, name: str, *, now: datetime, seen_by: Look) -
         seen_by(name, companies)
         seen.update(company.id for company in companies)
     open_ = {record for record, row in worker.state.deliveries.standings(name).items() if row.status != "closed"}
-    pass_on(worker, name, open_ - seen, today=now.astimezone(worker.settings.timezone).date())
+    pass_on(worker, name, open_ - seen, today=worker.settings.day(now))
     worker.state.keys.forget(name, before=now)
     return len(seen)
 

@@ -135,7 +135,7 @@ def _document(card: Scorecard, file: Path | None) -> Document:
 
 def _days_read(worker: Worker) -> dict[str, int]:
     """How many days every source has been, or is being, read for."""
-    zone, today = worker.settings.timezone, worker.clock.now().astimezone(worker.settings.timezone).date()
+    zone, today = worker.settings.timezone, worker.today()
     return {r.source: (today - first_day(r.since, zone)).days + 1 for r in worker.readings() if r.since}
 
 
@@ -144,7 +144,7 @@ def _unmatched(worker: Worker, card: Scorecard) -> list[str]:
     tests = {name: _meant(measure) for name, measure in card.measures.items() if measure.where}
     if not tests:
         return []
-    since = worker.clock.now().astimezone(worker.settings.timezone).date() - timedelta(days=RECENT)
+    since = worker.today() - timedelta(days=RECENT)
     sums = [f"count(*) filter (where {test})" for pair in tests.values() for test in pair]
     with worker.log.connect(spill=worker.spill) as connection:
         found = one_row(connection, f"select {', '.join(sums)} from events where day > date '{since}'")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 
-from sync.commands import account_of, today_of
+from sync.commands import account_of
 from sync.compare import plain
 from sync.console import say, table
 from sync.judging import set_tier
@@ -42,7 +42,7 @@ def overrule(worker: Worker, move: Moved) -> Report:
     """Set another tier than the score's, as a person would, and make the next pass."""
     _say_record(worker, move, f"On the Salesforce Account of {move.name}")
     say(f"Somebody who knows more says otherwise, as by `bellwether judge override {move.account} ...`:", "bold")
-    until = (today_of(worker) + LASTS).isoformat()
+    until = (worker.today() + LASTS).isoformat()
     set_tier(worker, move.account, tier=OTHERWISE[move.after], by=AUTHOR, reason=REASON, until=until)
     report = run_once(worker, due_only=True)
     written = ", ".join(f"{part['written']} in {name}" for name, part in report.delivered.items())
@@ -53,7 +53,7 @@ def overrule(worker: Worker, move: Moved) -> Report:
 def account_for(worker: Worker, move: Moved, since: date) -> None:
     """Say why the account's score moved since a day."""
     say(f"Why the score of {move.name} moved, as `bellwether explain {move.account} --since {since}` tells it:", "bold")
-    show_ledger(ledger(worker, account_of(worker, move.account), (since, today_of(worker))))
+    show_ledger(ledger(worker, account_of(worker, move.account), (since, worker.today())))
 
 
 def kept(worker: Worker, move: Moved) -> bool:

@@ -169,15 +169,11 @@ def _rehearsing(settings: Settings) -> Iterator[Worker]:
 
 def day_of(worker: Worker, text: str | None, *, option: str = "--as-of") -> date:
     """The day an option names, today without it. Raises `UsageError`."""
-    today = today_of(worker)
+    today = worker.today()
     day = today if text is None else written_day(text, option=option)
     if day > today:
         raise UsageError(f"{option}: {day} is still to come; today is {today}")
     return day
-
-
-def today_of(worker: Worker) -> date:
-    return worker.clock.now().astimezone(worker.settings.timezone).date()
 
 
 def written_day(text: str, *, option: str) -> date:

@@ -87,7 +87,7 @@ def clear_records(worker: Worker, what: Doomed) -> Delivered:
     Raises `ConnectorError`.
     """
     now, result = worker.clock.now(), Delivered()
-    today = now.astimezone(worker.settings.timezone).date()
+    today = worker.settings.day(now)
     for name, destination in worker.destinations.items():
         mine = [row for row in what.deliveries if row.destination == name and row.status != "closed"]
         if mine:

@@ -82,7 +82,7 @@ class Evaluation:
 
     @property
     def today(self) -> date:
-        return self.now.astimezone(self.worker.settings.timezone).date()
+        return self.worker.settings.day(self.now)
 
     @property
     def told(self) -> Mapping[str, Decided]:
@@ -139,7 +139,7 @@ def evaluated(
     worker: Worker, *, now: datetime, keep: bool, progress: Progress, threads: int = 2
 ) -> Iterator[Evaluation]:
     """Score all accounts as of now. `keep`: record final days and today's totals; a rehearsal does neither."""
-    today = now.astimezone(worker.settings.timezone).date()
+    today = worker.settings.day(now)
     basis, records = _ground(worker)
     names = [*basis.further, HEALTH]  # health last: the engine makes its parts of rows that the next score replaces
     progress.start("scoring", len(basis.accounts) * len(names))
@@ -193,7 +193,7 @@ def as_of(worker: Worker, on: On, day: date, score: str = HEALTH) -> duckdb.Duck
     Days that were not kept between the last one and this are worked out on the way. Where none was kept, the tiers
     begin with this day, or with the newest final one before it, as a first pass begins them.
     """
-    today = worker.clock.now().astimezone(worker.settings.timezone).date()
+    today = worker.today()
     return _as_of(worker, on, day, newest=newest_final(worker, today), score=score)
 
 

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from sync import pulses
-from sync.commands import account_of, at_work, day_of, today_of, written_day
+from sync.commands import account_of, at_work, day_of, written_day
 from sync.console import clean, put_json, say, table
 from sync.errors import UsageError
 from sync.judged import said
@@ -64,7 +64,7 @@ def pulse(
 def withdraw(path: Path, id: str, *, by: str, as_json: bool) -> None:
     """Take a judgement back; its row stays."""
     with _judging(path) as worker:
-        author, today = _author(worker, by), today_of(worker)
+        author, today = _author(worker, by), worker.today()
         row = worker.state.judgements.one(int(id)) if re.fullmatch("[0-9]{1,9}", id) else None
         if row is None:
             raise UsageError(f"no judgement has the number {_shown(id)}; `bellwether judge list --all` shows them")
@@ -83,7 +83,7 @@ def listed(path: Path, account: str | None, *, everything: bool, as_json: bool) 
     """Show what counts now, or every judgement there ever was."""
     with _judging(path) as worker:
         rows = worker.state.judgements.all(account_of(worker, account).id if account is not None else None)
-        words = standing(rows, today_of(worker))
+        words = standing(rows, worker.today())
         shown = [row for row in rows if everything or words[row.id] in ("in force", "latest")]
         names = worker.state.accounts.names({row.account for row in shown})
     if as_json:
@@ -102,7 +102,7 @@ def _cells(row: Judgement) -> list[object]:
 
 def _new(worker: Worker, row: AccountRow, kind: JudgementKind, by: str, reason: str) -> Judgement:
     author, why = _author(worker, by), _text("--reason", reason, LONGEST_REASON)
-    now, today = worker.clock.now(), today_of(worker)
+    now, today = worker.clock.now(), worker.today()
     return Judgement(0, kind, row.id, author, why, today, None, None, None, None, False, now)
 
 
@@ -144,7 +144,7 @@ def _text(option: str, text: str, longest: int) -> str:
 
 
 def _until(worker: Worker, text: str | None) -> date:
-    rules, today = worker.settings.judgements, today_of(worker)
+    rules, today = worker.settings.judgements, worker.today()
     day = today + rules.default if text is None else written_day(text, option="--until")
     if day < today:
         raise UsageError(f"--until: {day} is over; today is {today}")
@@ -155,7 +155,7 @@ def _until(worker: Worker, text: str | None) -> date:
 
 
 def _on(worker: Worker, text: str | None) -> date:
-    day, first = day_of(worker, text, option="--on"), today_of(worker) - worker.settings.judgements.longest
+    day, first = day_of(worker, text, option="--on"), worker.today() - worker.settings.judgements.longest
     if day < first:
         raise UsageError(f"--on: {day} is too long ago; write {first} or later, or raise judgements.longest")
     return day

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from scoring import Scorecard, Segment
 from sync import delta
-from sync.commands import account_of, at_work, day_of, today_of
+from sync.commands import account_of, at_work, day_of
 from sync.commands import scores as scores_of
 from sync.console import put_json
 from sync.errors import UsageError
@@ -153,7 +153,7 @@ def _told_to(worker: Worker, day: date, account: str) -> list[str]:
 
 def span_of(worker: Worker, first: str, last: str | None) -> Span:
     """The days that the options name; up to the newest final one by default. Raises `UsageError`."""
-    newest = newest_final(worker, today_of(worker))
+    newest = newest_final(worker, worker.today())
     begin, end = day_of(worker, first, option="--from"), day_of(worker, last, option="--to") if last else newest
     if end > newest:
         raise UsageError(f"--to: {end} is not final yet; {newest} is the last day that is over and read through")

@@ -64,7 +64,7 @@ class Pass:
 
     @property
     def today(self) -> date:
-        return self.now.astimezone(self.worker.settings.timezone).date()
+        return self.worker.settings.day(self.now)
 
     @cached_property
     def edits(self) -> Edits:
@@ -162,7 +162,7 @@ def _judgements(this: Pass) -> None:
     last = next(whole, None)
     if last is None:
         return
-    since = last.started_at.astimezone(this.worker.settings.timezone).date()
+    since = this.worker.settings.day(last.started_at)
     rows = this.worker.state.judgements.all(kinds=["override"], lasting=since)
     ended = expired(rows, since=since, today=this.today)
     names = this.worker.state.accounts.names({one.account for one in ended})

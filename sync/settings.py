@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Self
@@ -302,6 +302,10 @@ class Settings:
     def used(self) -> Iterator[tuple[str, Segment]]:
         """Every scorecard with its score."""
         yield from ((score, segment) for score, cards in self.by_score().items() for segment in cards.segments)
+
+    def day(self, moment: datetime) -> date:
+        """The day of a moment, where the settings are."""
+        return moment.astimezone(self.timezone).date()
 
     @property
     def root(self) -> Path:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sync import budget
-from sync.commands import at_work, today_of
+from sync.commands import at_work
 from sync.console import put_json, say, table
 from sync.erased import erased_of
 from sync.judged import tallied, tally_in_words
@@ -63,7 +63,7 @@ def _status(worker: Worker) -> dict[str, Any]:
     return {
         "refused": worker.settings.refused,
         "erased": len(erased_of(worker)),
-        "judgements": tallied(worker, today_of(worker)),
+        "judgements": tallied(worker, worker.today()),
         "runs": [_pass(run) for run in worker.state.runs.last(5, kind="pass")],
         "sources": [
             {"source": r.source, "since": _second(r.since), "through": _second(r.through), **_refused(worker, r.source)}

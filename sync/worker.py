@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,10 @@ class Worker:
     @property
     def spill(self) -> Path:
         return self.settings.data / "spill"
+
+    def today(self) -> date:
+        """The day it is now, where the settings are."""
+        return self.settings.day(self.clock.now())
 
     def links(self, accounts: Sequence[AccountRow], *, removed: bool = False) -> Links:
         """All links as of now, from what the directories last said.
