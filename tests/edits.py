@@ -31,7 +31,7 @@ from sync.rows import Total
 from sync.verdicts import Verdict
 from sync.worker import Worker, as_key
 from tests.fakes import FakeCrm, a_worker
-from tests.salesforce_stub import tools
+from tests.served import tools
 
 SCORES = {"green": 82.25, "yellow": 55.5, "red": 20.05}
 

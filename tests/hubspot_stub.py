@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 from connectors.base import FIELDS, Tools
-from connectors.clock import Clock, SteppedClock
 from connectors.hubspot import HubSpot, Settings
 from connectors.hubspot.provision import definition
 from connectors.hubspot.settings import DEFAULT_NAMES
 from tests.loopback import Answer, Asked, Loopback
+from tests.served import tools
 
 TOKEN = "pat-very-secret"
 OBJECTS = "/crm/objects/2026-03/companies"
@@ -84,17 +81,6 @@ class Portal:
         return Answer(200, body)
 
 
-def tools(root: Path, clock: Clock | None = None) -> Tools:
-    clock = clock or SteppedClock(datetime(2026, 11, 20, tzinfo=UTC))
-    return Tools(clock, threading.Event(), lambda user: user, ZoneInfo("UTC"), root, root)
-
-
 def hubspot(served: Loopback, root: Path, *, handed: Tools | None = None, **settings: object) -> HubSpot:
     given = {"base_url": served.url, "access_token": TOKEN, **settings}
     return HubSpot("hubspot", Settings.model_validate(given), handed or tools(root))
-
-
-def in_turn(*answers: Answer) -> Callable[[Asked], Answer]:
-    """Says these one after another; the last for ever."""
-    left = list(answers)
-    return lambda asked: left.pop(0) if len(left) > 1 else left[0]

@@ -38,6 +38,12 @@ class Answer:
     hang_up: bool = False
 
 
+def in_turn(*answers: Answer) -> Callable[[Asked], Answer]:
+    """Says these one after another; the last for ever."""
+    left = list(answers)
+    return lambda asked: left.pop(0) if len(left) > 1 else left[0]
+
+
 class Loopback:
     """Serves until left. `asked` holds every request in order, but for those for heads, which get `heads`."""
 

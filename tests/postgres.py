@@ -20,6 +20,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from sync.state import State
+
 START_SECONDS = 30
 
 
@@ -37,6 +39,22 @@ def postgres_database(postgres_url: str) -> Iterator[str]:
     yield url
     with psycopg.connect(_plain(postgres_url), autocommit=True) as connection:
         connection.execute(f'drop database "{url.rpartition("/")[2]}" with (force)')
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where a state is to be, on either kind of database; nothing is there yet."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/state.db"
+    found: str = request.getfixturevalue("postgres_database")
+    return found
+
+
+@pytest.fixture
+def state(url: str) -> Iterator[State]:
+    opened = State(url)
+    yield opened
+    opened.close()
 
 
 @contextmanager

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 from connectors.base import FIELDS, Tools
-from connectors.clock import Clock, SteppedClock
 from connectors.salesforce import Salesforce, Settings
 from connectors.salesforce.settings import DEFAULT_NAMES
 from tests.loopback import Answer, Asked, Loopback
+from tests.served import tools
 
 SECRET = "very-secret-secret"
 BASE = "/services/data/v66.0/"
@@ -73,17 +70,6 @@ class Org:
         return Answer(body=body)
 
 
-def tools(root: Path, clock: Clock | None = None) -> Tools:
-    clock = clock or SteppedClock(datetime(2026, 11, 20, tzinfo=UTC))
-    return Tools(clock, threading.Event(), lambda user: user, ZoneInfo("UTC"), root, root)
-
-
 def salesforce(served: Loopback, root: Path, *, handed: Tools | None = None, **settings: object) -> Salesforce:
     given = {"base_url": served.url, "client_id": "app", "client_secret": SECRET, **settings}
     return Salesforce("salesforce", Settings.model_validate(given), handed or tools(root))
-
-
-def in_turn(*answers: Answer) -> Callable[[Asked], Answer]:
-    """Says these one after another; the last for ever."""
-    left = list(answers)
-    return lambda asked: left.pop(0) if len(left) > 1 else left[0]

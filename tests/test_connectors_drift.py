@@ -9,7 +9,7 @@ import pytest
 from connectors.errors import SettingsWrong
 from tests import hubspot_stub as hub
 from tests import salesforce_stub as force
-from tests.loopback import Loopback
+from tests.loopback import Loopback, in_turn
 
 NEW = {"name": "CS_Score__c", "label": "Health score", "type": "double", "custom": True, "updateable": True}
 
@@ -136,7 +136,7 @@ def test_where_no_field_can_be_written_nothing_is_tried(crm, org, hubspot, porta
 
 
 def test_a_pass_that_has_read_the_directory_looks_no_second_time(crm, org, hubspot, portal):
-    org.script["GET query"] = force.in_turn(force.Answer(body={"totalSize": 0, "done": True, "records": []}))
+    org.script["GET query"] = in_turn(force.Answer(body={"totalSize": 0, "done": True, "records": []}))
     for one in (crm, hubspot):
         clock = one._client.tools.clock
         now = clock.now()

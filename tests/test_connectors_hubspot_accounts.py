@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from connectors.errors import AgainNow, SettingsWrong
 from connectors.hubspot.accounts import domains, level
 from connectors.hubspot.where import Condition, parse
-from tests.hubspot_stub import OBJECTS, Portal, hubspot, in_turn
-from tests.loopback import Answer, Loopback
+from tests.hubspot_stub import OBJECTS, Portal, hubspot
+from tests.loopback import Answer, Loopback, in_turn
 
 WHERE = "lifecyclestage = customer"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 
@@ -12,20 +12,14 @@ from connectors.hubspot import HubSpot, Settings
 from connectors.hubspot.authors import MACHINES, PEOPLE
 from connectors.hubspot.mirrored import SAMPLE
 from connectors.sandbox.server import Sandbox
-from tests.hubspot_stub import Portal, hubspot, tools
+from tests.hubspot_stub import Portal, hubspot
 from tests.loopback import Answer, Loopback
-
-NOW = datetime(2026, 11, 20, tzinfo=UTC)
-
-
-def later(clock):
-    """A whole minute that has not begun yet."""
-    clock.advance_to(clock.now().replace(second=0, microsecond=0) + timedelta(minutes=1))
+from tests.served import STARTED, connected, next_minute, tools
 
 
 @pytest.fixture(scope="module")
 def clock():
-    return SteppedClock(NOW)
+    return SteppedClock(STARTED)
 
 
 @pytest.fixture(scope="module")
@@ -36,8 +30,7 @@ def sandbox(clock):
 
 @pytest.fixture
 def crm(sandbox, clock, tmp_path):
-    given = {"base_url": sandbox.urls["hubspot"], "access_token": "sandbox-hubspot", "fields": {"tier": "plan"}}
-    made = HubSpot("hubspot", Settings.model_validate(given), tools(tmp_path, clock))
+    made = connected(sandbox, "hubspot", tools(tmp_path, clock), fields={"tier": "plan"})
     yield made
     made.close()
 
@@ -58,7 +51,7 @@ def crm(sandbox, clock, tmp_path):
 def test_the_newest_entry_of_the_history_tells_who_set_it(sandbox, crm, clock, by, author):
     portal = sandbox.crm["hubspot"]
     portal.set_field(portal.order[0], "plan", "free", by="human")
-    later(clock)
+    next_minute(clock)
     portal.set_field(portal.order[0], "plan", "pro", by=by)
     found = crm.authors("tier", portal.order[:1])
     assert found == ({} if author is None else {portal.order[0]: author._replace(at=clock.now())})
@@ -95,7 +88,7 @@ def test_a_field_that_the_settings_leave_out_has_no_author(sandbox, clock, tmp_p
 
 def test_check_warns_of_a_property_that_hubspot_s_own_sync_writes_too(sandbox, crm, clock):
     portal, place = sandbox.crm["hubspot"], "destinations.hubspot.fields.tier"
-    later(clock)
+    next_minute(clock)
     for record in list(portal.live())[-SAMPLE:]:  # not what a search finds first, but what changed last
         portal.set_field(record, "plan", "pro", by="sync")
         portal.set_field(record, "plan", "free", by="api")
@@ -114,7 +107,12 @@ def test_check_says_nothing_of_a_sync_where_no_company_has_a_tier(sandbox, clock
 
 
 def entry(source, minutes=0, **more):
-    return {"value": "red", "timestamp": (NOW + timedelta(minutes=minutes)).isoformat(), "sourceType": source, **more}
+    return {
+        "value": "red",
+        "timestamp": (STARTED + timedelta(minutes=minutes)).isoformat(),
+        "sourceType": source,
+        **more,
+    }
 
 
 @pytest.fixture
@@ -139,7 +137,7 @@ def histories(**by_id):
 
 def test_entries_are_sorted_by_their_time_whatever_their_order(portal, stubbed):
     portal.script["POST batch/read"] = histories(c1=[entry("IMPORT", 1), entry("SALESFORCE", 2), entry("CRM_UI", 0)])
-    assert stubbed.authors("tier", ["1"]) == {"1": Author("machine", "SALESFORCE", NOW + timedelta(minutes=2))}
+    assert stubbed.authors("tier", ["1"]) == {"1": Author("machine", "SALESFORCE", STARTED + timedelta(minutes=2))}
 
 
 def test_without_a_known_app_every_integration_is_a_machine(portal, stubbed):
@@ -147,7 +145,7 @@ def test_without_a_known_app_every_integration_is_a_machine(portal, stubbed):
         c1=[entry("INTEGRATION", sourceId="18221010", sourceLabel="Bellwether")], c2=[entry("INTEGRATION")]
     )
     found = stubbed.authors("tier", ["1", "2"])
-    assert found == {"1": Author("machine", "Bellwether", NOW), "2": Author("machine", "INTEGRATION", NOW)}
+    assert found == {"1": Author("machine", "Bellwether", STARTED), "2": Author("machine", "INTEGRATION", STARTED)}
     assert stubbed.authors("tier", ["1", "2"]) == found
 
 
@@ -158,7 +156,7 @@ def test_an_empty_history_a_merged_company_and_an_unknown_word_tell_nothing(port
 
 def test_a_person_without_a_number_has_no_name(portal, stubbed):
     portal.script["POST batch/read"] = histories(c1=[entry("MOBILE_IOS")])
-    assert stubbed.authors("tier", ["1"]) == {"1": Author("person", "", NOW)}
+    assert stubbed.authors("tier", ["1"]) == {"1": Author("person", "", STARTED)}
 
 
 def test_no_word_means_both_a_person_and_a_machine():

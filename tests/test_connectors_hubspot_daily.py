@@ -12,8 +12,8 @@ import pytest
 from connectors.base import Allowance, Outcome, Write
 from connectors.errors import WaitUntil
 from connectors.hubspot import HubSpot
-from tests.hubspot_stub import Portal, hubspot, in_turn, limited
-from tests.loopback import Answer, Loopback
+from tests.hubspot_stub import Portal, hubspot, limited
+from tests.loopback import Answer, Loopback, in_turn
 
 USAGE, DETAILS = "GET account-info/2026-03/api-usage/daily/private-apps", "GET account-info/2026-03/details"
 TEN_SECONDS = {"X-HubSpot-RateLimit-Max": "190", "X-HubSpot-RateLimit-Interval-Milliseconds": "10000"}

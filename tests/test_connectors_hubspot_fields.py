@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 import pytest
 
 from connectors.errors import SettingsWrong
-from tests.hubspot_stub import Portal, defined, hubspot, in_turn
-from tests.loopback import Answer, Loopback
+from tests.hubspot_stub import Portal, defined, hubspot
+from tests.loopback import Answer, Loopback, in_turn
 
 
 @pytest.fixture

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from connectors.base import Change
 from connectors.clock import SteppedClock
 from connectors.errors import AgainNow, SettingsWrong
-from connectors.hubspot import HubSpot, Settings
+from connectors.hubspot import HubSpot
 from connectors.sandbox.hubspot_portal import Portal
 from connectors.sandbox.server import Sandbox
-from tests.hubspot_stub import tools
+from tests.served import STARTED, carry_out, connecting, said
 
 FIELDS = dict.fromkeys(("change", "reason", "next_action", "coverage", "tier_since", "scored_at", "version"))
 LIST = "Red / at risk"
-STARTED = datetime(2026, 11, 20, tzinfo=UTC)
 Opened = Callable[..., HubSpot]
 
 
@@ -37,32 +34,8 @@ def portal(sandbox: Sandbox) -> Portal:
 @pytest.fixture
 def opened(sandbox: Sandbox, tmp_path: Path) -> Iterator[Opened]:
     """The account with two of our properties and a list, or with other settings."""
-    made: list[HubSpot] = []
-
-    def open_(**settings: object) -> HubSpot:
-        given = {
-            "base_url": sandbox.urls["hubspot"],
-            "access_token": "sandbox-hubspot",
-            "fields": FIELDS,
-            "active_list": LIST,
-            **settings,
-        }
-        made.append(HubSpot("hubspot", Settings.model_validate(given), tools(tmp_path, SteppedClock(STARTED))))
-        return made[-1]
-
-    yield open_
-    for one in made:
-        one.close()
-
-
-def said(plan: Sequence[Change]) -> list[str]:
-    return [change.what for change in plan]
-
-
-def carry_out(plan: Sequence[Change]) -> None:
-    for change in plan:
-        assert change.apply is not None, change.what
-        change.apply()
+    with connecting(sandbox, "hubspot", tmp_path, fields=FIELDS, active_list=LIST) as connect:
+        yield connect
 
 
 def test_a_plan_makes_group_properties_and_list_and_leaves_nothing_to_plan(opened: Opened, portal: Portal) -> None:

@@ -8,8 +8,9 @@ import pytest
 from connectors.base import Write
 from connectors.errors import SettingsWrong, Stopped, WaitUntil
 from connectors.hubspot.client import IN_FLIGHT
-from tests.hubspot_stub import Portal, hubspot, in_turn, invalid, limited, tools
-from tests.loopback import Answer, Loopback
+from tests.hubspot_stub import Portal, hubspot, invalid, limited
+from tests.loopback import Answer, Loopback, in_turn
+from tests.served import tools
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import pytest
 
 from connectors.errors import AgainNow, SettingsWrong
 from connectors.salesforce.accounts import host_of, level
-from tests.loopback import Answer, Loopback
-from tests.salesforce_stub import BASE, Org, described, in_turn, salesforce
+from tests.loopback import Answer, Loopback, in_turn
+from tests.salesforce_stub import BASE, Org, described, salesforce
 
 
 def record(number, **more):

@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 
 from connectors.base import Author
 from connectors.clock import SteppedClock
-from connectors.salesforce import Salesforce, Settings
 from connectors.salesforce.authors import BATCH
 from connectors.sandbox.salesforce_org import PLATFORM, SYNC_USER
 from connectors.sandbox.server import Sandbox
 from tests.loopback import Answer, Loopback
-from tests.salesforce_stub import Org, described, salesforce, tools
+from tests.salesforce_stub import Org, described, salesforce
+from tests.served import STARTED, connected, next_minute, tools
 
-NOW = datetime(2026, 11, 20, tzinfo=UTC)
+FIELDS = {"tier": "Plan__c", "score": "Seats__c"}
 US = "005000000000001"
 ACCOUNT = "001000000000001AAA"
 
 
-def later(clock):
-    """A whole minute that has not begun yet."""
-    clock.advance_to(clock.now().replace(second=0, microsecond=0) + timedelta(minutes=1))
-
-
 @pytest.fixture(scope="module")
 def clock():
-    return SteppedClock(NOW)
+    return SteppedClock(STARTED)
 
 
 @pytest.fixture(scope="module")
@@ -43,20 +38,9 @@ def org(sandbox):
     return org
 
 
-def connected(sandbox, clock, tmp_path, **settings):
-    given = {
-        "base_url": sandbox.urls["salesforce"],
-        "client_id": "sandbox",
-        "client_secret": "sandbox-salesforce",
-        "fields": {"tier": "Plan__c", "score": "Seats__c"},
-        **settings,
-    }
-    return Salesforce("salesforce", Settings.model_validate(given), tools(tmp_path, clock))
-
-
 @pytest.fixture
 def crm(sandbox, clock, tmp_path):
-    made = connected(sandbox, clock, tmp_path)
+    made = connected(sandbox, "salesforce", tools(tmp_path, clock), fields=FIELDS)
     yield made
     made.close()
 
@@ -75,12 +59,12 @@ WRITERS = [
 @pytest.mark.parametrize(("by", "author"), WRITERS)
 def test_the_history_of_a_tracked_field_tells_who_set_it(org, crm, clock, by, author):
     [account] = list(org.records)[:1]
-    later(clock)
+    next_minute(clock)
     org.set_field(account, "Plan__c", "free", by="human")
-    later(clock)
+    next_minute(clock)
     org.set_field(account, "Plan__c", "pro", by=by)
     at = clock.now()
-    later(clock)
+    next_minute(clock)
     org.set_field(account, "Industry", f"Shipping {at}", by="human")
     assert crm.authors("tier", [account]) == {account: author._replace(at=at)}
 
@@ -88,7 +72,7 @@ def test_the_history_of_a_tracked_field_tells_who_set_it(org, crm, clock, by, au
 @pytest.mark.parametrize(("by", "author"), WRITERS)
 def test_of_another_field_only_a_last_change_by_no_person_tells(org, crm, clock, by, author):
     [account] = list(org.records)[1:2]
-    later(clock)
+    next_minute(clock)
     org.set_field(account, "Seats__c", 12.0, by=by)
     told = {} if author.by == "person" else {account: author._replace(at=clock.now())}
     assert crm.authors("score", [account]) == told
@@ -96,10 +80,10 @@ def test_of_another_field_only_a_last_change_by_no_person_tells(org, crm, clock,
 
 def test_a_change_that_the_history_missed_is_told_by_the_record(org, crm, clock):
     [account] = list(org.records)[2:3]
-    later(clock)
+    next_minute(clock)
     org.set_field(account, "Plan__c", "free", by="human")
     org.tracked = {"Seats__c"}
-    later(clock)
+    next_minute(clock)
     org.set_field(account, "Plan__c", "enterprise", by="app")
     assert crm.authors("tier", [account]) == {account: Author("machine", "Billing Integration", clock.now())}
 
@@ -108,13 +92,13 @@ def test_a_change_that_the_history_missed_is_told_by_the_record(org, crm, clock)
 def test_the_settings_name_a_sync_that_has_a_persons_licence(sandbox, org, clock, tmp_path, named):
     [account] = list(org.records)[3:4]
     org.set_field(account, "Seats__c", 13.0, by="sync")
-    crm = connected(sandbox, clock, tmp_path, integration_users=[named])
+    crm = connected(sandbox, "salesforce", tools(tmp_path, clock), fields=FIELDS, integration_users=[named])
     assert [author.by for author in crm.authors("score", [account]).values()] == ["machine"]
     crm.close()
 
 
 def test_many_accounts_take_few_calls_and_ids_of_either_length(org, crm, clock):
-    later(clock)
+    next_minute(clock)
     accounts = list(org.live())[: BATCH + 20]
     for account in accounts:
         org.set_field(account, "Plan__c", "free", by="human")

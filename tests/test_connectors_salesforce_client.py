@@ -11,8 +11,9 @@ from pydantic import ValidationError
 from connectors.base import Write
 from connectors.errors import AgainNow, ConnectorError, SettingsWrong, Stopped, WaitUntil
 from connectors.salesforce import Settings
-from tests.loopback import Answer, Loopback
-from tests.salesforce_stub import BASE, DAILY, EXPIRED, SECRET, Org, in_turn, salesforce, tools
+from tests.loopback import Answer, Loopback, in_turn
+from tests.salesforce_stub import BASE, DAILY, EXPIRED, SECRET, Org, salesforce
+from tests.served import tools
 
 ID = "001000000000001AAA"
 WRITE = [Write(ID, {"score": 82.4})]

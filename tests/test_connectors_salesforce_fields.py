@@ -8,8 +8,8 @@ import pytest
 
 from connectors.errors import SettingsWrong
 from connectors.salesforce.settings import DEFAULT_NAMES as NAMES
-from tests.loopback import Answer, Loopback
-from tests.salesforce_stub import BASE, Org, described, in_turn, salesforce
+from tests.loopback import Answer, Loopback, in_turn
+from tests.salesforce_stub import BASE, Org, described, salesforce
 
 USER = "005000000000001AAA"
 

@@ -16,7 +16,8 @@ from connectors.sandbox.server import Sandbox
 from sync.state import State
 from sync.worker import Notes
 from tests.loopback import Answer, Loopback
-from tests.salesforce_stub import Org, salesforce, tools
+from tests.salesforce_stub import Org, salesforce
+from tests.served import tools
 
 JOBS = "destinations.salesforce.jobs"
 

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from connectors.base import Change
 from connectors.clock import SteppedClock
 from connectors.errors import AgainNow, SettingsWrong
-from connectors.salesforce import Salesforce, Settings
+from connectors.salesforce import Salesforce
 from connectors.salesforce.remedies import sorted_call
 from connectors.sandbox.salesforce_org import INTEGRATION_USER, Org
 from connectors.sandbox.server import Sandbox
-from tests.salesforce_stub import tools
+from tests.served import STARTED, carry_out, connecting, said
 
 NAMES = ("Health_Score__c", "Health_Tier__c")
 FIELDS = dict.fromkeys(("change", "reason", "next_action", "coverage", "tier_since", "scored_at", "version"))
-STARTED = datetime(2026, 11, 20, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -42,32 +39,8 @@ Opened = Callable[..., Salesforce]
 @pytest.fixture
 def opened(sandbox: Sandbox, tmp_path: Path) -> Iterator[Opened]:
     """The org with two of our fields, or with other settings."""
-    made: list[Salesforce] = []
-
-    def open_(**settings: object) -> Salesforce:
-        given = {
-            "base_url": sandbox.urls["salesforce"],
-            "client_id": "sandbox",
-            "client_secret": "sandbox-salesforce",
-            "fields": FIELDS,
-            **settings,
-        }
-        made.append(Salesforce("salesforce", Settings.model_validate(given), tools(tmp_path, SteppedClock(STARTED))))
-        return made[-1]
-
-    yield open_
-    for one in made:
-        one.close()
-
-
-def said(plan: Sequence[Change]) -> list[str]:
-    return [change.what for change in plan]
-
-
-def carry_out(plan: Sequence[Change]) -> None:
-    for change in plan:
-        assert change.apply is not None, change.what
-        change.apply()
+    with connecting(sandbox, "salesforce", tmp_path, fields=FIELDS) as connect:
+        yield connect
 
 
 def test_a_plan_makes_fields_rights_and_a_list_view_and_leaves_nothing_to_plan(opened: Opened, org: Org) -> None:

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from connectors.base import Write
 from connectors.errors import SettingsWrong, Stopped, WaitUntil
 from connectors.salesforce.bulk import Table
-from tests.loopback import Answer, Loopback
-from tests.salesforce_stub import DAILY, Org, described, in_turn, salesforce, tools
+from tests.loopback import Answer, Loopback, in_turn
+from tests.salesforce_stub import DAILY, Org, described, salesforce
+from tests.served import tools
 
 
 def sf_id(number):

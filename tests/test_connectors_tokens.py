@@ -23,9 +23,10 @@ from connectors.sandbox import Sandbox
 from connectors.sandbox.credentials import HUBSPOT_CLIENT, HUBSPOT_REFRESH, ZENDESK_CLIENT, ZENDESK_REFRESH
 from connectors.signin import Tokens, lifetime
 from connectors.tokens import Refreshing
-from tests.hubspot_stub import Portal, tools
+from tests.hubspot_stub import Portal
 from tests.loopback import Answer, Asked, Loopback
 from tests.salesforce_stub import Org, salesforce
+from tests.served import tools
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
 LIFE = timedelta(hours=1)

@@ -35,7 +35,7 @@ from sync.urgency import in_order
 from sync.verdicts import Verdict
 from sync.worker import Worker
 from tests.fakes import FakeCrm, FakeSource, a_worker
-from tests.hubspot_stub import tools
+from tests.served import tools
 
 START = datetime(2026, 11, 3, 6, tzinfo=UTC)
 BORN = datetime(2025, 1, 1, tzinfo=UTC)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 import socket
 import subprocess
 import sys
+from contextlib import chdir
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -28,8 +30,29 @@ destinations:
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "bellwether.yaml").write_text(SETTINGS)
-    (tmp_path / "accounts.csv").write_text("id,name,domain,seats\na1,Alder,alder.example,4\nb2,Bi\u202erch,,10\n")
+    _write_files(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder after `bellwether run`, to be copied."""
+    folder = tmp_path_factory.mktemp("first")
+    _write_files(folder)
+    with chdir(folder):
+        assert exit_code("run") == 0
+    return folder
+
+
+@pytest.fixture
+def ran(folder: Path, first: Path) -> Path:
+    shutil.copytree(first, folder, dirs_exist_ok=True)
+    return folder
+
+
+def _write_files(folder: Path) -> None:
+    (folder / "bellwether.yaml").write_text(SETTINGS)
+    (folder / "accounts.csv").write_text("id,name,domain,seats\na1,Alder,alder.example,4\nb2,Bi\u202erch,,10\n")
     today = datetime.now(UTC).date()
     rows = [
         f"a1,u{user},{name},{today - timedelta(days=day)}T08:00:00Z"
@@ -37,8 +60,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         for user in range(3)
         for name in ("login", "feature.export", "feature.api", "ticket.created")
     ]
-    (tmp_path / "events.csv").write_text("\n".join(["account,user,event,at", *rows]) + "\n")
-    return tmp_path
+    (folder / "events.csv").write_text("\n".join(["account,user,event,at", *rows]) + "\n")
 
 
 def _call(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
@@ -66,8 +88,7 @@ def test_two_files_become_scores_on_the_screen_and_in_a_file(folder: Path, capsy
     assert len(lines) == 3
 
 
-def test_contributions_sum_to_the_score_in_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    _call(capsys, "run")
+def test_contributions_sum_to_the_score_in_json(ran: Path, capsys: pytest.CaptureFixture[str]) -> None:
     documents = _json(capsys, "scores")
     assert [document["account"] for document in documents] == ["a1", "b2"]
     for document in documents:
@@ -86,17 +107,15 @@ def test_contributions_sum_to_the_score_in_json(folder: Path, capsys: pytest.Cap
         assert sum(parts) == document["score"]
 
 
-def test_scores_of_one_account_and_of_a_day_write_nothing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    _call(capsys, "run")
-    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.parquet")}
+def test_scores_of_one_account_and_of_a_day_write_nothing(ran: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = {path: path.stat().st_mtime_ns for path in ran.rglob("*.parquet")}
     day = (datetime.now(UTC).date() - timedelta(days=20)).isoformat()
     (document,) = _json(capsys, "scores", "--account", "a1", "--as-of", day)
     assert document["as_of"] == day
-    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*.parquet")} == before
+    assert {path: path.stat().st_mtime_ns for path in ran.rglob("*.parquet")} == before
 
 
-def test_explain_names_the_parts_the_links_and_the_records(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    _call(capsys, "run")
+def test_explain_names_the_parts_the_links_and_the_records(ran: Path, capsys: pytest.CaptureFixture[str]) -> None:
     document = _json(capsys, "explain", "alder")
     assert document["account"] == "a1"
     assert document["links"] == [{"source": "product", "key": "a1", "how": "crm_id"}]
@@ -153,8 +172,7 @@ def test_explain_begins_with_the_tier_that_a_person_set_and_lists_caps_and_flags
     assert f"watch silent since {flag['since']}: nobody signs in" in out
 
 
-def test_status_tells_of_passes_sources_and_matching(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    _call(capsys, "run")
+def test_status_tells_of_passes_sources_and_matching(ran: Path, capsys: pytest.CaptureFixture[str]) -> None:
     document = _json(capsys, "status")
     assert document["runs"][0]["status"] == "done"
     assert document["deliveries"] == [{"destination": "customers", "status": "confirmed", "code": "", "records": 2}]
@@ -162,8 +180,7 @@ def test_status_tells_of_passes_sources_and_matching(folder: Path, capsys: pytes
     assert document["failed"] == []
 
 
-def test_the_printed_sql_is_what_is_run(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    _call(capsys, "run")
+def test_the_printed_sql_is_what_is_run(ran: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = _call(capsys, "scores", "--sql")
     assert code == 0
     assert "weekly_active" in out
@@ -176,20 +193,22 @@ def test_a_dry_run_writes_no_scores(folder: Path, capsys: pytest.CaptureFixture[
     assert not (folder / "scores.csv").exists()
 
 
-def test_a_dry_run_says_when_there_is_nothing_to_write(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "Would be written" in _call(capsys, "run", "--dry-run")[1]
-    _call(capsys, "run")
+def test_a_dry_run_says_what_would_be_written_or_that_nothing_would(
+    ran: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert _call(capsys, "run", "--dry-run")[1].splitlines()[-1] == "nothing would be written"
+    with (ran / "accounts.csv").open("a") as file:
+        file.write("c3,Cedar,,1\n")
+    assert "Would be written" in _call(capsys, "run", "--dry-run")[1]
 
 
-def test_the_row_of_a_customer_who_left_the_file_is_emptied(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    _call(capsys, "run")
-    kept = [line for line in (folder / "accounts.csv").read_text().splitlines() if not line.startswith("a1")]
-    (folder / "accounts.csv").write_text("\n".join(kept) + "\n")
+def test_the_row_of_a_customer_who_left_the_file_is_emptied(ran: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    kept = [line for line in (ran / "accounts.csv").read_text().splitlines() if not line.startswith("a1")]
+    (ran / "accounts.csv").write_text("\n".join(kept) + "\n")
     report = _json(capsys, "run")
     assert report["accounts"]["left"] == 1
     assert report["delivered"]["customers"]["written"] == 1
-    rows = (folder / "scores.csv").read_text().splitlines()
+    rows = (ran / "scores.csv").read_text().splitlines()
     assert rows[1] == "a1,,,,,,,,,"
     assert rows[2].startswith("b2,")
     assert _json(capsys, "run")["delivered"]["customers"]["written"] == 0
@@ -281,30 +300,26 @@ def test_check_says_before_the_first_run_that_data_and_state_cannot_be_made(
     assert sum(line.startswith("FIX") for line in out.splitlines()) == 2
 
 
-def test_everything_that_is_kept_is_its_owners_only(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert _call(capsys, "run")[0] == 0
-    kept = [folder / "scores.csv", *(folder / "bellwether-data").rglob("*"), folder / "bellwether-data"]
+def test_everything_that_is_kept_is_its_owners_only(ran: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    kept = [ran / "scores.csv", *(ran / "bellwether-data").rglob("*"), ran / "bellwether-data"]
     assert {path.stat().st_mode & 0o777 for path in kept if path.is_dir()} == {0o700}
     assert {path.stat().st_mode & 0o777 for path in kept if path.is_file()} == {0o600}
-    (folder / "scores.csv").chmod(0o640)  # somebody else may read these
-    with (folder / "accounts.csv").open("a") as file:
+    (ran / "scores.csv").chmod(0o640)  # somebody else may read these
+    with (ran / "accounts.csv").open("a") as file:
         file.write("c3,Cedar,,1\n")
     assert _call(capsys, "run")[0] == 0
-    assert (folder / "scores.csv").stat().st_mode & 0o777 == 0o640
+    assert (ran / "scores.csv").stat().st_mode & 0o777 == 0o640
 
 
-def test_another_salt_or_none_is_refused_and_the_old_one_goes_on(
-    folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert _call(capsys, "run")[0] == 0
-    own = folder / "bellwether-data" / "salt"
-    salt, settings = own.read_text(), (folder / "bellwether.yaml").read_text()
+def test_another_salt_or_none_is_refused_and_the_old_one_goes_on(ran: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    own = ran / "bellwether-data" / "salt"
+    salt, settings = own.read_text(), (ran / "bellwether.yaml").read_text()
     own.unlink()
     code, _, err = _call(capsys, "run")
     assert (code, "salt is not there; give the old one back" in " ".join(err.split())) == (2, True)
     assert not own.exists()
     for given, expected in (("hush-hush", 2), (salt, 0)):
-        (folder / "bellwether.yaml").write_text(f"{settings}salt: {given}\n")
+        (ran / "bellwether.yaml").write_text(f"{settings}salt: {given}\n")
         code, _, err = _call(capsys, "run")
         assert (code, given in err) == (expected, False)
         assert ("is not the one this log was begun with" in " ".join(err.split())) == bool(expected)
@@ -343,9 +358,8 @@ def test_a_source_whose_every_row_is_refused_has_failed(folder: Path, capsys: py
 
 
 def test_a_name_serves_as_well_as_an_id_and_a_day_without_a_score_is_said(
-    folder: Path, capsys: pytest.CaptureFixture[str]
+    ran: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _call(capsys, "run")
     assert _json(capsys, "scores", "--account", "alder")[0]["account"] == "a1"
     code, _, err = _call(capsys, "scores", "--as-of", "2999-01-01")
     assert (code, "is still to come" in err) == (2, True)

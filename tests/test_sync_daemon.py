@@ -22,6 +22,7 @@ from connectors.sandbox import Sandbox
 from sync.loading import load
 from sync.rehearsal import settings_for
 from sync.worker import opened
+from tests.command import exit_code
 
 START = datetime(2026, 11, 2, 6, tzinfo=UTC)
 SPEED = 3600.0  # an hour a second
@@ -127,6 +128,14 @@ def daemon(tmp_path: Path) -> Iterator[tuple[Path, Sandbox]]:
         yield tmp_path, box
 
 
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Settings that need no vendor."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bellwether.yaml").write_text(SETTINGS)
+    return tmp_path
+
+
 def test_works_answers_and_ends_on_sigterm(daemon: tuple[Path, Sandbox]) -> None:
     folder, _box = daemon
     settings = folder / "bellwether.yaml"
@@ -156,7 +165,7 @@ def test_works_answers_and_ends_on_sigterm(daemon: tuple[Path, Sandbox]) -> None
 
 def test_killed_at_any_moment_it_starts_again_and_neither_loses_nor_doubles(daemon: tuple[Path, Sandbox]) -> None:
     folder, _box = daemon
-    for wait in (0.2, 0.7, 1.3):
+    for wait in (0.2, 1.3):
         running = Daemon(folder)
         time.sleep(wait)
         running.end(signal.SIGKILL)
@@ -209,29 +218,17 @@ def test_told_to_stop_in_the_middle_of_a_pass_it_waits_for_it(daemon: tuple[Path
     assert running.lines()[-1]["event"] == "daemon stopped"
 
 
-def test_a_state_that_cannot_be_used_ends_the_daemon_with_the_remedy(tmp_path: Path) -> None:
-    (tmp_path / "bellwether.yaml").write_text(SETTINGS)
-    (tmp_path / "bellwether-data").mkdir()
-    (tmp_path / "bellwether-data" / "state.db").write_bytes(b"not a database, " * 100)
-    done = subprocess.run(
-        [Path(sys.executable).parent / "bellwether", "daemon"], cwd=tmp_path, capture_output=True, text=True, timeout=60
-    )
-    assert done.returncode == 2
-    assert "state.db): file is not a database; restore it from a copy" in done.stderr.splitlines()[-1]
-    assert "Traceback" not in done.stderr
+def test_a_state_that_cannot_be_used_ends_the_daemon_with_the_remedy(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "bellwether-data").mkdir()
+    (folder / "bellwether-data" / "state.db").write_bytes(b"not a database, " * 100)
+    assert exit_code("daemon") == 2
+    assert "state.db): file is not a database; restore it from a copy" in capsys.readouterr().err.splitlines()[-1]
 
 
-def test_a_person_at_the_terminal_waits_for_the_daemon(daemon: tuple[Path, Sandbox]) -> None:
-    folder, _box = daemon
+def test_a_person_at_the_terminal_waits_for_the_daemon(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with opened(load(folder / "bellwether.yaml")) as worker:
         assert worker.state.lease.take("the daemon", now=datetime.now(UTC), seconds=600)
-        done = subprocess.run(
-            [Path(sys.executable).parent / "bellwether", "run"],
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-    assert done.returncode == 1
-    assert "another worker is at work on this state" in done.stderr
+        assert exit_code("run") == 1
+    assert "another worker is at work on this state" in capsys.readouterr().err

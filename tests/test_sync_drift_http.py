@@ -25,7 +25,7 @@ from sync.deliveries import Delivered, Planned, Round, deliver
 from sync.drift import Watch
 from sync.settings import Delivery as Rules
 from sync.state import State
-from tests.hubspot_stub import tools
+from tests.served import tools
 
 STARTED = datetime(2026, 11, 20, tzinfo=UTC)
 TOLD = {"score": 12.5, "reason": "Weekly users fell", "coverage": 90.0}

@@ -78,21 +78,6 @@ CHANGES: dict[str, Callable[[State], object]] = {
 }
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/state.db"
-    found: str = request.getfixturevalue("postgres_database")
-    return found
-
-
-@pytest.fixture
-def state(url: str) -> Iterator[State]:
-    state = State(url)
-    yield state
-    state.close()
-
-
 def _run_out(state: State) -> None:
     """As if the holder had not renewed its lease for as long as it lasts."""
     with state.change() as connection:

@@ -24,40 +24,20 @@ SETTINGS = """\
 home: customers
 destinations: {customers: {kind: file, accounts: accounts.csv, scores: scores.csv}}
 """
+
+
+def _refused(
+    record: str, status: DeliveryStatus, code: str, message: str, *, remedy: Remedy, attempts: int = 0
+) -> Delivery:
+    told = {"code": code, "message": message, "remedy": remedy, "next_try_at": LATER}
+    return Delivery("customers", record, record, status=status, attempts=attempts, **told)
+
+
 ROWS = [
     Delivery("customers", "a1", "a1", status="confirmed", confirmed_at=NOW),
-    Delivery(
-        "customers",
-        "b2",
-        "b2",
-        status="failed",
-        attempts=2,
-        code="LOCKED",
-        message="busy",
-        remedy="again",
-        next_try_at=LATER,
-    ),
-    Delivery(
-        "customers",
-        "c3",
-        "c3",
-        status="quarantined",
-        attempts=1,
-        code="RULE",
-        message="a rule refuses it",
-        remedy="row",
-        next_try_at=LATER,
-    ),
-    Delivery(
-        "customers",
-        "d4",
-        "d4",
-        status="closed",
-        code="NOT_FOUND",
-        message="there is no such record",
-        remedy="gone",
-        next_try_at=LATER,
-    ),
+    _refused("b2", "failed", "LOCKED", "busy", remedy="again", attempts=2),
+    _refused("c3", "quarantined", "RULE", "a rule refuses it", remedy="row", attempts=1),
+    _refused("d4", "closed", "NOT_FOUND", "there is no such record", remedy="gone"),
     Delivery("customers", "e5", "e5", status="pending"),
 ]
 

@@ -71,27 +71,24 @@ def test_what_the_sandbox_prints_is_all_a_newcomer_needs(sandbox: Path, capfd: p
     assert [again[name]["written"] for name in ("salesforce", "hubspot")] == [0, 0]
 
 
-def test_the_demo_does_the_whole_job_and_leaves_nothing_behind(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [BELLWETHER, "demo", "--accounts", "20", "--days", "3", "--seed", "148"],  # there a champion leaves on the way
-        cwd=tmp_path,
-        env={"TMPDIR": str(tmp_path), "PATH": "/usr/bin:/bin"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "a further run with nothing new made 0 writes" in done.stdout
-    assert "Not linked, busiest first" in done.stdout
-    assert "by scorecard: 8 enterprise, 12 saas" in done.stdout
-    assert "3 simulated days later, 1 accounts are in another tier" in done.stdout
-    assert "\ncap begun  at most yellow: a champion or sponsor has left (since 2026-11-09)" in done.stdout
-    assert "\nreason       At most yellow since 9 Nov: a champion or sponsor has left" in done.stdout
-    assert "\nreason  Set to green by a CSM of the demo until 2026-12-11 (the score says yellow)" in done.stdout
-    assert "Nickelbrook Instruments is still green" in done.stdout
+def test_the_demo_does_the_whole_job_and_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    code = exit_code("demo", "--accounts", "20", "--days", "2", "--seed", "148")  # there a champion leaves on the way
+    done = capfd.readouterr()
+    assert code == 0, done.err
+    assert "a further run with nothing new made 0 writes" in done.out
+    assert "Not linked, busiest first" in done.out
+    assert "by scorecard: 8 enterprise, 12 saas" in done.out
+    assert "2 simulated days later, 1 accounts are in another tier" in done.out
+    assert "\ncap begun  at most yellow: a champion or sponsor has left (since 2026-11-09)" in done.out
+    assert "\nreason       At most yellow since 9 Nov: a champion or sponsor has left" in done.out
+    assert "\nreason  Set to green by a CSM of the demo until 2026-12-10 (the score says yellow)" in done.out
+    assert "Nickelbrook Instruments is still green" in done.out
     secrets = ("sandbox-zendesk", "sandbox-mixpanel", "sandbox-salesforce", "sandbox-hubspot", "Bearer", "Basic ")
-    assert not [secret for secret in secrets if secret in done.stdout + done.stderr]
+    assert not [secret for secret in secrets if secret in done.out + done.err]
     assert list(tmp_path.iterdir()) == []
 
 

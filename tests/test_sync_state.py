@@ -31,21 +31,6 @@ NOW = datetime(2026, 6, 1, 12, 30, 15, 123456, tzinfo=UTC)
 LATER = NOW + timedelta(hours=1)
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/state.db"
-    found: str = request.getfixturevalue("postgres_database")
-    return found
-
-
-@pytest.fixture
-def state(url: str) -> Iterator[State]:
-    opened = State(url)
-    yield opened
-    opened.close()
-
-
 def _total(account: str, **values: Any) -> Total:
     total = Total(account, 79.0, "green", date(2026, 5, 1), 1.0, NOW, ("logins-", "nps+"), "v1", "Call them.")
     return replace(total, **values)
