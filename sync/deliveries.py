@@ -12,20 +12,23 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from functools import cached_property
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from connectors.base import FIELDS, Destination, Drift, FieldValue, Outcome, Write
 from connectors.batches import batches
 from sync.compare import Look, canonical, plain, plainly, words
-from sync.rows import Delivery, DeliveryStatus
+from sync.rows import UNSETTLED, Decision, Delivery, Standing
 from sync.settings import Delivery as Rules
-from sync.verdicts import Verdict, further_scores
+from sync.verdicts import Told, Verdict, further_scores
 
-UNTOLD: tuple[DeliveryStatus, ...] = ("pending", "failed", "quarantined")
 FIRST_WAIT, LONGEST_WAIT, RARELY = timedelta(minutes=5), timedelta(hours=6), timedelta(days=1)
 MOST_NAMED = 100  # failed rows a report names one by one
 READ_AT_ONCE = 10_000  # records whose present values are held in memory; a multiple of every vendor's batch
 KEEP_EVERY = 200  # outcomes held in memory before they are saved; a crash costs at most a re-read of these
+
+
+Decided = Decision | Told | Verdict  # what of an answer is compared: `deciding`, `told_score` and `further`
+Stand = Delivery | Standing  # what of a delivery tells whether its record is worth a call
 
 
 class Planned(NamedTuple):
@@ -52,39 +55,6 @@ class Difference(NamedTuple):
     field: str
     before: Any
     after: Any
-
-
-class Decided(Protocol):
-    """What of an answer is compared: a text that tells two apart, and the score to be told (None: left alone).
-
-    `further`: those of other scores than health, by field.
-    """
-
-    @property
-    def deciding(self) -> str: ...
-    @property
-    def told_score(self) -> float | None: ...
-    @property
-    def further(self) -> Mapping[str, float]: ...
-
-
-class Stand(Protocol):
-    """What of a delivery tells whether its record is worth a call."""
-
-    @property
-    def account(self) -> str: ...
-    @property
-    def status(self) -> DeliveryStatus: ...
-    @property
-    def deciding(self) -> str: ...
-    @property
-    def score(self) -> float | None: ...
-    @property
-    def next_try_at(self) -> datetime | None: ...
-    @property
-    def refresh_on(self) -> date | None: ...
-    @property
-    def further(self) -> Mapping[str, float] | None: ...
 
 
 @dataclass
@@ -149,7 +119,7 @@ def _emptied(before: Delivery | None, account: str) -> Mapping[str, FieldValue]:
     if before is None or before.account != account:
         return _cleared(before) if before else {}
     held, told = before.confirmed or {}, before.wanted or {}
-    owed = [key for key, value in told.items() if value is None] if before.status in UNTOLD else []
+    owed = [key for key, value in told.items() if value is None] if before.status in UNSETTLED else []
     theirs = ["tier"] if held.get("tier") and held.get("score") is None else []
     return dict.fromkeys([*owed, *theirs])
 

@@ -16,6 +16,7 @@ _NONE: Mapping[str, float] = MappingProxyType({})
 
 RunStatus = Literal["running", "done", "partial", "failed"]
 DeliveryStatus = Literal["pending", "confirmed", "failed", "quarantined", "closed"]
+UNSETTLED: tuple[DeliveryStatus, ...] = ("pending", "failed", "quarantined")  # the record may not hold what is wanted
 JudgementKind = Literal["override", "pulse", "note"]
 
 

@@ -9,13 +9,12 @@ from uuid import uuid4
 
 from sqlalchemy import delete, func, select, update
 
-from sync.rows import Delivery, DeliveryStatus, Judgement, Standing
+from sync.rows import UNSETTLED, Delivery, DeliveryStatus, Judgement, Standing
 from sync.state.judgements import insert
 from sync.state.runs import note
 from sync.state.store import Store, among, chunks, columns, upsert, values
 from sync.tables import DELIVERIES, JUDGEMENTS, META
 
-UNSETTLED = ("pending", "failed", "quarantined")
 EDITS = "edits"  # the kind of run that holds what people changed
 DOUBTS = "doubts/"  # how the keys begin under which doubted records stand
 
