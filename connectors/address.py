@@ -8,9 +8,12 @@ import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from urllib.parse import SplitResult, urljoin, urlsplit
+from typing import NamedTuple
+from urllib.parse import SplitResult, unquote, urljoin, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import httpx
+from pydantic import SecretStr
 
 from connectors.errors import AgainNow, ConnectorError, SettingsWrong, Unreachable
 from connectors.findings import UNREACHABLE
@@ -51,6 +54,27 @@ def through_proxy(place: str) -> Iterator[None]:
     except (ValueError, httpx.InvalidURL):
         words = "the proxy in HTTPS_PROXY, HTTP_PROXY or ALL_PROXY has no address of the form http://host:port"
         raise SettingsWrong(f"{words}; correct it", place=place) from None
+
+
+class Proxy(NamedTuple):
+    """Where calls go in place of their host, and the name and password it asks for, with a colon between them."""
+
+    url: str
+    user: SecretStr
+
+
+def proxy_for(base_url: str, place: str) -> Proxy | None:
+    """The proxy that the environment names for an https address, as httpx and requests find it by themselves."""
+    parts, named = urlsplit(base_url), getproxies()
+    given = named.get("https") or named.get("all")
+    if parts.scheme != "https" or not given or proxy_bypass(parts.hostname or ""):
+        return None
+    with through_proxy(place):
+        found = urlsplit(given if "://" in given else f"http://{given}")
+        if found.scheme not in ("http", "https") or not found.hostname or found.port == 0:
+            raise ValueError
+    user = f"{unquote(found.username)}:{unquote(found.password or '')}" if found.username else ""
+    return Proxy(f"{found.scheme}://{found.netloc.rpartition('@')[2]}", SecretStr(user))
 
 
 def not_reached(error: BaseException, place: str) -> ConnectorError:

@@ -18,7 +18,7 @@ from functools import cached_property
 from importlib import import_module
 from typing import Any
 
-from connectors.address import checked_base_url, no_answer
+from connectors.address import Proxy, checked_base_url, no_answer, proxy_for
 from connectors.base import Allowance, Tools
 from connectors.errors import AgainNow, ConnectorError, RowWrong, SettingsWrong, SignInAgain
 from connectors.hubspot.remedies import sorted_call
@@ -44,6 +44,7 @@ class Client:
         self.place, self.tools, self.calls = place, tools, Counter[str]()
         self.date = settings.api_date
         self._base_url = checked_base_url(settings.base_url, f"{place}.base_url")
+        self._proxy = proxy_for(self._base_url, place)
         self._lock = threading.Lock()
         self._oauth: OAuth | None = None
         if settings.access_token:
@@ -190,7 +191,7 @@ class Client:
         """One of the SDK's clients, for one call at a time, as none of it says that threads may share one."""
         with self._lock:
             line = self._idle.pop() if self._idle else None
-        line = line or _line(self._base_url)
+        line = line or _line(self._base_url, self._proxy)
         line.configuration.access_token = sent.removeprefix("Bearer ")
         try:
             yield line
@@ -219,12 +220,15 @@ def _sdk() -> Any:
     return import_module("hubspot.crm.companies")
 
 
-def _line(base_url: str) -> Any:
-    from urllib3 import Retry
+def _line(base_url: str, proxy: Proxy | None) -> Any:
+    from urllib3 import Retry, make_headers
 
     # At the level debug it would write whole answers into the log.
     logging.getLogger("hubspot").setLevel(logging.INFO)
     configuration = _sdk().Configuration(host=base_url)
     # No retry and no redirect of its own: a 302 comes back as the error it is.
     configuration.retries = Retry(total=0, redirect=0, raise_on_redirect=False)
+    if proxy:  # which the SDK does not look for
+        configuration.proxy = proxy.url
+        configuration.proxy_headers = make_headers(proxy_basic_auth=proxy.user.get_secret_value() or None)
     return _sdk().ApiClient(configuration)
