@@ -151,6 +151,7 @@ def test_a_wrong_token_is_told_without_showing_it(portal, crm):
     portal.script["POST batch/update"] = in_turn(Answer(401, {"category": "INVALID_AUTHENTICATION", "message": TOKEN}))
     with pytest.raises(SettingsWrong, match="put a new one into access_token") as raised:
         list(crm.write(WRITE))
+    assert crm.calls == {"write": 1}  # it would be refused again
     assert TOKEN not in str(raised.value)
     assert raised.value.__cause__ is None
 

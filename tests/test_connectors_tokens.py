@@ -184,6 +184,16 @@ def test_a_process_that_ends_at_any_step_leaves_a_whole_file(
     assert file.read_text() == "refresh-0\n" if step != "_settle" else kept(file) == "refresh-1"
 
 
+def test_on_a_full_disk_nothing_is_asked(file: Path, vendor: Vendor, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("connectors.tokens.os.write", full)
+    with pytest.raises(SettingsWrong, match=r"so nothing was asked; make room.*No space left"):
+        refreshing(file, vendor)()
+    assert vendor.made == 0
+
+
 def test_a_token_that_could_not_be_kept_is_told_with_what_to_do(
     file: Path, vendor: Vendor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
