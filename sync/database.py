@@ -16,7 +16,7 @@ import orjson
 from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 
-from sync.errors import StateError
+from sync.errors import StateError, StateLost
 
 LOCK_SECONDS = 30  # how long to wait for another process's transaction before giving up
 KEEPALIVES = {"tcp_keepalives_idle": "60", "tcp_keepalives_interval": "15", "tcp_keepalives_count": "4"}
@@ -104,9 +104,28 @@ def database_error(address: URL, error: DBAPIError) -> StateError:
         said += "; restore it from a copy, or move it away to start anew"
     elif "is full" in said or "disk I/O" in said:
         said += "; make room on the disk"
+    elif "no such table" in said or ("relation" in said and "does not exist" in said):
+        said += "; its tables were taken away during this work: run again to make them anew, or put a copy back first"
     elif address.get_backend_name() == "postgresql" and isinstance(error, OperationalError):
         said += "; see that the server runs, and that state: names it rightly"
     return StateError(f"state ({_named(address)}): {said}")
+
+
+def lost(address: URL) -> StateLost:
+    """A file that is not there any more, or another one in its place."""
+    return StateLost(
+        f"state ({_named(address)}): its file was taken away during this work; run again to begin a new one, which the"
+        " CRMs and sources fill, or put a copy back first"
+    )
+
+
+def identity(path: Path) -> tuple[int, int] | None:
+    """Which file or folder it is, whatever stands under its name by now; None where there is none."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _named(address: URL) -> str:
@@ -135,6 +154,9 @@ def _prepare_file(address: URL, *, create: bool) -> None:
         if not create and not path.exists():
             raise StateError(f"state: there is no {path}; `bellwether run` creates it")
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not path.exists():  # what another one left beside it would be taken for its own
+            for left in ("-wal", "-shm"):
+                Path(f"{path}{left}").unlink(missing_ok=True)
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     except OSError as error:
         raise StateError(f"state: cannot open {path}: {error.strerror}") from None

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from connectors.base import Key
-from sync import pulses
+from sync import pulses, spare
 from sync.deliveries import Delivered, Round, clearing, deliver
 from sync.drift import Watch
 from sync.erased import META, erased_of, without
@@ -125,6 +125,7 @@ def erase(worker: Worker, what: Doomed, *, beat: Callable[[], None]) -> None:
     erased = erased_of(worker)
     cursors = {row.source: erased.cursor(row.source, row.cursor) for row in state.readings.all()}
     state.erase(what.accounts, what.keys, cursors, lambda report: without(report, what.words.mentioned))
+    spare.keep(worker)
     state.vacuum()
 
 
@@ -138,6 +139,7 @@ def readmit(worker: Worker, account: str) -> bool:
         return False
     worker.state.readings.forget_cursors(tuple(worker.sources))
     worker.state.set_meta(META, erased.without_account(account))
+    spare.keep(worker)
     return True
 
 

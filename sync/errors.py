@@ -7,6 +7,10 @@ class StateError(Exception):
     """The database of the worker's state cannot be used; the message names it without its password."""
 
 
+class StateLost(StateError):
+    """The database went away, with all that stood in it, while a worker was at work on it."""
+
+
 class Busy(Exception):
     """Another worker holds the lease."""
 

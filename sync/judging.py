@@ -9,7 +9,7 @@ from datetime import date
 from functools import partial
 from pathlib import Path
 
-from sync import pulses
+from sync import pulses, spare
 from sync.commands import account_of, at_work, day_of, written_day
 from sync.console import clean, put_json, say, table
 from sync.errors import UsageError
@@ -72,6 +72,7 @@ def withdraw(path: Path, id: str, *, by: str, as_json: bool) -> None:
             raise UsageError(f"judgement {row.id} ended by itself on {row.until}; there is nothing to take back")
         if not worker.state.judgements.withdraw(row.id, author, now=worker.clock.now(), day=today):
             raise UsageError(f"judgement {row.id} has been withdrawn before; `bellwether judge list --all` shows it")
+        spare.keep(worker)
         taken = worker.state.judgements.one(row.id) or row
     if as_json:
         put_json(document(taken))
@@ -110,6 +111,7 @@ def _keep(worker: Worker, row: AccountRow, new: Judgement, *, as_json: bool) -> 
     id = worker.state.judgements.add(new)
     if id is None:
         raise UsageError(f"{row.id} has left meanwhile; nothing was kept")
+    spare.keep(worker)
     kept = replace(new, id=id)
     if as_json:
         put_json(document(kept))

@@ -177,6 +177,11 @@ class Log:
             rows = connection.execute("select distinct name from events where source = ?", [source]).fetchall()
         return frozenset(name for (name,) in rows)
 
+    def begin(self) -> str:
+        """What tells this log from one that was begun at another time; there is one from now on."""
+        with self._lock:
+            return str(self._newest_table().metadata().id)
+
     def version(self) -> int:
         """A number that grows with every commit; -1 before the first."""
         table = self._read.newest()

@@ -20,14 +20,15 @@ import structlog
 
 from connectors.base import Source
 from connectors.errors import ConnectorError, Stopped, WaitUntil
-from sync import clocks, pulses
+from sync import clocks, pulses, spare
 from sync.accounts import read_companies, read_home
 from sync.budget import Budget
+from sync.database import identity
 from sync.deliveries import Delivered, Round
 from sync.dispatch import Dispatch, chosen_accounts
 from sync.drift import problems
 from sync.edits import Edits
-from sync.errors import LeaseLost, StateError
+from sync.errors import LeaseLost, StateError, StateLost
 from sync.evaluate import Evaluation, evaluated, unrecorded
 from sync.judgements import expired
 from sync.lease import leased
@@ -41,6 +42,7 @@ from sync.worker import Worker
 Step = Literal["pull", "score"]
 
 DISK = re.compile("No space left on device|Disk quota exceeded|Permission denied|Read-only file system")
+LOG = "log"  # under which state keeps what tells the log from another
 PASSES_BACK = 50  # looked through for one that was whole
 KEPT = timedelta(days=90)  # runs in state
 LONGEST_REST = timedelta(days=1)  # for want of calls; a longer one was found by a clock that was ahead
@@ -61,6 +63,9 @@ class Pass:
     budget: timedelta | None = None
     found: Evaluation | None = None
     budgets: dict[str, Budget] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.folder = identity(self.worker.settings.data)
 
     @property
     def today(self) -> date:
@@ -94,6 +99,7 @@ def run_once(
     with leased(worker.state) as beat:
         if words := clocks.look(worker, now, due_only=due_only):
             _tell(this, "clock", words)
+        spare.recall(worker)
         if worker.state.deliveries.recall_doubts():
             worker.stood_on.clear()
         with _kept(this):
@@ -101,6 +107,7 @@ def run_once(
                 _steps(this, beat)
             if worker.stop.is_set():
                 this.report.problems.append(Problem("run", "asked to stop; the rest is left to the next pass"))
+            spare.keep(worker)
             this.report.calls = _calls(worker, before)
     return this.report
 
@@ -126,6 +133,7 @@ def _tell(this: Pass, place: str, message: str) -> None:
 
 
 def _steps(this: Pass, beat: Callable[[], None]) -> None:
+    _try(this, "log", partial(_know_log, this.worker))
     _try(this, "judgements", partial(_judgements, this))
     if this.only in (None, "pull"):
         _directories(this)
@@ -152,6 +160,15 @@ def _steps(this: Pass, beat: Callable[[], None]) -> None:
         if len(this.report.problems) == well and not this.worker.stop.is_set():
             # people judge while a pass is made; what it may not have seen is new to the next
             this.worker.stood_on.update({**_ground(this), "judged": ground["judged"]})
+
+
+def _know_log(worker: Worker) -> None:
+    """What a log that was lost had been told has to be told again to the one in its place."""
+    log, known = worker.log.begin(), worker.state.meta(LOG)
+    if known not in (None, log):
+        worker.state.readings.forget_cursors(tuple(worker.sources))
+    if known != log:
+        worker.state.set_meta(LOG, log)
 
 
 def _judgements(this: Pass) -> None:
@@ -191,11 +208,13 @@ def _try(this: Pass, place: str, step: Callable[[], object]) -> None:
     """Run one step; whatever goes wrong ends that step only, and is told."""
     try:
         step()
-    except (Stopped, LeaseLost):
+        _see_folder(this)
+    except (Stopped, LeaseLost, StateLost):
         raise
     except (ConnectorError, StateError) as error:
         _tell(this, place, str(error))
     except Exception as error:  # a fault in one vendor's data must not cost the others their pass
+        _see_folder(this)
         trouble = DISK.search(str(error))
         if trouble:
             words = f"the data folder cannot be written ({trouble[0]}); make room on its disk, or give access to it"
@@ -203,6 +222,13 @@ def _try(this: Pass, place: str, step: Callable[[], object]) -> None:
             return
         this.report.problems.append(Problem(place, f"unexpected: {type(error).__name__}; the log has the details"))
         log.exception("step failed unexpectedly", place=place)
+
+
+def _see_folder(this: Pass) -> None:
+    """What is written into a folder that was taken away is kept by nobody. Raises `StateLost`."""
+    if identity(this.worker.settings.data) != this.folder:
+        words = "was taken away during this work; put a copy back, or run again to begin a new one"
+        raise StateLost(f"the data folder {this.worker.settings.data} {words}")
 
 
 def _directories(this: Pass) -> None:

@@ -70,6 +70,7 @@ CHANGES: dict[str, Callable[[State], object]] = {
     "judgements.withdraw": lambda state: state.judgements.withdraw(1, "Ann", now=NOW, day=DAY),
     "deliveries.pass_on": lambda state: state.deliveries.pass_on({"a": "b"}, [Delivery("crm", "a", "a")]),
     "judgements.mark_logged": lambda state: state.judgements.mark_logged([JUDGEMENT]),
+    "judgements.recall": lambda state: state.judgements.recall([replace(JUDGEMENT, id=7)]),
     "scorecards.save": lambda state: state.scorecards.save("v", "name", {}, NOW),
     "redate": lambda state: state.redate(NOW, ZoneInfo("UTC")),
     "erase": lambda state: state.erase(["a"], [], {}, lambda report: report),

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from datetime import date, datetime
 from typing import Any
 
 from sqlalchemy import Connection, Select, func, or_, select, update
 
 from sync.rows import Judgement, JudgementKind
-from sync.state.store import Store, chunks, columns, values
+from sync.state.store import CHUNK, Store, chunks, columns, values
 from sync.tables import ACCOUNTS, JUDGEMENTS
 
 
@@ -26,10 +26,25 @@ class Judgements:
 
     def withdraw(self, id: int, by: str, *, now: datetime, day: date) -> bool:
         """Whether it was there and stood; then it no longer counts from `day` on."""
-        standing = (JUDGEMENTS.c.id == id) & JUDGEMENTS.c.withdrawn_at.is_(None)
-        taken = {"withdrawn_at": now, "withdrawn_on": day, "withdrawn_by": by, "logged": False}
         with self._store.write() as connection:
-            return connection.execute(update(JUDGEMENTS).where(standing).values(**taken)).rowcount == 1
+            return withdraw(connection, id, by, now=now, day=day)
+
+    def recall(self, rows: Sequence[Judgement]) -> int:
+        """Keep those of these that are not there, under their ids, and what was withdrawn of the others; how many."""
+        with self._store.write() as connection:
+            known = set(connection.scalars(select(JUDGEMENTS.c.id)))
+            new = [values(row) for row in rows if row.id not in known]
+            for some in chunks(new, CHUNK):
+                connection.execute(JUDGEMENTS.insert(), some)
+            if new and connection.dialect.name == "postgresql":  # which counts on by itself
+                newest = select(func.max(JUDGEMENTS.c.id)).scalar_subquery()
+                connection.execute(select(func.setval(func.pg_get_serial_sequence("judgements", "id"), newest)))
+            for row in rows:
+                if row.id in known and row.withdrawn_at is not None:
+                    withdraw(
+                        connection, row.id, str(row.withdrawn_by), now=row.withdrawn_at, day=row.withdrawn_on or row.day
+                    )
+        return len(new)
 
     def all(
         self, account: str | None = None, *, kinds: Collection[JudgementKind] = (), lasting: date | None = None
@@ -91,6 +106,13 @@ class Judgements:
     def _judgements(self, query: Select[Any]) -> list[Judgement]:
         with self._store.read() as connection:
             return [Judgement(*row) for row in connection.execute(query)]
+
+
+def withdraw(connection: Connection, id: int, by: str, *, now: datetime, day: date) -> bool:
+    """As `Judgements.withdraw`, in a transaction of somebody else."""
+    standing = (JUDGEMENTS.c.id == id) & JUDGEMENTS.c.withdrawn_at.is_(None)
+    taken = {"withdrawn_at": now, "withdrawn_on": day, "withdrawn_by": by, "logged": False}
+    return connection.execute(update(JUDGEMENTS).where(standing).values(**taken)).rowcount == 1
 
 
 def insert(connection: Connection, judgement: Judgement) -> int | None:

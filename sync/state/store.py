@@ -18,7 +18,7 @@ from sqlalchemy import ColumnElement, Connection, Select, Table, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 
-from sync.database import database_error, open_engine, vacuum
+from sync.database import database_error, identity, lost, open_engine, vacuum
 from sync.errors import LeaseLost
 from sync.rows import Delivery, Fence, Judgement, Reading, ScorecardRow, Total
 from sync.tables import LEASE
@@ -36,6 +36,8 @@ class Store:
         self._engine = open_engine(url, create=create)
         self._reader = self._engine.execution_options(reads_only=True)
         self._fence: Fence | None = None
+        self._path = Path(str(self._engine.url.database)) if self._engine.dialect.name == "sqlite" else None
+        self._file = self._path and identity(self._path)
 
     def close(self) -> None:
         self._engine.dispose()
@@ -45,10 +47,13 @@ class Store:
 
     def files(self) -> list[Path]:
         """The files of an SQLite database that are there; none where a server keeps them."""
-        if self._engine.dialect.name != "sqlite":
-            return []
-        path = Path(str(self._engine.url.database))
-        return [file for file in (path, Path(f"{path}-wal"), Path(f"{path}-shm")) if file.exists()]
+        path = self._path
+        return [file for file in (path, Path(f"{path}-wal"), Path(f"{path}-shm")) if file.exists()] if path else []
+
+    def _see(self) -> None:
+        """What is written into a file that was taken away is kept by nobody. Raises `StateLost`."""
+        if self._path and identity(self._path) != self._file:
+            raise lost(self._engine.url)
 
     def vacuum(self) -> None:
         """Rewrite the database without what was deleted. Raises `StateError` while others are in it."""
@@ -80,6 +85,7 @@ class Store:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
+        self._see()
         try:
             with self._reader.begin() as connection:
                 yield connection
@@ -95,9 +101,11 @@ class Store:
 
     @contextmanager
     def change(self) -> Iterator[Connection]:
+        self._see()
         try:
             with self._engine.begin() as connection:
                 yield connection
+            self._see()
         except DBAPIError as error:
             raise database_error(self._engine.url, error) from None
 
