@@ -183,7 +183,7 @@ class World:
 
 
 @contextmanager
-def world(folder: Path, accounts: int, planted: int) -> Iterator[World]:
+def world(folder: Path, accounts: int, planted: int, url: str) -> Iterator[World]:
     """Salesforce is the home, with a score of no decimals and short texts; HubSpot's tier is a field for any text."""
     clock = SteppedClock(START)
     with Sandbox(accounts=accounts, clock=clock, vendors=("salesforce", "hubspot")) as sandbox:
@@ -205,7 +205,7 @@ def world(folder: Path, accounts: int, planted: int) -> Iterator[World]:
         _misshapen(sandbox)
         cuts = {"salesforce": Cut(home), "hubspot": Cut(hub)}
         try:
-            with a_worker(folder, home=FakeCrm("salesforce", []), clock=clock) as worker:
+            with a_worker(folder, home=FakeCrm("salesforce", []), clock=clock, state_url=url) as worker:
                 company = _company(replace(worker, destinations=cuts))  # type: ignore[arg-type]
                 made = World(sandbox, company, clock, Random(7), cuts, Figures(accounts, planted))
                 made.records = {(name, to): one for name, of in company.records.items() for one, to in of.items()}
@@ -322,9 +322,11 @@ def _differs(world: World, account: str, tier: str) -> bool:
     return any(world.tier(name, account).strip().casefold() != tier for name in NAMES)
 
 
-def main(accounts: int = 10_000, *, edits: int = EDITS, say: Callable[[str], object] = print) -> int:
-    """Live it through and say the figures; how many edits were lost or made up, and records that differ."""
-    with TemporaryDirectory() as folder, world(Path(folder), accounts, edits) as made:
+def main(accounts: int = 10_000, *, edits: int = EDITS, url: str = "", say: Callable[[str], object] = print) -> int:
+    """Live it through and say the figures; how many edits were lost or made up, and records that differ. `url`: of an
+    empty database for the state; SQLite otherwise.
+    """
+    with TemporaryDirectory() as folder, world(Path(folder), accounts, edits, url) as made:
         company, everybody = made.company, sorted(made.company.tiers)
         made.passes()
         for account in everybody[::5]:

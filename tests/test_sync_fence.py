@@ -215,7 +215,8 @@ def _stopped_in_a_delivery(folder: Path, gate: Gate) -> Iterator[subprocess.Pope
             process.kill()
 
 
-@pytest.mark.parametrize("url", ["sqlite"], indirect=True)  # a process a time is dear; above both refuse the same
+# a process a time is dear; above both refuse the same
+@pytest.mark.parametrize("url", [os.environ.get("STOPPED_ON", "sqlite")], indirect=True)
 def test_a_worker_that_was_stopped_in_a_delivery_sends_no_further_batch_and_the_next_run_repairs(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -25,7 +26,7 @@ def edits(asked: Asked) -> Sequence[Row]:
     """Edits planted among everything else that changes values."""
     said: list[str] = []
     accounts, planted = asked.size(10_000, 500), asked.size(200, 20)
-    wrong = given_tiers.main(accounts, edits=planted, say=lambda line: said.append(str(line)))
+    wrong = given_tiers.main(accounts, edits=planted, url=asked.state(), say=lambda line: said.append(str(line)))
     bar = f"{planted} edits, 0 lost, 0 made up"
     return [Row(f"edits among {accounts:,} accounts", " ".join(said), bar, wrong == 0)]
 
@@ -38,7 +39,8 @@ def quota(asked: Asked) -> Sequence[Row]:
 
 def stopped(asked: Asked) -> Sequence[Row]:
     """SIGSTOP in a delivery, another worker takes the lease, SIGCONT."""
-    figure, holds = tests("test_sync_fence.py", "stopped_in_a_delivery or in_flight")
+    kind = "postgresql" if asked.state() else "sqlite"
+    figure, holds = tests("test_sync_fence.py", "stopped_in_a_delivery or in_flight", STOPPED_ON=kind)
     return [Row("SIGSTOP, another worker, SIGCONT", figure, "a batch in flight at most, not recorded", holds)]
 
 
@@ -59,10 +61,10 @@ def _passed_on(line: str) -> str:
     return line.strip()
 
 
-def tests(file: str, names: str) -> tuple[str, bool]:
+def tests(file: str, names: str, **told: str) -> tuple[str, bool]:
     """What came of the tests of this file whose names say so; whether all passed, and none was left out."""
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"tests/{file}", "-k", names]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | told)
     last = (done.stdout.strip().splitlines() or [done.stderr.strip()])[-1]
     passed = re.search(r"(\d+) passed", last)
     whole = passed is not None and not done.returncode and "skipped" not in last

@@ -33,6 +33,11 @@ CODES = {"salesforce": "FIELD_CUSTOM_VALIDATION_EXCEPTION", "hubspot": "VALIDATI
 QUOTA = r"is used up|calls are left|calls a day this worker has made"
 
 
+def made_a_pass(life: Life) -> bool:
+    """Whether the daemon that runs now has made one, which is waited for."""
+    return _said(life, r'"event": "pass"', since=life.began)
+
+
 def full_disk(life: Life, worker: Worker) -> bool:
     """The disk is full until a pass has said to make room."""
     with machine.filled(life.company.folder / "bellwether-data"):
@@ -68,7 +73,7 @@ def bad_rows(life: Life, worker: Worker) -> bool:
 
 def stopped(life: Life, worker: Worker) -> bool:
     """A pass is stopped, as it writes if it does; its lease runs out, another worker takes over, and it goes on."""
-    life.wait_for_a_write()
+    life.wait_for_a_write(LONGEST)
     passes = life.daemon.passes()
     for process in passes:
         os.kill(process, signal.SIGSTOP)

@@ -20,7 +20,7 @@ from sync.errors import Busy
 from sync.lease import leased
 from sync.worker import Worker, opened
 from tests.soak import audit
-from tests.soak.accidents import ACCIDENTS, used_up
+from tests.soak.accidents import ACCIDENTS, made_a_pass, used_up
 from tests.soak.company import START, Company
 from tests.soak.leaps import LeapingClock
 from tests.soak.twin import provision
@@ -137,11 +137,10 @@ class Life:
 
     def _live(self, worker: Worker, moment: datetime, number: int) -> None:
         """Until the daemon has done all there is to do, or the day is over."""
-        if number:  # a daemon that cannot make its first pass ends
+        if number and made_a_pass(self):  # a daemon that cannot make its first one ends
             self._happen(worker, moment, number)
         if moment < self._troubled:
-            for _ in range(2):
-                self._trouble(KILLS[sum(self.kills.values()) % len(KILLS)], writing=self._random.random() < 0.5)
+            self._trouble(KILLS[sum(self.kills.values()) % len(KILLS)], writing=self._random.random() < 0.5)
         end = moment.replace(hour=0) + LAST_PASS
         while self.clock.now() < end and not audit.at_rest(worker, since=moment):
             if self.daemon.ended:
@@ -167,9 +166,9 @@ class Life:
     def log_size(self) -> int:
         return self.log.stat().st_size
 
-    def wait_for_a_write(self) -> None:
-        """To a CRM; not for long."""
-        before, end = self._written(), time.monotonic() + UNTIL_A_WRITE
+    def wait_for_a_write(self, longest: float) -> None:
+        """To a CRM; for so many seconds at most."""
+        before, end = self._written(), time.monotonic() + longest
         while time.monotonic() < end and self._written() == before:
             time.sleep(0.01)
 
@@ -177,7 +176,7 @@ class Life:
         """Strike while the CRMs are written to, or at any moment."""
         moment = self._random.uniform(0.5, 3.0)
         if writing:
-            self.wait_for_a_write()
+            self.wait_for_a_write(UNTIL_A_WRITE)
         else:
             time.sleep(moment)
         self.kills[how] += 1
@@ -189,6 +188,7 @@ class Life:
         return sum(len(store.writes) for store in self.company.box.crm.values())
 
     def _started(self) -> Daemon:
+        self.began = self.log_size() if self.log.exists() else 0
         return Daemon(self.company.folder, patience=self._patience, clock=self.clock.path)
 
 
