@@ -48,21 +48,11 @@ def patiently(
     times in a few seconds: the next pass comes anyway. While a vendor has asked for patience, all who share
     `pace` wait. Raises `Stopped` when asked to stop.
     """
-    backoff = wait_exponential(multiplier=first_wait, max=first_wait * 60) + wait_random(0, first_wait)
-
-    def wait(state: RetryCallState) -> float:
-        error = state.outcome.exception() if state.outcome else None
-        if isinstance(error, Unreachable):
-            return float(state.attempt_number)
-        if not isinstance(error, WaitUntil):
-            return backoff(state)
-        if pace:
-            pace.hold(error.seconds)
-        return error.seconds
 
     def enough(state: RetryCallState) -> bool:
-        unreachable = state.outcome is not None and isinstance(state.outcome.exception(), Unreachable)
-        return state.attempt_number >= (min(attempts, DOOR_TRIES) if unreachable else attempts)
+        return state.attempt_number >= (
+            min(attempts, DOOR_TRIES) if isinstance(_error(state), Unreachable) else attempts
+        )
 
     def unless_stopped() -> T:
         if tools.stop.is_set():
@@ -72,10 +62,31 @@ def patiently(
     return Retrying(
         retry=retry_if_exception(_worth_waiting),
         stop=enough,
-        wait=wait,
+        wait=_waiting(first_wait, pace),
         sleep=lambda seconds: pause(seconds, tools=tools, place=place),
         reraise=True,
     )(unless_stopped)
+
+
+def _waiting(first_wait: float, pace: Pace | None) -> Callable[[RetryCallState], float]:
+    """For how many seconds, after an attempt that failed."""
+    backoff = wait_exponential(multiplier=first_wait, max=first_wait * 60) + wait_random(0, first_wait)
+
+    def wait(state: RetryCallState) -> float:
+        error = _error(state)
+        if isinstance(error, Unreachable):
+            return float(state.attempt_number)
+        if not isinstance(error, WaitUntil):
+            return backoff(state)
+        if pace:
+            pace.hold(error.seconds)
+        return error.seconds
+
+    return wait
+
+
+def _error(state: RetryCallState) -> BaseException | None:
+    return state.outcome.exception() if state.outcome else None
 
 
 def _worth_waiting(error: BaseException) -> bool:
