@@ -184,6 +184,18 @@ TOKEN = re.compile(
 )
 
 
+@pytest.mark.parametrize(
+    ("rule", "says"),
+    [
+        (f"value > {' ' * LONGEST}1", f"is longer than {LONGEST} characters"),
+        ("(" * 3 * DEEPEST + "value" + ")" * 3 * DEEPEST + " > 1", f"is nested more than {DEEPEST} deep"),
+    ],
+)
+def test_a_rule_that_is_too_much_to_read_is_told_so_before_it_is_read(rule: str, says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        names(rule)
+
+
 NUMBERS = st.recursive(
     st.sampled_from(["value", "1", "0.5", "-2"]),
     lambda inner: st.builds("({} {} {})".format, inner, st.sampled_from("+-*"), inner),
