@@ -44,7 +44,7 @@ class Memory:
 
 @dataclass(frozen=True)
 class Answer:
-    """What came of a pass. `fault`: why there is no report. `opened`: state and connectors could be used."""
+    """What came of a pass. `fault`: why there is no report. `opened`: state and connectors can be used."""
 
     report: Report | None = None
     readings: Sequence[Reading] = ()
@@ -93,7 +93,7 @@ def _watch(lifeline: int, stop: threading.Event) -> None:
 
 def _answer(settings: Settings, memory: Memory, stop: threading.Event) -> Answer:
     from connectors.errors import ConnectorError
-    from sync.errors import Busy, LeaseLost, StateError
+    from sync.errors import Busy, LeaseLost, StateError, StateHeld
     from sync.worker import opened
 
     entered = False
@@ -103,6 +103,8 @@ def _answer(settings: Settings, memory: Memory, stop: threading.Event) -> Answer
             worker.stood_on.update(memory.stood_on)
             worker.resting.update(memory.resting)
             return _made(worker)
+    except StateHeld as error:
+        return Answer(fault=str(error))
     except (Busy, LeaseLost, StateError, ConnectorError) as error:
         return Answer(fault=str(error), opened=entered)
     except Exception as error:

@@ -16,7 +16,7 @@ import orjson
 from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 
-from sync.errors import StateError, StateLost
+from sync.errors import StateError, StateHeld, StateLost
 
 LOCK_SECONDS = 30  # how long to wait for another process's transaction before giving up
 KEEPALIVES = {"tcp_keepalives_idle": "60", "tcp_keepalives_interval": "15", "tcp_keepalives_count": "4"}
@@ -98,7 +98,8 @@ def database_error(address: URL, error: DBAPIError) -> StateError:
     said = str(error.orig).strip().splitlines()[0] if str(error.orig).strip() else type(error.orig).__name__
     if address.password:
         said = said.replace(str(address.password), "***")
-    if "locked" in said or "lock timeout" in said:
+    held = "locked" in said or "lock timeout" in said
+    if held:
         said += f"; another process has held it for over {LOCK_SECONDS} s: wait for it, or end it"
     elif "not a database" in said or "malformed" in said:
         said += "; restore it from a copy, or move it away to start anew"
@@ -108,7 +109,7 @@ def database_error(address: URL, error: DBAPIError) -> StateError:
         said += "; its tables were taken away during this work: run again to make them anew, or put a copy back first"
     elif address.get_backend_name() == "postgresql" and isinstance(error, OperationalError):
         said += "; see that the server runs, and that state: names it rightly"
-    return StateError(f"state ({_named(address)}): {said}")
+    return (StateHeld if held else StateError)(f"state ({_named(address)}): {said}")
 
 
 def lost(address: URL) -> StateLost:

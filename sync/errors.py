@@ -11,6 +11,10 @@ class StateLost(StateError):
     """The database went away, with all that stood in it, while a worker was at work on it."""
 
 
+class StateHeld(StateError):
+    """Another process is at work on the database for longer than is waited: it can be used once that has ended."""
+
+
 class Busy(Exception):
     """Another worker holds the lease."""
 

@@ -6,11 +6,13 @@ import json
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,6 +21,7 @@ import pytest
 
 from connectors.clock import FastClock
 from connectors.sandbox import Sandbox
+from sync.child import Memory, _answer
 from sync.loading import load
 from sync.rehearsal import settings_for
 from sync.worker import opened
@@ -216,6 +219,20 @@ def test_told_to_stop_in_the_middle_of_a_pass_it_waits_for_it(daemon: tuple[Path
         assert running.end(signal.SIGTERM) == 0
     assert not child.exists()
     assert running.lines()[-1]["event"] == "daemon stopped"
+
+
+def test_a_state_that_is_only_held_ends_no_daemon_not_even_at_its_first_pass(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "bellwether.yaml").write_text(SETTINGS)
+    settings = load(tmp_path / "bellwether.yaml")
+    with opened(settings):
+        monkeypatch.setattr("sync.database.LOCK_SECONDS", 0.05)
+    with closing(sqlite3.connect(settings.data / "state.db", isolation_level=None)) as other:
+        other.execute("begin exclusive")
+        answer = _answer(settings, Memory(), threading.Event())
+    assert "another process has held it for over 0.05 s: wait for it" in answer.fault
+    assert answer.opened
 
 
 def test_a_state_that_cannot_be_used_ends_the_daemon_with_the_remedy(
