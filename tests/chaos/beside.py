@@ -52,8 +52,7 @@ class Beside:
         """How a worker ended that was begun, once all it sent has been carried out."""
         code = forks.ended(process)
         self.calls.aim = None
-        while self.calls.under_way:
-            time.sleep(0.005)
+        self.calls.carried_out()
         return code
 
     def recover(self, job: Job) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from starlette.types import Message, Receive, Scope, Send
 from connectors.sandbox.faults import Door
 
 Moment = Literal["arrives", "answered"]
+LONGEST = 60  # seconds a call may take to be carried out
 WRITES = (("PATCH", "composite/sobjects"), ("PUT", "batches"), ("PATCH", "jobs/ingest"), ("POST", "batch/update"))
 DELIVERS = ("composite/sobjects", "jobs/ingest", "batch/update", "batch/read")
 
@@ -53,11 +55,30 @@ class Calls:
     def __init__(self) -> None:
         self.aim: Aim | None = None
         self.seen = self.under_way = 0
+        self._changed = threading.Condition()
         self.all, self.delivering = Counter[tuple[str, int]](), Counter[tuple[str, int]]()
 
     def note(self, scope: Scope, moment: Moment) -> None:
         if self.aim:
             self.aim.sees(scope, moment)
+
+    @contextmanager
+    def carrying_out(self) -> Iterator[None]:
+        """Around one call; each sandbox serves in a thread of its own."""
+        with self._changed:
+            self.under_way += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self.under_way -= 1
+                self._changed.notify_all()
+
+    def carried_out(self) -> None:
+        """Wait until every call that has arrived is carried out."""
+        with self._changed:
+            if not self._changed.wait_for(lambda: not self.under_way, LONGEST):
+                raise RuntimeError(f"{self.under_way} calls do not end")
 
 
 @contextmanager
@@ -74,12 +95,9 @@ def watched() -> Iterator[Calls]:
         calls.seen += 1
         calls.all[tuple(scope["server"])] += 1
         calls.delivering[tuple(scope["server"])] += delivers(scope)
-        calls.under_way += 1
-        try:
+        with calls.carrying_out():
             calls.note(scope, "arrives")
             await through(door, scope, receive, answered)
-        finally:
-            calls.under_way -= 1
 
     with patch.object(Door, "__call__", call):
         yield calls
