@@ -114,7 +114,7 @@ def by_scorecard(folder: str, accounts: int, log: str, *, memory: str | None = N
 
     def work() -> dict[str, Any]:
         kept = History(history, spill=place / "spill")
-        # handed over, as a pass does: the lists of accounts and links go once the engine holds them
+        # handed over, as a pass does: links are made as they are read, accounts go once the engine holds them
         log_of = data.open_log(place / log)
         with scored(log_of, given.pop(), spill=place / "spill", also=[history], memory=memory) as on:
             kept.record(on(data.LAST), [data.LAST], final=True)

@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
+from itertools import chain, repeat
 from pathlib import Path
 from string import Template
 from zoneinfo import ZoneInfo
@@ -21,7 +22,7 @@ from connectors.clock import SteppedClock
 from connectors.table import Stream
 from scoring import Scorecard, Segment
 from sync import delta
-from sync.links import Link
+from sync.links import Link, Linked
 from sync.log import PARTITIONS, SCHEMA, Log
 from sync.rows import AccountRow, Reading
 from sync.scores import Basis
@@ -124,13 +125,23 @@ def open_log(path: Path) -> Log:
 
 
 def basis(accounts: int, *, times: int = 1) -> Basis:
-    """Every account is linked in every source, and every source was read from first to last day."""
+    """Every account is linked in every source, and every source was read from first to last day.
+
+    Links of many accounts are made while they are read, as a pass does.
+    """
     since, through = midnight(start(times)), midnight(LAST + timedelta(days=1))
     account: Callable[[int], str] = KEYS["crm"].format
     rows = [AccountRow(account(n), f"Customer {n}", None, (), {}, since, since, NOW, None) for n in range(accounts)]
-    links = [Link(source, key.format(n), account(n), "key") for source, key in KEYS.items() for n in range(accounts)]
+    ids = [row.id for row in rows]
+    keys = {source: ids if key == KEYS["crm"] else [*map(key.format, range(accounts))] for source, key in KEYS.items()}
+    links = Linked(lambda: chain.from_iterable(map(_links, keys, keys.values(), repeat(ids))))
     readings = [Reading(source, None, since, through, frozenset(names)) for source, names in NAMES.items()]
-    return Basis([Segment(scorecard())], "crm", rows, links, readings, NAMES, ZONE)
+    many = links if accounts > AT_ONCE else [*links]
+    return Basis([Segment(scorecard())], "crm", rows, many, readings, NAMES, ZONE)
+
+
+def _links(source: str, keys: Sequence[str], accounts: Sequence[str]) -> Iterator[Link]:
+    return map(Link._make, zip(repeat(source), keys, accounts, repeat("key")))
 
 
 def scorecard() -> Scorecard:

@@ -82,7 +82,7 @@ def year(folder: Path, accounts: int, days: int) -> tuple[Scorecard, list[tuple[
 def series(worker: Worker, span: Span) -> Mapping[str, Series]:
     """By account, each day with its score."""
     accounts = worker.state.accounts.members()
-    basis, found = worker.basis(accounts, worker.links(accounts)), dict[str, list[tuple[date, float]]]()
+    basis, found = worker.basis(accounts, worker.linked(accounts)), dict[str, list[tuple[date, float]]]()
     query = "select account, as_of, tier_score from scores where tier_score is not null order by all"
     with lives(worker, basis, span) as chunks:
         for connection in chunks:

@@ -99,7 +99,7 @@ def _shadowed() -> Iterator[Finding]:
 
 def _scorecard(worker: Worker) -> Iterator[Finding]:
     """What the linter says of the scorecards, each warning where it stands; they fail no check."""
-    names = worker.basis((), worker.links(())).names
+    names = worker.basis((), ()).names
     known = all(names[source] for source in worker.sources)
     document = config.load(worker.settings.path, environment={})
     yield from _said(document, segments(worker.settings.segments))

@@ -120,7 +120,7 @@ def scores(path: Path, *, score: str, on_day: str | None, account: str | None, s
     with at_work(path, looks=True) as worker:
         day, score = day_of(worker, on_day), score_of(worker.settings, score)
         accounts = worker.state.accounts.members()
-        basis = worker.basis(accounts, worker.links(accounts))
+        basis = worker.basis(accounts, worker.linked(accounts))
         if sql:
             sys.stdout.write(statement(worker.log, basis.of(score)))
             return

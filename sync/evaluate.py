@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from functools import partial
 from itertools import groupby, islice
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -22,6 +23,7 @@ from connectors.errors import SettingsWrong
 from scoring import TREND_DAYS, Part, Scorecard, movement
 from sync.fold import NOBODY
 from sync.judgements import NOTHING, Said, said_on
+from sync.links import Link, Linked
 from sync.progress import Progress
 from sync.report import Moved
 from sync.rows import HEALTH, HEALTHIER, Decision, Total
@@ -209,14 +211,22 @@ def _as_of(worker: Worker, on: On, day: date, *, newest: date, score: str) -> du
     return on(day, before, final=day <= newest, score=score)
 
 
-def _ground(worker: Worker) -> tuple[Basis, dict[str, Mapping[str, str]]]:
-    """What a scoring stands on, and which record of another destination is which account's."""
+def _ground(worker: Worker) -> tuple[Basis, Mapping[str, Mapping[str, str]]]:
+    """What a scoring stands on, and which record of another destination is which account's once links were read."""
     accounts = worker.state.accounts.members()
     if not accounts:
         raise SettingsWrong("there are no accounts yet; `bellwether check` says how many records meet accounts.where")
-    links = worker.links(accounts)
-    others = [name for name in worker.destinations if name != worker.settings.home]
-    return worker.basis(accounts, links), {name: links.of(name) for name in others}
+    records: dict[str, dict[str, str]] = {name: {} for name in worker.destinations if name != worker.settings.home}
+    links = Linked(partial(_noted, worker.linked(accounts), records))
+    return worker.basis(accounts, links), records
+
+
+def _noted(links: Iterable[Link], records: Mapping[str, dict[str, str]]) -> Iterator[Link]:
+    """The same links; those of these sources are kept."""
+    for link in links:
+        if link.source in records:
+            records[link.source][link.key] = link.account
+        yield link
 
 
 def _decide(found: Evaluation, last: Mapping[str, Decision], progress: Progress) -> list[tuple[Total, Decision | None]]:

@@ -54,7 +54,7 @@ def _show_beside(document: Mapping[str, Any]) -> None:
 def _explained(worker: Worker, row: AccountRow) -> dict[str, Any]:
     accounts = worker.state.accounts.members()
     links = worker.links(accounts)
-    basis = worker.basis(accounts, links)
+    basis = worker.basis(accounts, links.linked)
     day = day_of(worker, None)
     with scored(worker.log, alone(basis, row), spill=worker.spill, also=[worker.history.path], few=True) as on:
         rows = {name: [*fetch(as_of(worker, on, day, name), of=relations(name))] for name in (HEALTH, *basis.further)}

@@ -171,7 +171,7 @@ def _versions(worker: Worker, basis: Basis, days: Sequence[date]) -> dict[date, 
 def _alone(worker: Worker, row: AccountRow) -> Basis:
     """What scoring this account stands on, by a scorecard that may weigh pulses where today's does not."""
     accounts = worker.state.accounts.members()
-    basis = alone(worker.basis(accounts, worker.links(accounts)), row)
+    basis = alone(worker.basis(accounts, worker.linked(accounts)), row)
     return replace(basis, links=sorted({*basis.links, Link(pulses.SOURCE, row.id, row.id, "crm_id")}))
 
 

@@ -8,7 +8,7 @@ reported. Similar names are only ever proposed.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import NamedTuple, Protocol
@@ -31,6 +31,16 @@ class Link(NamedTuple):
     key: str
     account: str
     how: str
+
+
+@dataclass(frozen=True)
+class Linked:
+    """Links that are worked out as they are read, each time afresh: there are several times as many as accounts."""
+
+    read: Callable[[], Iterator[Link]]
+
+    def __iter__(self) -> Iterator[Link]:
+        return self.read()
 
 
 class Unsure(NamedTuple):
@@ -79,7 +89,7 @@ class _Index:
     domain: Mapping[str, list[str]]
 
 
-def link(
+def worked_out(
     accounts: Sequence[Customer],
     keys: Iterable[Key],
     *,
@@ -87,25 +97,29 @@ def link(
     explicit: Mapping[str, Mapping[str, str]] | None = None,
     shared_domains: Iterable[str] = (),
     merged: Mapping[str, str] = MappingProxyType({}),
-) -> Links:
-    """Link every key to at most one account.
+) -> Iterator[Link | Unsure]:
+    """Link every key to at most one account, one after another.
 
-    `merged`: by the id of an account that is no more, the one that it went into, whose keys its keys are now.
-    `key_is` says per source what its keys are. Where a key *is* the account's own id, external id or domain, each
-    account that carries one is linked even if no key was ever seen, so that "never logged in" is a true zero.
+    `keys` holds each key once. `merged`: by the id of an account that is no more, the one that it went into, whose keys
+    its keys are now. `key_is` says per source what its keys are. Where a key *is* the account's own id, external id or
+    domain, each account that carries one is linked even if no key was ever seen, so that "never logged in" is a true
+    zero.
     """
-    index = _index(accounts, frozenset(shared_domains) | FREE_MAIL, merged)
-    settled: dict[tuple[str, str], Link | Unsure] = {
-        (source, key): Link(source, key, merged.get(account, account), "settings")
-        for source, pairs in (explicit or {}).items()
-        for key, account in pairs.items()
-    }
+    index, said = _index(accounts, frozenset(shared_domains) | FREE_MAIL, merged), explicit or {}
+    for source, pairs in said.items():
+        yield from (Link(source, key, merged.get(account, account), "settings") for key, account in pairs.items())
     for found in _carried(index, key_is):
-        settled.setdefault((found.key.source, found.key.key), _verdict(found))
+        if found.key.key not in said.get(found.key.source, ()):
+            yield _verdict(found)
     for key in keys:
-        if (key.source, key.key) not in settled:
-            settled[key.source, key.key] = _verdict(_evidence(key, index, key_is.get(key.source, "own")))
-    results = settled.values()
+        kind = key_is.get(key.source, "own")
+        if key.key not in said.get(key.source, ()) and key.key not in _by(index, kind):
+            yield _verdict(_evidence(key, index, kind))
+
+
+def gathered(found: Iterable[Link | Unsure]) -> Links:
+    """All of it at once."""
+    results = [*found]
     unsure = [item for item in results if isinstance(item, Unsure)]
     return Links(
         tuple(item for item in results if isinstance(item, Link)),

@@ -6,7 +6,7 @@ since the last one, so that a person who judges waits for no daemon.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
@@ -53,11 +53,11 @@ def reading(worker: Worker) -> Reading:
     return Reading(SOURCE, None, None, worker.clock.now() + timedelta(microseconds=1), names)
 
 
-def links(cards: Iterable[Scorecard], names: Iterable[str], accounts: Iterable[AccountRow]) -> tuple[Link, ...]:
+def links(cards: Iterable[Scorecard], names: Iterable[str], accounts: Iterable[AccountRow]) -> Iterator[Link]:
     """Every account is its own key; none where no scorecard weighs a pulse, because there are as many as accounts."""
-    if not any(_takes(measure, names) for card in cards for measure in card.measures.values()):
-        return ()
-    return tuple(Link(SOURCE, account.id, account.id, "crm_id") for account in accounts)
+    if any(_takes(measure, names) for card in cards for measure in card.measures.values()):
+        for account in accounts:
+            yield Link(SOURCE, account.id, account.id, "crm_id")
 
 
 def _takes(measure: Measure, names: Iterable[str]) -> bool:

@@ -200,7 +200,7 @@ def _live(worker: Worker, span: Span, wanted: Wanted) -> tuple[Lived, list[dict[
     """What the days come to by the worker's scorecards; of one account also its rows."""
     accounts = worker.state.accounts.members()
     links = worker.links(accounts)
-    basis, days = worker.basis(accounts, links), list[dict[str, Any]]()
+    basis, days = worker.basis(accounts, links.linked), list[dict[str, Any]]()
     tally = Tally(worker, links, span)
     basis = alone(basis, wanted.only) if wanted.only else basis
     with lives(worker, basis, span, also=[wanted.csv.folder] if wanted.csv else [], parts=wanted.parts) as chunks:

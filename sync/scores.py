@@ -7,12 +7,12 @@ the days to score. Nothing is written outside the connection's memory and spill 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
-from itertools import groupby
+from itertools import groupby, islice
 from operator import attrgetter, itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -35,10 +35,10 @@ if TYPE_CHECKING:
 EARLIEST = date(1970, 1, 1)
 OF_ACCOUNT = 12  # columns of `Scored` besides its parts
 CHUNK = 20_000  # rows on their way out of the engine
-GIVEN = 100_000  # rows on their way into it
+GIVEN = 20_000  # rows on their way into it
+MOST = 1_000  # megabytes for the engine, however many the accounts
 # Two chunks of a range are at work at a time, so many accounts each at most, each in an engine with this limit.
 BESIDE, AT_ONCE, RANGE_MEMORY = 2, 1_250, "500MB"
-_ARROW = {"integer": DataType.int32()}
 
 
 class Scored(NamedTuple):
@@ -78,7 +78,7 @@ class Basis:
     segments: Sequence[Segment]
     home: str
     accounts: Sequence[AccountRow]
-    links: Sequence[Link]
+    links: Iterable[Link]
     readings: Sequence[Reading]
     names: Mapping[str, Sequence[str]]
     timezone: ZoneInfo
@@ -151,8 +151,7 @@ def scored(
     """
     limit = memory or _memory(len(basis.accounts))
     with closing(log.connect(memory_limit=limit, threads=threads, spill=spill, also=also)) as connection:
-        for name, columns in _inputs(basis):
-            _create(connection, name, columns)
+        _hand_over(connection, basis)
         if few:
             connection.execute(f"create temp table facts as select * from events where {_linked(basis.links)}")
             connection.execute("create or replace temp view events as select * from facts")
@@ -228,8 +227,7 @@ def _cut(accounts: int) -> Sequence[range]:
 
 def _prepare(connection: duckdb.DuckDBPyConnection, basis: Basis, first: date, last: date) -> None:
     """Hand over all accounts and links, and the days."""
-    for name, columns in _inputs(basis):
-        _create(connection, name, columns)
+    _hand_over(connection, basis)
     for name in ("accounts", "links"):
         connection.execute(f"alter table {name} rename to every_{name}")
     connection.execute("alter view events rename to every_event")
@@ -410,8 +408,8 @@ def _linked(links: Iterable[Link]) -> str:
 
 
 def _memory(accounts: int) -> str:
-    """What the engine may use before it spills: enough for a hundred facts an account."""
-    return f"{200 + accounts * 3 // 2_000}MB"
+    """What the engine may use before it spills: enough for a hundred facts of each of half a million accounts."""
+    return f"{min(200 + accounts * 3 // 2_000, MOST)}MB"
 
 
 def _listed(words: Iterable[str]) -> str:
@@ -452,12 +450,6 @@ def midnight(day: date, zone: ZoneInfo) -> datetime:
     return datetime.combine(day, time.min, zone).astimezone(UTC)
 
 
-class _Column(NamedTuple):
-    name: str
-    kind: str  # as SQL has it
-    values: Sequence[Any]
-
-
 def asked(basis: Basis, day: date) -> Asked:
     """The day, and where each source's clock stands on it."""
     read = {r.source: last_day(r.through, basis.timezone) for r in basis.readings if r.through}
@@ -471,46 +463,59 @@ def _span(connection: duckdb.DuckDBPyConnection, basis: Basis, first: date, last
     return Range(first, last, through, dict(counted.fetchall()))
 
 
-def _inputs(basis: Basis) -> Iterator[tuple[str, list[_Column]]]:
-    """The tables that facts are joined to, one after another: each is as large as all customers."""
+def _hand_over(connection: duckdb.DuckDBPyConnection, basis: Basis) -> None:
+    """Make the tables that facts are joined to; two of them are as large as all customers, or several times that."""
     zone = basis.timezone
-    read = [reading for reading in basis.readings if reading.through is not None]
-    since = [first_day(reading.since, zone) if reading.since else EARLIEST for reading in read]
-    columns = [
-        _Column("source", "varchar", [reading.source for reading in read]),
-        _Column("since", "date", [day.isoformat() for day in since]),
-        _Column("through", "date", [last_day(r.through, zone).isoformat() for r in read if r.through]),
-    ]
-    yield "reads", columns
     customers = sorted(basis.accounts, key=attrgetter("id"))
-    born = (row.since.astimezone(zone).date() if row.since else EARLIEST for row in customers)
-    columns = [
-        _Column("account", "integer", range(len(customers))),
-        _Column("since", "date", [day.isoformat() for day in born]),
-        _Column("id", "varchar", [row.id for row in customers]),
-    ]
-    yield "accounts", columns
     numbers = {row.id: number for number, row in enumerate(customers)}
-    columns = [
-        _Column("source", "varchar", [link.source for link in basis.links]),
-        _Column("account_key", "varchar", [link.key for link in basis.links]),
+    _create(
+        connection,
+        "reads",
+        [r for r in basis.readings if r.through],
+        source=("varchar", attrgetter("source")),
+        since=("date", lambda reading: _number(first_day(reading.since, zone) if reading.since else EARLIEST)),
+        through=("date", lambda reading: _number(last_day(reading.through, zone))),
+    )
+    _create(
+        connection,
+        "accounts",
+        customers,
+        account=("integer", lambda row: numbers[row.id]),
+        since=("date", lambda row: _number(row.since.astimezone(zone).date() if row.since else EARLIEST)),
+        id=("varchar", attrgetter("id")),
+    )
+    _create(
+        connection,
+        "links",
+        basis.links,
+        source=("varchar", attrgetter("source")),
+        account_key=("varchar", attrgetter("key")),
         # null, and joined to nothing, where the settings name an account that is no customer
-        _Column("account", "integer", [numbers.get(link.account) for link in basis.links]),
-    ]
-    yield "links", columns
+        account=("integer", lambda link: numbers.get(link.account)),
+    )
 
 
-def _create(connection: duckdb.DuckDBPyConnection, name: str, columns: Sequence[_Column]) -> None:
-    """A table, filled some rows at a time. Dates go as words: arro3 builds none from Python values."""
-    connection.execute(f"create table {name}({', '.join(f'{column.name} {column.kind}' for column in columns)})")
-    for start in range(0, len(columns[0].values), GIVEN):
-        words: dict[str, Any] = {
-            column.name: Array(column.values[start : start + GIVEN], _ARROW.get(column.kind, DataType.string()))
-            for column in columns
-        }
-        connection.register("incoming", Table.from_pydict(words))
-        connection.execute(f"insert into {name} select * from incoming")
+def _number(day: date) -> int:
+    """A day as columns have it."""
+    return day.toordinal() - EARLIEST.toordinal()
+
+
+def _create(
+    connection: duckdb.DuckDBPyConnection, name: str, rows: Iterable[Any], **columns: tuple[str, Callable[[Any], Any]]
+) -> None:
+    """A table, filled some rows at a time as they come. Of each column, its type and what of a row goes into it."""
+    connection.execute(f"create table {name}({', '.join(f'{column} {kind}' for column, (kind, _) in columns.items())})")
+    rows = iter(rows)
+    while some := [*islice(rows, GIVEN)]:
+        arrays: dict[str, Any] = {column: _array([*map(of, some)], kind) for column, (kind, of) in columns.items()}
+        connection.register("incoming", Table.from_pydict(arrays))
+        connection.execute(f"insert into {name} from incoming")
         connection.unregister("incoming")
+
+
+def _array(values: list[Any], kind: str) -> Array:
+    found = Array(values, DataType.string() if kind == "varchar" else DataType.int32())
+    return found.cast(DataType.date32()) if kind == "date" else found
 
 
 def _chunked(rows: duckdb.DuckDBPyConnection) -> Iterator[tuple[Any, ...]]:

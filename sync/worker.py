@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from connectors.clock import Clock
 from sync import pulses
 from sync.errors import StateError, UsageError
 from sync.history import History
-from sync.links import Links, link
+from sync.links import Link, Linked, Links, Unsure, gathered, worked_out
 from sync.log import Log
 from sync.rows import AccountRow, Reading
 from sync.salt import hashed_under, salt_of
@@ -60,25 +61,32 @@ class Worker:
         return self.settings.day(self.clock.now())
 
     def links(self, accounts: Sequence[AccountRow], *, removed: bool = False) -> Links:
-        """All links as of now, from what the directories last said.
+        """All links as of now, and what could not be linked, from what the directories last said.
 
         `removed`: also of sources that are no longer in the settings.
         """
+        return gathered(self._worked_out(accounts, removed=removed))
+
+    def linked(self, accounts: Sequence[AccountRow]) -> Linked:
+        """All links as of now."""
+        return Linked(lambda: (one for one in self._worked_out(accounts) if isinstance(one, Link)))
+
+    def _worked_out(self, accounts: Sequence[AccountRow], *, removed: bool = False) -> Iterator[Link | Unsure]:
         key_is = {name: source.key_is for name, source in self.sources.items()}
         key_is |= {name: "own" for name in self.destinations if name != self.settings.home}
         key_is[self.settings.home] = "crm_id"
         merged = self.state.deliveries.merged(self.settings.home)
-        links = link(
+        found = worked_out(
             accounts,
-            self.state.keys.all() if removed else [key for source in key_is for key in self.state.keys.all(source)],
+            self.state.keys.all() if removed else (key for source in key_is for key in self.state.keys.all(source)),
             key_is=key_is,
             explicit=self._explicit(),
             shared_domains=self.settings.links.shared_domains,
             merged=merged,
         )
         # attributes are facts of one record: those of a record that is gone say nothing of the one that stayed
-        own = (one for one in links.linked if one.source != self.settings.home or one.key not in merged)
-        return replace(links, linked=tuple(own)) if merged else links
+        gone = {(self.settings.home, key) for key in merged}
+        return (one for one in found if isinstance(one, Unsure) or (one.source, one.key) not in gone)
 
     def _explicit(self) -> Mapping[str, Mapping[str, str]]:
         """The links that the settings name; of a company that was merged, also for the one that it went into."""
@@ -95,7 +103,7 @@ class Worker:
             reading for reading in self.state.readings.all() if reading.source in {*self.sources, self.settings.home}
         ]
 
-    def basis(self, accounts: Sequence[AccountRow], links: Links) -> Basis:
+    def basis(self, accounts: Sequence[AccountRow], links: Iterable[Link]) -> Basis:
         """What a scoring stands on now."""
         readings = self.readings()
         names = {reading.source: tuple(sorted(reading.names)) for reading in readings}
@@ -104,7 +112,7 @@ class Worker:
         names[self.settings.home] = tuple(self.settings.accounts.attributes)
         judged, settings = pulses.reading(self), self.settings
         names[pulses.SOURCE] = tuple(sorted(judged.names))
-        linked = links.linked + pulses.links(settings.cards.values(), judged.names, accounts)
+        linked = Linked(lambda: chain(links, pulses.links(settings.cards.values(), judged.names, accounts)))
         further = {name: cards.segments for name, cards in settings.further.items()}
         read, zone = [*readings, judged], settings.timezone
         return Basis(settings.segments, settings.home, accounts, linked, read, names, zone, further)

@@ -220,7 +220,7 @@ def test_an_unscored_day_has_no_change_to_split_but_what_moved_is_said(
 
 def test_an_account_by_itself_scores_as_it_does_among_all(lived: Worker) -> None:
     day, accounts = date(2026, 11, 4), lived.state.accounts.members()
-    basis = lived.basis(accounts, lived.links(accounts))
+    basis = lived.basis(accounts, lived.linked(accounts))
     with scored(lived.log, basis, spill=lived.spill) as on:
         among_all = list(fetch(on(day)))
     assert len({row.score for row in among_all}) == 2

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.base import Account, Key
-from sync.links import link, propose
+from sync.links import Links, gathered, propose, worked_out
 
 ACME = Account("001A", "Acme Inc", domains=("acme.example",), refs={"external_id": "cust-1"})
 BETA = Account("001B", "Beta GmbH", domains=("beta.example",), refs={"external_id": "cust-2"})
 TWIN = Account("001C", "Beta Twin", domains=("beta.example",))
+
+
+def link(accounts: Sequence[Account], keys: Sequence[Key], **rules: Any) -> Links:
+    return gathered(worked_out(accounts, keys, **rules))
 
 
 def test_the_surest_evidence_decides() -> None:

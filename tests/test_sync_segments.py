@@ -53,7 +53,7 @@ def _version(card: Scorecard) -> Scorecard:
 def _by(worker: Worker, day: date) -> dict[str, str]:
     """The scorecard that each account is scored by on a day."""
     accounts = worker.state.accounts.members()
-    basis = worker.basis(accounts, worker.links(accounts))
+    basis = worker.basis(accounts, worker.linked(accounts))
     cards = worker.settings.cards
     with scored(worker.log, basis, spill=worker.spill, also=[worker.history.path]) as on:
         return {row.account: cards[row.version].name for row in fetch(as_of(worker, on, day))}
