@@ -22,6 +22,7 @@ DISTINCT = {
 RANKED = {"last": "latest", "days_until": "latest", "first": "earliest", "names_on": "switches"}
 BY_MOMENT = (*RANKED, "open")
 EPOCH = "date '1970-01-01'"
+BITS = 62  # days that a number holds as its bits
 
 
 def add(out: Told, nodes: Sequence[Node]) -> None:
@@ -36,7 +37,8 @@ def add(out: Told, nodes: Sequence[Node]) -> None:
         out.stages.append(ranged.covered(out.asked, keys))
     else:
         for name, some in kinds.items():
-            _distinct(out, name, some)
+            tell = _by_bits if name == "people" and _fits(some) else _distinct
+            tell(out, name, some)
     for name in dict.fromkeys(RANKED.values()):
         _ranked(out, name, [node for node in nodes if RANKED.get(str(node.measure.take)) == name])
     _medians(out, [node for node in nodes if node.measure.take == "median"])
@@ -59,6 +61,47 @@ def _distinct(out: Told, name: str, nodes: Sequence[Node]) -> None:
     per = out.dated("account")
     counts = filled([per, *(f"{things.count(node)} as {node.stem}__raw" for node in nodes)])
     out.stages.append((each, Step(name, select(counts, f"from {name}__each group by {per}"))))
+
+
+def _fits(nodes: Sequence[Node]) -> bool:
+    """Whether the days that these numbers reach back to are few enough to be bits; sources have clocks of their own."""
+    return len(rows.sources(nodes)) == 1 and (rows.reach(nodes) or BITS + 1) <= BITS
+
+
+def _by_bits(out: Told, name: str, nodes: Sequence[Node]) -> None:
+    """A row for each user, whose days are the bits of a number, today the lowest: half the work of a row a day.
+
+    Linked first, as above.
+    """
+    tests = dict.fromkeys(rows.meant(node) for node in nodes)
+    days = {test: f"days_{place}" for place, test in enumerate(tests)}
+    actor = ["actor"] if any("actor" in _keys(node) for node in nodes) else []
+    tested = ["name", "value", "label"] if _several(nodes) else []
+    facts = out.facts(["account_key", *tested, *actor], nodes, rows.sources(nodes))
+    bit = "cast(1 as bigint) << cast(f.age as integer)"
+    masks = (f"bit_or({_where([test] if tested else [], bit)}) as {column}" for test, column in days.items())
+    keys = out.dated("l.account", *(f"f.{key}" for key in actor), of="f.")
+    clauses = (f"from {facts}", linked(rows.sources(nodes)), f"group by {keys}")
+    each = Step(f"{name}__each", select(filled([keys, *masks]), *clauses))
+    per = out.dated("account")
+    counts = (f"{_bits(node, days[rows.meant(node)], nodes)} as {node.stem}__raw" for node in nodes)
+    out.stages.append((each, Step(name, select(filled([per, *counts]), f"from {name}__each group by {per}"))))
+
+
+def _several(nodes: Sequence[Node]) -> bool:
+    """Whether not all that is read for these numbers counts for each of them."""
+    return len({rows.meant(node) for node in nodes}) > 1 or nodes[0].measure.where is not None
+
+
+def _bits(node: Node, days: str, nodes: Sequence[Node]) -> str:
+    """How many there are of what this number asks for, of rows with these bits for the days of each user."""
+    first, last = node.shift, node.shift + (node.window or 0)
+    mine = "" if (first, last) == (0, rows.reach(nodes)) else f" & {2**last - 2**first}"
+    if node.measure.take == "distinct_users":
+        return f"count(case when ({days}{mine}) <> 0 then actor end)"
+    if node.measure.take == "active_days":
+        return f"bit_count(cast(bit_or({days}){mine} as bit(64)))"
+    return f"sum(case when actor is not null then bit_count(cast({days}{mine} as bit(64))) end)"
 
 
 def _keys(node: Node) -> tuple[str, ...]:
