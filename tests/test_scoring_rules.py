@@ -196,8 +196,28 @@ def test_a_rule_that_is_too_much_to_read_is_told_so_before_it_is_read(rule: str,
         names(rule)
 
 
+@pytest.mark.parametrize(
+    ("rule", "sql"),
+    [
+        ("7 / 2 > value", "(7 / 2.0) > value"),
+        ("value / 0.5 > 1", "(value / 0.5) > 1"),
+        ("value in (-1, 2)", "value in ((- 1), 2)"),
+    ],
+)
+def test_numbers_mean_the_same_on_any_engine(rule: str, sql: str) -> None:
+    """Of two whole numbers some make a whole one."""
+    assert rebuild(rule) == sql
+    assert rebuild(sql) == sql
+
+
+@pytest.mark.parametrize("rule", ["value / 0 > 1", "value / -2 > 1", "value / value > 1", "value / 'a' > 1"])
+def test_a_rule_divides_by_a_number_above_zero_only(rule: str) -> None:
+    with pytest.raises(ValueError, match=r"may divide only by a number above zero|where a number is needed"):
+        rebuild(rule)
+
+
 NUMBERS = st.recursive(
-    st.sampled_from(["value", "1", "0.5", "-2"]),
+    st.sampled_from(["value", "1", "0.5", "-2", "(value / 2)"]),
     lambda inner: st.builds("({} {} {})".format, inner, st.sampled_from("+-*"), inner),
     max_leaves=4,
 )
