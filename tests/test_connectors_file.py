@@ -6,6 +6,7 @@ import csv
 import hashlib
 import os
 import threading
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,9 @@ from hypothesis import settings as settings_
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from connectors.base import Account, FieldValue, Page, Tools, Write
+from connectors.base import Account, FieldValue, Page, Tools, Write, fields_of
 from connectors.clock import SteppedClock
-from connectors.errors import SettingsWrong
+from connectors.errors import SettingsWrong, Stopped
 from connectors.file import DestinationSettings, FileDestination, FileSource, SourceSettings
 
 NOW = datetime(2100, 1, 1, tzinfo=UTC)
@@ -512,6 +513,25 @@ def test_writes_scores_that_it_reads_back_as_they_are(tools: Tools) -> None:
     assert set(present["A2"].values()) == {None}
     assert sorted(path.name for path in tools.root.iterdir() if path.is_file()) == ["accounts.csv", "scores.csv"]
     assert not list(tools.spool.iterdir())
+
+
+def test_a_worker_that_may_write_no_more_leaves_the_file_as_it_is(tools: Tools) -> None:
+    def fenced() -> None:
+        raise Stopped("another worker does it now")
+
+    list(destination(tools, ACCOUNTS).write([Write("A1", {"score": 50.0})]))
+    before = (tools.root / "scores.csv").read_bytes()
+    with pytest.raises(Stopped):
+        list(destination(replace(tools, stand=fenced)).write([Write("A1", {"score": 60.0})]))
+    assert (tools.root / "scores.csv").read_bytes() == before
+
+
+def test_the_values_of_a_score_that_was_taken_out_of_the_settings_stay(tools: Tools) -> None:
+    more = replace(tools, fields=fields_of(["growth"]))
+    list(destination(more, ACCOUNTS).write([Write("A1", {"score": 50.0, "growth_score": 70.0})]))
+    list(destination(tools).write([Write("A1", {"score": 60.0})]))
+    held = destination(more).read(["A1"])["A1"]
+    assert (held["score"], held["growth_score"]) == (60.0, 70.0)
 
 
 def test_a_later_write_keeps_what_it_does_not_name(tools: Tools) -> None:
