@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -12,7 +12,7 @@ from config.loader import ConfigError, Document, Loc
 from scoring import Scorecard, Segment
 from scoring.segments import check as check_rule
 from sync.errors import SettingsError
-from sync.mistakes import in_short, shown, valid
+from sync.mistakes import Sheet, in_short, shown
 from sync.settings import Card, Cardset, File, Settings
 
 
@@ -39,31 +39,45 @@ def _reread(cards: Cardset, refused: list[str]) -> Cardset:
     return Cardset(tuple(segments), cards.files)
 
 
-def cards_of(file: File, path: Path, document: Document, mistakes: list[str]) -> tuple[Cardset, dict[str, Cardset]]:
-    """Those of health, and of every other score."""
-    known: list[Scorecard] = []
-    health = _cardset(file, ("scorecard",), path, document, mistakes, known)
-    return health, {name: _cardset(file, ("scores", name), path, document, mistakes, known) for name in file.scores}
+def cards_of(file: File, folder: Path, sheet: Sheet) -> tuple[Cardset, dict[str, Cardset]]:
+    """Those of health, and of every other score. `folder`: where their files are looked for."""
+    reader = _Reader(file, folder, sheet)
+    health = reader.cardset(("scorecard",), file.scorecard)
+    return health, {name: reader.cardset(("scores", name), cards) for name, cards in file.scores.items()}
 
 
-def _cardset(
-    file: File, at: Loc, path: Path, document: Document, mistakes: list[str], known: list[Scorecard]
-) -> Cardset:
-    """The scorecards that stand at a place: of health, or of another score. `known`: those before them, which grow."""
-    cards = file.scorecard if at == ("scorecard",) else file.scores[str(at[-1])]
-    segments = []
-    for place, card in enumerate(cards):
-        loc = (*at, place) if (*at, place) in document.lines else at
-        wrong = _out_of_place(card, file, last=place == len(cards) - 1)
-        mistakes += [f"{document.place((*loc, 'when'))}: {words}" for words in wrong]
-        loaded = _scorecard(card.use, path, document.place(loc), mistakes)
-        if loaded and any(one.name == loaded.name and one.version != loaded.version for one in known):
-            words = f"is called {loaded.name} like a scorecard before it; give it a name of its own"
-            mistakes.append(f"{document.place(loc)}: {words}")
-        if loaded:
-            known.append(loaded)
-            segments.append(Segment(loaded, card.when))
-    return Cardset(tuple(segments), tuple(scorecard_file(card.use, path.parent) for card in cards))
+class _Reader:
+    """Reads the scorecards of one settings file, no two of which may differ under one name."""
+
+    def __init__(self, file: File, folder: Path, sheet: Sheet) -> None:
+        self._file, self._folder, self._sheet = file, folder, sheet
+        self._known: list[Scorecard] = []
+
+    def cardset(self, at: Loc, cards: Sequence[Card]) -> Cardset:
+        """The scorecards that stand at a place."""
+        segments = []
+        for place, card in enumerate(cards):
+            loc = (*at, place) if (*at, place) in self._sheet.document.lines else at
+            for words in _out_of_place(card, self._file, last=place == len(cards) - 1):
+                self._sheet.wrong((*loc, "when"), words)
+            if loaded := self._scorecard(card.use, loc):
+                segments.append(Segment(loaded, card.when))
+        return Cardset(tuple(segments), tuple(scorecard_file(card.use, self._folder) for card in cards))
+
+    def _scorecard(self, name: str, loc: Loc) -> Scorecard | None:
+        try:
+            found = load_scorecard(name, self._folder)
+        except SettingsError as error:
+            self._sheet.mistakes += error.lines
+            return None
+        if found is None:
+            presets = ", ".join(config.presets())
+            self._sheet.wrong(loc, f"{shown(name)} is neither a file nor a preset (presets: {presets})")
+            return None
+        if any(one.name == found.name and one.version != found.version for one in self._known):
+            self._sheet.wrong(loc, f"is called {found.name} like a scorecard before it; give it a name of its own")
+        self._known.append(found)
+        return found
 
 
 def _out_of_place(card: Card, file: File, *, last: bool) -> Iterator[str]:
@@ -77,18 +91,6 @@ def _out_of_place(card: Card, file: File, *, last: bool) -> Iterator[str]:
             check_rule(card.when, tuple(file.accounts.attributes))
         except ValueError as error:
             yield f"{error}; a rule is over the attributes in accounts.attributes"
-
-
-def _scorecard(name: str, path: Path, place: str, mistakes: list[str]) -> Scorecard | None:
-    try:
-        found = load_scorecard(name, path.parent)
-    except SettingsError as error:
-        mistakes += error.lines
-        return None
-    if found is None:
-        presets = ", ".join(config.presets())
-        mistakes.append(f"{place}: {shown(name)} is neither a file nor a preset (presets: {presets})")
-    return found
 
 
 def load_scorecard(name: str, folder: Path) -> Scorecard | None:
@@ -129,8 +131,8 @@ def _is_file(path: Path) -> bool:
 
 
 def _read(document: Document) -> Scorecard:
-    mistakes = list(document.missing.values())
-    card = valid(Scorecard, document.values, (), document, mistakes)
-    if mistakes or card is None:
-        raise SettingsError(mistakes)
+    sheet = Sheet(document, list(document.missing.values()))
+    card = sheet.valid(Scorecard, document.values)
+    if sheet.mistakes or card is None:
+        raise SettingsError(sheet.mistakes)
     return card

@@ -15,13 +15,13 @@ from dotenv import dotenv_values
 from pydantic import SecretStr
 
 import config
-from config.loader import ConfigError, Document
+from config.loader import ConfigError, Document, Loc
 from connectors import DESTINATIONS, SOURCES, Kind
 from connectors.base import fields_of
 from sync import pulses
 from sync.cards import cards_of
 from sync.errors import SettingsError
-from sync.mistakes import in_short, shown, valid
+from sync.mistakes import Sheet, in_short, shown
 from sync.settings import NAME, Cardset, Connector, DestinationEntry, Entry, File, Settings, SourceEntry
 
 
@@ -52,20 +52,18 @@ def _dotenv(path: Path) -> dict[str, str]:
 
 
 def _assemble(path: Path, document: Document, *, regardless: bool) -> Settings:
-    mistakes = list(document.missing.values())
-    file = valid(File, document.values, (), document, mistakes)
-    sources = _connectors("sources", SOURCES, SourceEntry, document, mistakes)
-    destinations = _connectors("destinations", DESTINATIONS, DestinationEntry, document, mistakes)
-    if file is not None:
-        mistakes += _cross_checks(file, document, destinations)
-    refused: list[str] = []
-    cards, further = cards_of(file, path, document, refused) if file else (Cardset((), ()), {})
-    if not regardless:
-        mistakes += refused
-    if mistakes or file is None:
-        raise SettingsError(mistakes)
+    sheet, of_cards = Sheet(document, list(document.missing.values())), Sheet(document)
+    file = sheet.valid(File, document.values)
+    sources = _connectors("sources", SOURCES, SourceEntry, sheet)
+    destinations = _connectors("destinations", DESTINATIONS, DestinationEntry, sheet)
+    for loc, words in _cross_checks(file, destinations) if file else ():
+        sheet.wrong(loc, words)
+    cards, further = cards_of(file, path.parent, of_cards) if file else (Cardset((), ()), {})
+    mistakes, refused = sheet.mistakes, of_cards.mistakes
+    if mistakes or file is None or (refused and not regardless):
+        raise SettingsError(mistakes + ([] if regardless else refused))
     if refused:
-        cards, _ = cards_of(File(home=file.home), path, document, [])
+        cards, _ = cards_of(File(home=file.home), path.parent, Sheet(document))
         further = dict.fromkeys(further, cards)
     data = (path.parent / file.data).resolve()
     return Settings(
@@ -97,22 +95,21 @@ def _state_url(given: SecretStr | None, folder: Path, data: Path) -> SecretStr:
     return SecretStr(f"sqlite:///{(folder / name).resolve()}" if name != url and name else url)
 
 
-def _connectors(
-    section: str, registry: Mapping[str, Kind], model: type[Entry], document: Document, mistakes: list[str]
-) -> dict[str, Connector]:
+def _connectors(section: str, registry: Mapping[str, Kind], model: type[Entry], sheet: Sheet) -> dict[str, Connector]:
     """The connectors of a section, whatever else is wrong with the file: mistakes are told all at once."""
-    built, fields = {}, fields_of(_scores(document.values))
-    for name, given in _entries(document.values, section):
+    built, values = {}, sheet.document.values
+    fields = fields_of(_scores(values))
+    for name, given in _entries(values, section):
         here = (section, name)
-        entry = valid(model, {key: given[key] for key in given if key in model.model_fields}, here, document, mistakes)
+        entry = sheet.valid(model, {key: given[key] for key in given if key in model.model_fields}, here)
         kind = str(given.get("kind") or name)
         if kind not in registry:
-            known, place = ", ".join(registry), document.place((*here, "kind"))
-            mistakes.append(f"{place}: there is no connector {shown(kind)}; write kind: and one of {known}")
+            known = ", ".join(registry)
+            sheet.wrong((*here, "kind"), f"there is no connector {shown(kind)}; write kind: and one of {known}")
             continue
         cls, theirs = registry[kind].load()
         rest = {key: given[key] for key in given if key not in model.model_fields}
-        settings = valid(theirs, rest, here, document, mistakes, also=model, context=fields)
+        settings = sheet.valid(theirs, rest, here, also=model, context=fields)
         if entry is not None and settings is not None:
             built[name] = Connector(name, kind, cls, settings, **entry.model_dump(exclude={"kind"}))
     return built
@@ -132,26 +129,25 @@ def _scores(values: Any) -> list[str]:
     return [name for name in found if isinstance(name, str)] if isinstance(found, dict) else []
 
 
-def _cross_checks(file: File, document: Document, destinations: Mapping[str, Connector]) -> Iterator[str]:
+def _cross_checks(file: File, destinations: Mapping[str, Connector]) -> Iterator[tuple[Loc, str]]:
+    """What does not fit together, and where."""
     if file.home not in file.destinations:
         known = ", ".join(file.destinations) or "none yet"
-        yield f"{document.place(('home',))}: no destination is called {file.home} (there are: {known})"
+        yield ("home",), f"no destination is called {file.home} (there are: {known})"
     elif file.home in destinations and destinations[file.home].kind != "file" and not file.accounts.where:
-        yield (
-            f"{document.place(('accounts', 'where'))}: say which records are customers, "
-            'for example "Type = \'Customer\'" or "lifecyclestage = customer"'
-        )
+        example = 'for example "Type = \'Customer\'" or "lifecyclestage = customer"'
+        yield ("accounts", "where"), f"say which records are customers, {example}"
     for name in file.sources:
         if name in file.destinations:
-            yield f"{document.place(('sources', name))}: a destination has this name too; call one of them otherwise"
+            yield ("sources", name), "a destination has this name too; call one of them otherwise"
     for section, names in (("sources", file.sources), ("destinations", file.destinations)):
         if pulses.SOURCE in names:
-            yield f"{document.place((section, pulses.SOURCE))}: what people judge goes by this name; choose another"
+            yield (section, pulses.SOURCE), "what people judge goes by this name; choose another"
     for name in file.links.map:
         if name not in file.sources and name not in file.destinations:
-            yield f"{document.place(('links', 'map', name))}: no source or destination has this name"
+            yield ("links", "map", name), "no source or destination has this name"
     if "%" in file.data:
-        yield f"{document.place(('data',))}: a folder with a % in its name cannot hold the log; choose another"
+        yield ("data",), "a folder with a % in its name cannot hold the log; choose another"
     loopback = file.daemon.host in ("127.0.0.1", "::1", "localhost")
     if not loopback and file.daemon.token is None:
-        yield f"{document.place(('daemon', 'host'))}: answering beyond this machine needs daemon.token"
+        yield ("daemon", "host"), "answering beyond this machine needs daemon.token"

@@ -6,6 +6,7 @@ No line repeats a value, for it may be a secret.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -19,21 +20,32 @@ from sync.settings import Entry, SourceEntry
 M = TypeVar("M", bound=BaseModel)
 
 
-def valid(
-    model: type[M],
-    values: Any,
-    loc: Loc,
-    document: Document,
-    mistakes: list[str],
-    also: type[BaseModel] | None = None,
-    context: tuple[Ours, ...] = FIELDS,
-) -> M | None:
-    """The model of these values; or None, with the reasons among the mistakes. `context`: the fields of records."""
-    try:
-        return model.model_validate(values, context=context)
-    except ValidationError as error:
-        mistakes += _lines(error, document, loc, model, also=also)
-        return None
+@dataclass
+class Sheet:
+    """A YAML document, and what is found to be wrong with it."""
+
+    document: Document
+    mistakes: list[str] = field(default_factory=list)
+
+    def wrong(self, loc: Loc, words: str) -> None:
+        """Note down what is wrong at a place."""
+        self.mistakes.append(f"{self.document.place(loc)}: {words}")
+
+    def valid(
+        self,
+        model: type[M],
+        values: Any,
+        loc: Loc = (),
+        *,
+        also: type[BaseModel] | None = None,
+        context: tuple[Ours, ...] = FIELDS,
+    ) -> M | None:
+        """The model of these values; or None, with the reasons among the mistakes. `context`: the fields of records."""
+        try:
+            return model.model_validate(values, context=context)
+        except ValidationError as error:
+            self.mistakes += _lines(error, self.document, loc, model, also=also)
+            return None
 
 
 def in_short(mistakes: list[str]) -> str:
