@@ -111,6 +111,7 @@ def _clear(worker: Worker, round_: Round, rows: Sequence[Delivery], result: Deli
 def erase(worker: Worker, what: Doomed, *, beat: Callable[[], None]) -> None:
     """Remove it all; harmless when some or all of it is gone already. The caller holds the lease."""
     state = worker.state
+    spare.recall(worker)  # a file that state does not know would bring back what is erased here
     state.deliveries.recall_doubts()  # it names records
     state.set_meta(META, erased_of(worker).with_account(what.account.id, what.keys))
     beat()

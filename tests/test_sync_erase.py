@@ -19,7 +19,7 @@ import pytest
 
 from connectors.base import Account, Drift, Event, Key, Outcome, Page
 from connectors.clock import SteppedClock
-from sync import delta, settling
+from sync import delta, settling, spare
 from sync.deliveries import Delivered
 from sync.erased import erased_of, without
 from sync.erasing import Doomed, clear_records, doomed, erase, readmit, search
@@ -260,6 +260,14 @@ def test_a_field_that_is_gone_from_the_crm_keeps_no_other_from_being_emptied(com
     assert clear_records(worker, doomed(worker, _row(worker))).failed == 0
     assert set(crm.present[ALDER].values()) == {None}
     assert "reason" not in crm.present[ALDER]
+
+
+def test_a_spare_that_a_kill_left_unknown_to_state_brings_nothing_back(company: Company) -> None:
+    worker, _, _ = company
+    spare.keep(worker)
+    worker.state.set_meta(spare.KNOWN, "the one before")
+    what = _erase(worker)
+    assert (worker.state.judgements.all(ALDER), search(worker, what).places) == ([], [])
 
 
 class Killed(BaseException):
