@@ -110,9 +110,7 @@ class SignIn:
         for family in _FAMILIES:
             # An org's instance may stand on another host of Salesforce's own than its My Domain.
             if _host(self._base_url).endswith(family) and _host(instance).endswith(family):
-                parts = urlsplit(checked_base_url(instance, place))
-                if parts.scheme == "https" and "@" not in parts.netloc:
-                    return f"https://{parts.netloc}"
+                return f"https://{urlsplit(checked_base_url(instance, place)).netloc}"
         whole = urlsplit(same_origin(self._base_url, instance, place))
         return f"{whole.scheme}://{whole.netloc}"
 
