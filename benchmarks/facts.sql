@@ -27,14 +27,8 @@ told as (
   union all select n, 'crm', date '$first' + 1, 'seats', null, 2.0 + n % 30, null, null
             from range($from, $accounts) a(n)
   union all select n, 'crm', date '$first' + 1, 'arr', null, 500.0 + hash(n, 8) % 80000, null, null
-            from range($from, $accounts) a(n)),
-named as (
-  select *, '001' || lpad(n::varchar, 15, '0') as account, 'cust-' || lpad(n::varchar, 7, '0') as customer,
-         case source when 'mixpanel' then md5(n || '-' || person) end as actor
-  from (from told order by n, day, name))
-select account, source, day, name, actor, floor(value::double * 1024 + 0.5) / 1024 as value, label,
-       case source when 'mixpanel' then customer || '/' || actor || '/' || day || '/' || name
-            when 'zendesk' then (n * 10 + k) || '/' || name else n || '/' || replace(name, 'survey.', '') end as id,
-       case source when 'mixpanel' then customer when 'zendesk' then n::varchar else account end as account_key,
-       day + interval 9 hours as occurred_at
-from named
+            from range($from, $accounts) a(n))
+select n, k, '001' || lpad(n::varchar, 15, '0') as account, source, day, name,
+       case source when 'mixpanel' then md5(n || '-' || person) end as actor,
+       floor(value::double * 1024 + 0.5) / 1024 as value, label
+from (from told order by n, day, name)

@@ -44,6 +44,13 @@ AT_ONCE = 100_000  # accounts
 PLAIN = "facts-*.parquet"
 
 _MADE = Template((HERE / "facts.sql").read_text(encoding="utf-8"))
+# What follows from the rest of a fact is not written down with it: ids alone are most of a fact.
+_WHOLE = """
+select *, day + interval 9 hours as occurred_at,
+       case source when 'mixpanel' then customer when 'zendesk' then n::varchar else account end as account_key,
+       case source when 'mixpanel' then customer || '/' || actor || '/' || day || '/' || name
+            when 'zendesk' then (n * 10 + k) || '/' || name else n || '/' || replace(name, 'survey.', '') end as id
+from (select *, 'cust-' || lpad(n::varchar, 7, '0') as customer from {plain})"""
 _PAGE = "select id, account_key, actor, name, occurred_at, value, label from facts where source = '{source}'"
 
 _SLICE = """
@@ -81,12 +88,12 @@ def _pieces(facts: duckdb.DuckDBPyConnection, folder: Path, accounts: int, times
 
 
 def _read(facts: duckdb.DuckDBPyConnection, plain: Path) -> None:
-    facts.execute(f"create or replace view facts as from read_parquet('{plain}')")
+    facts.execute("create or replace view facts as " + _WHOLE.format(plain=f"read_parquet('{plain}')"))
 
 
 def make_facts(facts: duckdb.DuckDBPyConnection, accounts: int, *, times: int = 1) -> None:
     """Put them into a table `facts`."""
-    facts.execute(f"create table facts as {_made(0, accounts, times)}")
+    facts.execute("create table facts as " + _WHOLE.format(plain=f"({_made(0, accounts, times)})"))
 
 
 def _made(first: int, end: int, times: int) -> str:
