@@ -11,16 +11,18 @@ its pass began: then a run that comes at the same minute every night finds its s
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from connectors.base import Destination
-from connectors.errors import WaitUntil
+from connectors.errors import ConnectorError, WaitUntil
 from sync.settings import Share
 from sync.state import State
+from sync.worker import Worker
 
 DAY, QUARTER, KEPT = timedelta(days=1), timedelta(minutes=15), timedelta(days=2)
 FEW = 20  # calls that may be made before they are written down; more than that no kill can make us forget
@@ -33,7 +35,8 @@ T = TypeVar("T")
 class Book:
     """What is kept of a destination's calls between passes.
 
-    `calls`: this worker's own, by the quarter of an hour. `zone`: at whose midnight the vendor's day begins (None: the
+    `calls`: this worker's own, by the quarter of an hour; `asked`: those of commands that people gave, kept apart, for
+    they may be given while a pass is made. `zone`: at whose midnight the vendor's day begins (None: the
     last 24 hours count). `limit` and `left`: as the vendor told them last. `listing`: the calls that
     the last whole reading of its directory took.
     """
@@ -43,25 +46,29 @@ class Book:
     limit: int | None = None
     left: int | None = None
     listing: int = 0
+    asked: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, state: State, destination: str) -> Book:
-        return cls(**(state.meta(_key(destination)) or {}))
+        return cls(**(state.meta(_key(destination)) or {}), asked=state.meta(_key(destination, by_hand=True)) or {})
 
     def keep(self, state: State, destination: str, now: datetime) -> None:
-        recent = {quarter: calls for quarter, calls in self.calls.items() if _moment(quarter) > now - KEPT}
-        self.calls = recent
-        state.set_meta(_key(destination), asdict(self))
+        self.calls = _recent(self.calls, now)
+        state.set_meta(_key(destination), {key: value for key, value in asdict(self).items() if key != "asked"})
+
+    def keep_asked(self, state: State, destination: str, now: datetime) -> None:
+        state.set_meta(_key(destination, by_hand=True), _recent(self.asked, now))
 
     def used(self, now: datetime) -> int:
         """This worker's calls in the vendor's day."""
-        return sum(calls for quarter, calls in self.calls.items() if self._counts(_moment(quarter), now))
+        made = (*self.calls.items(), *self.asked.items())
+        return sum(calls for quarter, calls in made if self._counts(_moment(quarter), now))
 
     def back(self, now: datetime) -> datetime:
         """When the first of those calls no longer count."""
         if self.zone is not None:
             return self._began(now, days=1)
-        counting = (moment for moment in map(_moment, self.calls) if self._counts(moment, now))
+        counting = (moment for moment in map(_moment, (*self.calls, *self.asked)) if self._counts(moment, now))
         return min(counting, default=now) + DAY
 
     def _counts(self, moment: datetime, now: datetime) -> bool:
@@ -76,20 +83,30 @@ class Book:
 class Budget:
     """What one pass may call of one destination. Where the vendor has no daily limit, everything fits.
 
+    `by_hand`: what a command that a person gave may call, which is not held to the share, as somebody waits for it.
+
     `records`: how many a delivery would write; `forecast`: the calls for that; `within`: for how many there are calls.
     """
 
-    def __init__(self, state: State, destination: Destination, share: Share, now: datetime) -> None:
+    def __init__(
+        self, state: State, destination: Destination, share: Share, now: datetime, *, by_hand: bool = False
+    ) -> None:
         self._state, self._destination, self._share, self._now = state, destination, share, now
+        self._by_hand = by_hand
         self._book = Book.of(state, destination.name)
         self._quarter = _quarter(now).isoformat()
-        self._before, self._earlier = self._ever(), self._book.calls.get(self._quarter, 0)
+        self._before, self._earlier = self._ever(), self._calls.get(self._quarter, 0)
         self._noted = 0
         self._limited = False
         self.records = self.forecast = self.within = 0
         destination.ration(None)
-        if self._book.limit is not None:
+        if self._book.limit is not None and not by_hand:
             destination.ration(max(0, self._own()))
+
+    @property
+    def _calls(self) -> dict[str, int]:
+        """The part of the book that these calls stand in."""
+        return self._book.asked if self._by_hand else self._book.calls
 
     def listed(self, reading: Callable[[], T]) -> T:
         """What a whole reading of the directory comes to. Raises `WaitUntil` where that would not fit."""
@@ -125,7 +142,24 @@ class Budget:
             return
         self._look()
         self._noted = made
-        self._book.keep(self._state, self._destination.name, self._now)
+        keep = self._book.keep_asked if self._by_hand else self._book.keep
+        keep(self._state, self._destination.name, self._now)
+
+    def begin(self) -> None:
+        """Ask how many calls are left, so that none is made of those that others keep. Raises `ConnectorError`."""
+        if self._look() == 0:
+            raise WaitUntil(self._why(), seconds=self.rest, place=self._destination.name, quota=True)
+
+    def end(self) -> str:
+        """Write down the calls that were made, and say what they came to; nothing where there is no limit."""
+        try:
+            limited = self._made() > 0 and self._look() is not None
+        except ConnectorError:  # of which the command has told: what it called says no more than that
+            limited = False
+        if not limited:
+            return ""
+        self.note(all=True)
+        return f"{self._made():,} calls; {self._book.left:,} of the day's {self._book.limit:,} are left"
 
     def refuse(self) -> None:
         """Raises `WaitUntil` where rows are left for want of calls."""
@@ -156,15 +190,17 @@ class Budget:
 
     def _look(self) -> int | None:
         """Calls that may still be made, which become the ration; None for any number."""
-        self._book.calls[self._quarter] = self._earlier + self._made()
-        if self._book.limit is None or self._own() > 0:  # else no call is needed to know that none may be made
+        self._calls[self._quarter] = self._earlier + self._made()
+        if (
+            self._by_hand or self._book.limit is None or self._own() > 0
+        ):  # else no call is needed to know that none may be made
             allowance = self._destination.allowance()
             if allowance is None:
                 return None
             self._book.limit, self._book.left = allowance
-            self._book.calls[self._quarter] = self._earlier + self._made()
+            self._calls[self._quarter] = self._earlier + self._made()
         self._limited = True
-        left = max(0, min(self._own(), self._others()))
+        left = max(0, self._others() if self._by_hand else min(self._own(), self._others()))
         self._destination.ration(left)
         return left
 
@@ -178,7 +214,7 @@ class Budget:
 
     def _why(self) -> str:
         book, name = self._book, self._destination.name
-        if self._own() <= self._others():
+        if self._own() <= self._others() and not self._by_hand:
             used, share = book.used(self._now), _share(book, self._share)
             return f"of its share of {share:,} calls a day this worker has made {used:,}; raise delivery.share"
         kept = _kept(book, self._share)
@@ -229,5 +265,31 @@ def _moment(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
-def _key(destination: str) -> str:
-    return f"calls:{destination}"
+def _key(destination: str, *, by_hand: bool = False) -> str:
+    return f"{'asked' if by_hand else 'calls'}:{destination}"
+
+
+def _recent(calls: Mapping[str, int], now: datetime) -> dict[str, int]:
+    return {quarter: count for quarter, count in calls.items() if _moment(quarter) > now - KEPT}
+
+
+@contextmanager
+def by_hand(worker: Worker, names: Sequence[str] | None = None, *, ask: bool = True) -> Iterator[dict[str, str]]:
+    """Around the calls of a command that a person gave: they count, and stop at the part that others keep.
+
+    Yields what they came to by destination, in words, which is known afterwards. `ask`: what is left is asked for at
+    first, but not where the command is there to find out whether a vendor answers at all.
+    """
+    now, told = worker.clock.now(), dict[str, str]()
+    budgets = {
+        name: Budget(worker.state, worker.destinations[name], worker.settings.share(name), now, by_hand=True)
+        for name in (worker.destinations if names is None else names)
+    }
+    for budget in budgets.values() if ask else ():
+        budget.begin()
+    try:
+        yield told
+    finally:
+        for name, budget in budgets.items():
+            if words := budget.end():
+                told[name] = words

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date
@@ -16,6 +16,7 @@ from pydantic import SecretStr
 import config as words
 from connectors.base import Change, Finding
 from connectors.errors import ConnectorError
+from sync.budget import by_hand
 from sync.check import findings, first_needs
 from sync.console import Bars, clean, complain, log_in_words, put_json, say
 from sync.errors import UsageError
@@ -51,7 +52,7 @@ def write_starter(path: Path, *, force: bool) -> None:
 def check(path: Path, *, as_json: bool) -> int:
     """Print one line per finding; 1 when something has to be mended."""
     settings = load(path)
-    with _rehearsing(settings) as worker:
+    with _rehearsing(settings) as worker, by_hand(worker, ask=False) as calls:
         found = []
         for finding in chain(first_needs(settings), findings(worker)):
             found.append(finding)
@@ -60,8 +61,16 @@ def check(path: Path, *, as_json: bool) -> int:
                 remedy = f" -> {finding.remedy}" if finding.remedy else ""
                 say(f"{mark} {finding.place}: {finding.message}{remedy}", style)
     if as_json:
-        put_json({"ok": all(item.ok for item in found), "findings": [item._asdict() for item in found]})
+        put_json({"ok": all(item.ok for item in found), "findings": [item._asdict() for item in found], "calls": calls})
+    else:
+        say_calls(calls)
     return 0 if all(item.ok for item in found) else 1
+
+
+def say_calls(calls: Mapping[str, str]) -> None:
+    """What a command's calls came to, by destination."""
+    for name, told in calls.items():
+        say(f"{name}: {told}")
 
 
 def _mark(finding: Finding) -> tuple[str, str]:
@@ -76,18 +85,20 @@ def provision(path: Path, *, apply: bool, prune: bool, as_json: bool) -> int:
 
     `prune`: the plan to remove what was made there.
     """
-    with _rehearsing(load(path, regardless=True)) as worker:
+    with _rehearsing(load(path, regardless=True)) as worker, by_hand(worker) as calls:
         plan = [(name, change) for name, part in worker.destinations.items() for change in part.plan(prune=prune)]
         for name, change in plan:
             _carry_out(name, change, apply=apply, quiet=as_json)
     steps = [change for _, change in plan if change.apply]
     if as_json:
         told = [{"destination": name, "what": one.what, "by_hand": one.apply is None} for name, one in plan]
-        put_json({"applied": apply, "prune": prune, "changes": told})
+        put_json({"applied": apply, "prune": prune, "changes": told, "calls": calls})
     elif not plan:
         say("nothing of ours is left there" if prune else "every field is there and as it should be")
     elif steps and not apply:
         say("nothing was changed; --apply carries this out")
+    if not as_json:
+        say_calls(calls)
     return 1 if apply and not prune and len(steps) < len(plan) else 0
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from connectors.base import Key
 from sync import pulses, spare
+from sync.budget import by_hand
 from sync.deliveries import Delivered, Round, clearing, deliver
 from sync.drift import Watch
 from sync.erased import META, erased_of, without
@@ -88,11 +89,12 @@ def clear_records(worker: Worker, what: Doomed) -> Delivered:
     """
     now, result = worker.clock.now(), Delivered()
     today = worker.settings.day(now)
-    for name, destination in worker.destinations.items():
-        mine = [row for row in what.deliveries if row.destination == name and row.status != "closed"]
-        if mine:
-            round_ = Round(destination, worker.settings.delivery, now, today, eager=True)
-            _clear(worker, round_, mine, result)
+    open_ = [row for row in what.deliveries if row.status != "closed" and row.destination in worker.destinations]
+    names = sorted({row.destination for row in open_})
+    with by_hand(worker, names):
+        for name in names:
+            round_ = Round(worker.destinations[name], worker.settings.delivery, now, today, eager=True)
+            _clear(worker, round_, [row for row in open_ if row.destination == name], result)
     return result
 
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sync.commands import at_work
+from sync.budget import by_hand
+from sync.commands import at_work, say_calls
 from sync.compare import plain
 from sync.console import clean, complain, many, put_json, say, table
 from sync.errors import UsageError
@@ -112,19 +113,26 @@ def _list(rows: Sequence[Delivery], names: Mapping[str, str], *, as_json: bool) 
 
 
 def _reconcile(worker: Worker, names: Sequence[str], *, apply: bool, as_json: bool) -> int:
-    found = reconciled(worker, names)
+    found, calls = _read_back(worker, names)
     repaired = len(found.records) if apply else 0
     if apply and found.records:
         for report in repair(worker, found):
             _tell(report, as_json=as_json)
-        found = reconciled(worker, names)
+        found, calls = _read_back(worker, names)
     if as_json:
-        put_json({"repaired": repaired, **found.as_dict()})
+        put_json({"repaired": repaired, **found.as_dict(), "calls": calls})
     else:
         if repaired:
             say(f"gone through: {many(repaired, 'record')}; reading back once more")
         _show(found, worker.state.accounts.names(found.accounts))
+        say_calls(calls)
     return 1 if found.differences or found.apart else 0
+
+
+def _read_back(worker: Worker, names: Sequence[str]) -> tuple[Reconciled, Mapping[str, str]]:
+    """What differs, and what it took to find out."""
+    with by_hand(worker, names) as calls:
+        return reconciled(worker, names), calls
 
 
 def _tell(report: Report, *, as_json: bool) -> None:

@@ -143,6 +143,8 @@ def _steps(this: Pass, beat: Callable[[], None]) -> None:
     ground = _ground(this)
     if this.due_only and ground == this.worker.stood_on:
         log.info("nothing new")
+        for name in this.worker.destinations:
+            _try(this, name, partial(_rested, this, name, name))
         return
     well = len(this.report.problems)
     if not this.dry_run:
@@ -157,7 +159,8 @@ def _steps(this: Pass, beat: Callable[[], None]) -> None:
                 _try(this, name, partial(_deliver, this, name, found, chosen))
     if this.only is None and not this.dry_run:
         this.worker.stood_on.clear()
-        if len(this.report.problems) == well and not this.worker.stop.is_set():
+        # what rests has nothing to be done for it before calls come back, and then the ground is another one
+        if all(_rests(this, one.place) for one in this.report.problems[well:]) and not this.worker.stop.is_set():
             # people judge while a pass is made; what it may not have seen is new to the next
             this.worker.stood_on.update({**_ground(this), "judged": ground["judged"]})
 
@@ -187,7 +190,8 @@ def _judgements(this: Pass) -> None:
 
 
 def _ground(this: Pass) -> dict[str, object]:
-    """All that scores and deliveries can depend on: day, scorecard, facts, how far they go, judgements, accounts, keys.
+    """All that scores and deliveries can depend on: day, scorecard, facts, how far they go, judgements, accounts, keys,
+    and who has no calls left.
 
     Of refused rows, the one that became due last: one that nobody asks for any more stays due for ever.
     """
@@ -201,6 +205,7 @@ def _ground(this: Pass) -> dict[str, object]:
         "read": [(r.source, r.since, r.through and last_day(r.through, zone), r.names) for r in worker.readings()],
         "directories": [run.id if run else None for run in directories],
         "due": worker.state.deliveries.last_due(this.now),
+        "resting": [name for name in worker.destinations if _rests(this, name)],
     }
 
 
@@ -276,10 +281,7 @@ def _listed(this: Pass, name: str) -> dict[str, int]:
 @contextmanager
 def _sparing(this: Pass, name: str, step: str) -> Iterator[Budget]:
     """Around all calls that a step makes to a destination. A daemon leaves it alone until calls come back."""
-    until = this.worker.resting.get(step, this.now)
-    if this.due_only and this.now < until <= this.now + LONGEST_REST:
-        words = f"its allowance is used up; left alone until {until:%H:%M} UTC"
-        raise WaitUntil(words, seconds=0, place=name, quota=True)
+    _rested(this, name, step)
     if name not in this.budgets:
         share = this.worker.settings.share(name)
         this.budgets[name] = Budget(this.worker.state, this.worker.destinations[name], share, this.now)
@@ -293,6 +295,20 @@ def _sparing(this: Pass, name: str, step: str) -> Iterator[Budget]:
     finally:
         budget.note(all=True)
         this.report.budget[name] = budget.told()
+
+
+def _rested(this: Pass, name: str, step: str) -> None:
+    """Raises `WaitUntil` where a daemon leaves a destination alone."""
+    until = _rests(this, step)
+    if this.due_only and until:
+        words = f"its allowance is used up; left alone until {until:%H:%M} UTC"
+        raise WaitUntil(words, seconds=0, place=name, quota=True)
+
+
+def _rests(this: Pass, step: str) -> datetime | None:
+    """Until when no calls are left for a step, where some were wanting."""
+    until = this.worker.resting.get(step)
+    return until if until and this.now < until <= this.now + LONGEST_REST else None
 
 
 def _is_home(this: Pass, name: str) -> bool:

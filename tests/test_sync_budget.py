@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import chain
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -23,9 +25,10 @@ from connectors.hubspot import Settings as HubSpotSettings
 from connectors.salesforce import Salesforce
 from connectors.salesforce import Settings as SalesforceSettings
 from connectors.sandbox import Sandbox
-from sync.budget import DAY, QUARTER, Book, Budget
+from sync.budget import DAY, QUARTER, Book, Budget, by_hand
 from sync.deliveries import Delivered, Round, deliver, planned_for, worthwhile
 from sync.health import Health
+from sync.rows import Judgement
 from sync.run import run_once
 from sync.settings import Accounts, Share
 from sync.settings import Delivery as Rules
@@ -39,6 +42,7 @@ from tests.served import tools
 
 START = datetime(2026, 11, 3, 6, tzinfo=UTC)
 BORN = datetime(2025, 1, 1, tzinfo=UTC)
+NOTE = Judgement(0, "note", "a000", "Ann", "Why", START.date(), START.date(), None, None, None, False, START)
 EASTERN = ZoneInfo("America/New_York")
 
 
@@ -402,3 +406,46 @@ def test_with_four_fifths_of_the_day_gone_a_run_stops_inside_its_share_and_goes_
         assert (second.delivered["crm"]["left"], second.problems) == (0, [])
         assert {row.status for row in worker.state.deliveries.of("crm").values()} == {"confirmed"}
         assert len(worker.state.deliveries.of("crm")) == 300
+
+
+def test_what_a_person_asks_for_counts_and_goes_beyond_the_share_and_stops_at_what_others_keep(tmp_path: Path) -> None:
+    crm = _crm(10)
+    with _at_work(tmp_path, crm, delivery="{share: 0.05, leave: 0.8}") as (worker, clock):
+        with by_hand(worker) as calls:
+            for _ in range(8):
+                crm.call("read")
+        assert calls == {"crm": "8 calls; 92 of the day's 100 are left"}
+        with pytest.raises(WaitUntil), by_hand(worker) as calls:
+            deque(iter(lambda: crm.call("read"), "never"))
+        assert calls == {"crm": "12 calls; 80 of the day's 100 are left"}
+        assert Book.of(worker.state, "crm").used(clock.now()) == 20
+        assert "this worker has made 20" in str(run_once(worker).problems[0])
+        assert crm.made == 20
+
+
+def test_calls_of_a_person_are_not_lost_in_those_of_a_pass_that_is_under_way(state: State) -> None:
+    crm, worker = _crm(), SimpleNamespace(state=state, clock=SteppedClock(START))
+    worker.destinations, worker.settings = {"crm": crm}, SimpleNamespace(share=lambda name: Share(0.5, 0.1))
+    budget = _budget(state, crm)
+    budget.fitting(["row"])
+    with by_hand(worker):  # type: ignore[arg-type]
+        crm.call("read")
+    crm.call("write")
+    budget.note(all=True)
+    assert sum(Book.of(state, "crm").asked.values()) == 1
+
+
+def test_a_daemon_that_has_no_calls_left_scores_no_more_until_it_has_or_there_is_something_new(tmp_path: Path) -> None:
+    crm = _crm(30)
+    with _at_work(tmp_path, crm, delivery="{share: 0.05, leave: 0}") as (worker, clock):
+        scored = []
+        for minutes in (0, 5, 10, 15):
+            clock.advance_to(START + timedelta(minutes=minutes))
+            report = run_once(worker, due_only=True)
+            scored.append(bool(report.scored))
+            assert "left" in report.problems[0].message
+        assert scored == [True, False, False, False]
+        worker.state.judgements.add(NOTE)
+        assert run_once(worker, due_only=True).scored
+        clock.advance_to(START + DAY)
+        assert run_once(worker, due_only=True).delivered["crm"]["written"]

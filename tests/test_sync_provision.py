@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -24,6 +24,7 @@ class Planned:
     def __init__(self, *steps: tuple[str, bool], refuse: str = "") -> None:
         self.steps, self.refuse = steps, refuse
         self.done: list[str] = []
+        self.calls: dict[str, str] = {}
         self.pruned: list[bool] = []
 
     def plan(self, *, prune: bool = False) -> Sequence[Change]:
@@ -46,6 +47,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Any:
             yield SimpleNamespace(destinations={"crm": crm})
 
         monkeypatch.setattr(sync.commands, "_rehearsing", rehearsing)
+        monkeypatch.setattr(sync.commands, "by_hand", lambda _: nullcontext(dict(crm.calls)))
         monkeypatch.setattr(sync.commands, "load", lambda *_, **__: None)
         return sync.commands.provision(HERE, apply=apply, prune=prune, as_json=as_json)
 
@@ -78,6 +80,13 @@ def test_a_step_that_is_refused_is_named_and_ends_it(asked: Any, capsys: pytest.
     assert crm.done == ["delete a"]
 
 
+def test_what_the_calls_came_to_is_said_last(asked: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    crm = Planned()
+    crm.calls = {"crm": "9 calls; 91 of the day's 100 are left"}
+    assert asked(crm) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "crm: 9 calls; 91 of the day's 100 are left"
+
+
 def test_an_empty_plan_says_so(asked: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert asked(Planned()) == asked(Planned(), prune=True, apply=True) == 0
     assert capsys.readouterr().out.splitlines() == [
@@ -95,4 +104,5 @@ def test_scripts_read_the_plan_as_one_document(asked: Any, capsys: pytest.Captur
             {"destination": "crm", "what": "make a", "by_hand": False},
             {"destination": "crm", "what": "b", "by_hand": True},
         ],
+        "calls": {},
     }

@@ -26,9 +26,9 @@ from connectors.salesforce.remedies import NO_RESULT, Absent, Beyond, bulk_verdi
 LARGEST = 95_000_000  # bytes a job, where 150 MB of base64 are allowed: about 112 million of ours
 CHUNK = 10_000  # rows that Salesforce works through at a time
 FIRST_WAIT, LONGEST_WAIT = 2.0, 300.0  # seconds between two looks at a job: the first for each chunk, then growing
-CALLS = 6  # opened, filled, closed, and three lists of results; looks at it come on top
 PATIENCE = 3600.0  # seconds until a job is given up
 UPLOADS = 3  # jobs opened before an upload is given up
+CALLS = 6  # opened, filled, closed, and three lists of results
 ENDED = ("JobComplete", "Failed", "Aborted")
 CLEARED = "#N/A"
 _JOB_ID = re.compile(r"[A-Za-z0-9]{15,18}")
@@ -86,6 +86,14 @@ def update(client: Client, table: Table, *, confirmed: Callable[[str], Mapping[s
     except AgainNow:
         _abort(client, job)
     yield from _results(client, job, table.ids, confirmed, ended=ended)
+
+
+def cost(rows: int) -> int:
+    """Calls that a job of so many rows takes at most: with all looks at one that does not end, and its abortion."""
+    looks, waited, seconds = 1, 0.0, FIRST_WAIT * -(-rows // CHUNK)
+    while waited < PATIENCE:
+        looks, waited, seconds = looks + 1, waited + seconds, min(seconds * 1.5, LONGEST_WAIT)
+    return CALLS + looks + 1
 
 
 def settled(client: Client, *, drop: bool) -> None:

@@ -56,7 +56,7 @@ class Writer:
     def cost(self, records: int) -> int:
         """Calls that reading and writing so many accounts takes."""
         read, written = -(-records // READ_BATCH), -(-records // BATCH)
-        return read + (bulk.CALLS if records > self._bulk_above else written)
+        return read + (bulk.cost(records) if records > self._bulk_above else written)
 
     def _row(self, write: Write) -> Row | Outcome:
         """The write in canonical values, or the outcome of one that takes no call."""
