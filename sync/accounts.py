@@ -35,10 +35,11 @@ def read_home(worker: Worker, *, now: datetime, seen_by: Look) -> dict[str, int]
     with _levels(worker, home.name) as levels:
         for page in home.accounts(where=rules.where, attributes=rules.attributes):
             accounts = erased.records(home.name, page)
-            worker.state.accounts.save(accounts, now=now)
-            seen.update(account.id for account in accounts)
             events = _changed(levels, home.name, accounts, now)
             facts += worker.log.append(home.name, Page(events=events)).written
+            # last: one that is known without its attributes would be scored by another scorecard
+            worker.state.accounts.save(accounts, now=now)
+            seen.update(account.id for account in accounts)
             seen_by(home.name, accounts)
     if not seen and worker.state.accounts.members():
         raise SettingsWrong(

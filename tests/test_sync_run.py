@@ -61,6 +61,23 @@ def test_the_whole_way_from_facts_to_a_reason_on_the_record(tmp_path: Path) -> N
     assert report.scored == {"green": 1, "red": 1}
 
 
+def test_an_account_whose_attributes_found_no_room_is_not_known_and_so_not_scored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crm = FakeCrm("crm", [Account("new", "New", attributes={"seats": 5.0})])
+
+    def full(*_: object) -> None:
+        raise OSError("No space left on device")
+
+    with a_worker(tmp_path, home=crm, clock=SteppedClock(START)) as worker:
+        with monkeypatch.context() as crowded:
+            crowded.setattr(worker.log, "append", full)
+            assert "make room" in run_once(worker).problems[0].message
+        assert (worker.state.accounts.members(), crm.written) == ([], [])
+        run_once(worker)
+        assert [row.id for row in worker.state.accounts.members()] == ["new"]
+
+
 def test_a_second_pass_with_nothing_new_writes_nothing_and_reads_no_record(tmp_path: Path) -> None:
     crm, clock = _crm("busy", "idle"), SteppedClock(START)
     with a_worker(tmp_path, home=crm, sources=[_product(*_logins("busy", 10))], clock=clock) as worker:
