@@ -73,12 +73,13 @@ def summed(asked: Range, source: str, sums: Mapping[Node, Sequence[Sum]]) -> Sta
         for node, some in sums.items()
         for one in some
     ]
+    clock = f"clocks c on c.source = {quoted(source)} and c.clock"
     return (
         Step(by_key, keyed),
         Step(days, daily),
         Step(changes, changed),
         Step(moved, _moved(changes, days, sums, {sql: one.column for sql, one in by_day.items()}, dense=dense)),
-        Step(of_source(source, "sums"), _laid_out(moved, told, f"clocks c on c.source = {quoted(source)} and c.clock")),
+        Step(of_source(source, "sums"), _laid_out(moved, told, clock, gaps=not dense)),
     )
 
 
@@ -106,7 +107,7 @@ def _every_day(days: str, first: date, last: date) -> str:
 def _moved(
     changes: str, days: str, sums: Mapping[Node, Sequence[Sum]], columns: Mapping[str, str], *, dense: bool
 ) -> str:
-    """Windows over the days on which something enters or leaves one, or all; each row stands until the next."""
+    """Windows over all days, or those on which something enters or leaves one: each row then stands until the next."""
     ends = {node: _frame(node, dense=dense) for node in sums}
     frames = {frame: f"days_{place}" for place, frame in enumerate(ends.values())}
     partition = "partition by c.account order by c.on_day"
@@ -117,7 +118,7 @@ def _moved(
         for one in some
     ]
     return select(
-        filled(["c.account, c.on_day", "c.on_day + 1 as until" if dense else _until(partition, "c.on_day"), *moved]),
+        filled(["c.account, c.on_day", *([] if dense else [_until(partition, "c.on_day")]), *moved]),
         f"from {changes} c",
         f"left join {days} s on s.account = c.account and s.on_day = c.on_day",
         wrapped(f"window {named}"),
@@ -136,13 +137,12 @@ def _until(partition: str, column: str) -> str:
     return f"coalesce(lead({column}) over ({partition}), {NEVER}) as until"
 
 
-def _laid_out(step: str, columns: Sequence[str], days: str) -> str:
+def _laid_out(step: str, columns: Sequence[str], days: str, *, gaps: bool = True) -> str:
     """Rows that stand from a day until another, as a row per day: the first day of each, then those after it."""
     told = filled(["s.account, as_of", *columns])
-    return (
-        f"{select(told, f'from {step} s join {days} = s.on_day')}\nunion all\n"
-        f"{select(told, f'from {step} s join {days} > s.on_day and {days.split()[-1]} < s.until', AFTER)}"
-    )
+    first = select(told, f"from {step} s join {days} = s.on_day")
+    after = select(told, f"from {step} s join {days} > s.on_day and {days.split()[-1]} < s.until", AFTER)
+    return f"{first}\nunion all\n{after}" if gaps else first
 
 
 # things told apart
