@@ -1,19 +1,25 @@
 """The daemon: the same pass again and again, until it is told to stop.
 
-What is due is decided from state by the pass itself, so the daemon only has to knock now and then, by a watch that no
-clock moves: so long after the last pass began, or as soon as it has ended. Each pass is made in a process of its own
-(`child.py`), so that between passes there is little more than this loop and what it answers about itself. A signal only
-sets the stop flag; the pass hears of it, finishes the batch in hand and saves its outcomes.
+What is due is decided from state by the pass itself, so the scheduler only has to knock: a job store in memory, missed
+knocks folded into one, no limit to how late one may be, and none put off by a clock that was set back. Each pass is
+made in a process of its own (`child.py`), so that between passes there is little more than this loop and what it
+answers about itself. A signal only sets the stop flag; the pass hears of it, finishes the batch in hand and saves its
+outcomes.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
-import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import structlog
+from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.triggers.interval import IntervalTrigger
 
 from sync.cards import reread
 from sync.child import LAST_BATCH, Answer, Memory, in_child
@@ -24,12 +30,15 @@ from sync.loading import load
 from sync.settings import Settings, clock_of
 from sync.stopping import signals
 
+LOOK = 60.0  # seconds between looks at whether the clock was set back
+
 log = structlog.get_logger("bellwether.daemon")
 
 
 def daemon(path: Path) -> None:
     """Work until told to stop."""
     log_as_json()
+    logging.getLogger("apscheduler").setLevel(logging.ERROR)  # a pass longer than the time between knocks is no fault
     serve(load(path))
 
 
@@ -45,10 +54,11 @@ def serve(settings: Settings) -> None:
         card = settings.scorecard
         log.info("daemon started", port=port, settings=settings.path.name, scorecard=card.name, version=card.version)
         passes = Passes(settings, health, stop)
-        knocking = threading.Thread(target=_knock, args=(passes, _seconds(settings), stop), name="knocks", daemon=True)
-        knocking.start()
-        stop.wait()
+        knocks = Knocks(passes.knock, every=_every(settings))
+        while not stop.wait(LOOK):
+            knocks.keep()
         log.info("stopping after the batch in hand")
+        knocks.end()
         passes.end()
         log.info("daemon stopped")
     if passes.unusable:
@@ -117,13 +127,33 @@ class Passes:
             self._stop.set()
 
 
-def _knock(passes: Passes, seconds: float, stop: threading.Event) -> None:
-    while not stop.is_set():
-        began = time.monotonic()
-        passes.knock()
-        stop.wait(max(0.0, began + seconds - time.monotonic()))
+class Knocks:
+    """Calls `knock` at once and then `every` so often, one call at a time, in a thread of its own."""
+
+    def __init__(self, knock: Callable[[], None], *, every: timedelta) -> None:
+        self._every = every
+        self._scheduler = BackgroundScheduler(
+            executors={"default": ThreadPoolExecutor(1)},
+            job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
+            timezone="UTC",
+        )
+        self._again = self._scheduler.add_job(knock, self._interval())
+        self._scheduler.add_job(knock)  # no trigger: at once
+        self._scheduler.start()
+
+    def keep(self) -> None:
+        """The next knock is a time of day: after the clock was set back it would be as far off as that went."""
+        if self._again.next_run_time - datetime.now(UTC) > self._every:
+            self._again.reschedule(self._interval())
+
+    def end(self) -> None:
+        """No further call begins."""
+        self._scheduler.shutdown(wait=False)
+
+    def _interval(self) -> IntervalTrigger:
+        return IntervalTrigger(seconds=self._every.total_seconds())
 
 
-def _seconds(settings: Settings) -> float:
+def _every(settings: Settings) -> timedelta:
     """How often to knock, by the machine's time."""
-    return max(0.05, settings.daemon.every.total_seconds() / (settings.clock.speed if settings.clock else 1.0))
+    return max(timedelta(seconds=0.05), settings.daemon.every / (settings.clock.speed if settings.clock else 1.0))

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -22,6 +22,7 @@ import pytest
 from connectors.clock import FastClock
 from connectors.sandbox import Sandbox
 from sync.child import Memory, _answer
+from sync.daemon import Knocks
 from sync.loading import load
 from sync.rehearsal import settings_for
 from sync.worker import opened
@@ -249,3 +250,18 @@ def test_a_person_at_the_terminal_waits_for_the_daemon(folder: Path, capsys: pyt
         assert worker.state.lease.take("the daemon", now=datetime.now(UTC), seconds=600)
         assert exit_code("run") == 1
     assert "another worker is at work on this state" in capsys.readouterr().err
+
+
+def test_a_clock_that_is_set_back_puts_no_knock_off():
+    knocked, hour = threading.Event(), timedelta(hours=1)
+    knocks = Knocks(knocked.set, every=hour)
+    try:
+        assert knocked.wait(30), "the first is at once"
+        due = knocks._again.next_run_time
+        knocks.keep()
+        assert knocks._again.next_run_time == due, "nothing is wrong"
+        knocks._again.modify(next_run_time=due + timedelta(days=10))  # as it stands once the clock is ten days back
+        knocks.keep()
+        assert due <= knocks._again.next_run_time <= datetime.now(UTC) + hour
+    finally:
+        knocks.end()
