@@ -15,6 +15,10 @@ class StateHeld(StateError):
     """Another process is at work on the database for longer than is waited: it can be used once that has ended."""
 
 
+class NotKept(Exception):
+    """What a pass read cannot be written into the data folder."""
+
+
 class Busy(Exception):
     """Another worker holds the lease."""
 

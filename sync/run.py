@@ -28,7 +28,7 @@ from sync.deliveries import Delivered, Round
 from sync.dispatch import Dispatch, chosen_accounts
 from sync.drift import problems
 from sync.edits import Edits
-from sync.errors import LeaseLost, StateError, StateLost
+from sync.errors import LeaseLost, NotKept, StateError, StateLost
 from sync.evaluate import Evaluation, evaluated, unrecorded
 from sync.judgements import expired
 from sync.lease import leased
@@ -103,7 +103,7 @@ def run_once(
         if worker.state.deliveries.recall_doubts():
             worker.stood_on.clear()
         with _kept(this):
-            with suppress(Stopped):
+            with suppress(Stopped, NotKept):
                 _steps(this, beat)
             if worker.stop.is_set():
                 this.report.problems.append(Problem("run", "asked to stop; the rest is left to the next pass"))
@@ -210,11 +210,14 @@ def _ground(this: Pass) -> dict[str, object]:
 
 
 def _try(this: Pass, place: str, step: Callable[[], object]) -> None:
-    """Run one step; whatever goes wrong ends that step only, and is told."""
+    """Run one step; whatever goes wrong ends that step only, and is told.
+
+    Raises `NotKept` where the data folder cannot be written: going on, we would tell records what we could not keep.
+    """
     try:
         step()
         _see_folder(this)
-    except (Stopped, LeaseLost, StateLost):
+    except (Stopped, LeaseLost, StateLost, NotKept):
         raise
     except (ConnectorError, StateError) as error:
         _tell(this, place, str(error))
@@ -224,7 +227,7 @@ def _try(this: Pass, place: str, step: Callable[[], object]) -> None:
         if trouble:
             words = f"the data folder cannot be written ({trouble[0]}); make room on its disk, or give access to it"
             _tell(this, place, words)
-            return
+            raise NotKept(words) from None
         this.report.problems.append(Problem(place, f"unexpected: {type(error).__name__}; the log has the details"))
         log.exception("step failed unexpectedly", place=place)
 

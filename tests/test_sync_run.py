@@ -78,6 +78,27 @@ def test_an_account_whose_attributes_found_no_room_is_not_known_and_so_not_score
         assert [row.id for row in worker.state.accounts.members()] == ["new"]
 
 
+def test_a_pass_that_cannot_keep_what_it_read_ends_there_and_writes_nothing_by_halves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crm, clock = _crm("busy", "idle"), SteppedClock(START)
+    with a_worker(tmp_path, home=crm, sources=[_product(*_logins("busy", 10))], clock=clock) as worker:
+        kept = worker.log.append
+
+        def full(source: str, page: Page, **told: Any) -> Any:
+            if source == "product":
+                raise OSError("No space left on device")
+            return kept(source, page, **told)
+
+        with monkeypatch.context() as crowded:
+            crowded.setattr(worker.log, "append", full)
+            report = run_once(worker)
+        assert [(one.place, "make room" in one.message) for one in report.problems] == [("product", True)]
+        assert (report.scored, crm.written) == ({}, []), "the customers are known, and could have been scored"
+        assert run_once(worker).problems == []
+        assert {write.id for write in crm.written} == {"busy", "idle"}
+
+
 def test_a_second_pass_with_nothing_new_writes_nothing_and_reads_no_record(tmp_path: Path) -> None:
     crm, clock = _crm("busy", "idle"), SteppedClock(START)
     with a_worker(tmp_path, home=crm, sources=[_product(*_logins("busy", 10))], clock=clock) as worker:
