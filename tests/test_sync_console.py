@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from connectors.base import Account, Event, Key, Outcome, Page
 from connectors.clock import SteppedClock
 from connectors.scorefile import _guarded, _unguarded
-from sync import commands
+from sync import commands, explained, status
 from sync.console import clean, complain, log_as_json, log_in_words, put_json, say, table
 from sync.run import run_once
 from sync.show import show_report
@@ -99,14 +99,15 @@ def test_no_command_sends_what_cannot_be_seen(home: FakeCrm, tmp_path: Path, mon
     keys = [Key("product", f"k{ODD}", ODD, (ODD,), {"external_id": ODD})]
     product = FakeSource("product", [Page(events=[event], keys=keys, through=NOW)], names=("login",))
     with a_worker(tmp_path, home=home, sources=[product], clock=SteppedClock(NOW)) as worker:
-        monkeypatch.setattr(commands, "at_work", _context(worker))
+        for module in (commands, explained, status):
+            monkeypatch.setattr(module, "at_work", _context(worker))
         monkeypatch.setattr(commands, "_rehearsing", _context(worker))
         report = run_once(worker)
         said = [_heard(show_report, report), _heard(put_json, report.as_dict())]
         path = tmp_path / "bellwether.yaml"
         for as_json in (False, True):
-            said.append(_heard(partial(commands.status, path, as_json=as_json)))
-            said.append(_heard(partial(commands.explain, path, "a1", score="health", as_json=as_json)))
+            said.append(_heard(partial(status.status, path, as_json=as_json)))
+            said.append(_heard(partial(explained.explain, path, "a1", score="health", as_json=as_json)))
             said.append(_heard(partial(commands.check, path, as_json=as_json)))
             scores = partial(commands.scores, path, score="health", on_day=None, account=None, as_json=as_json)
             said += [_heard(partial(scores, sql=False)), _heard(partial(scores, sql=True))]
