@@ -41,6 +41,9 @@ def postgres_database(postgres_url: str) -> Iterator[str]:
         connection.execute(f'drop database "{url.rpartition("/")[2]}" with (force)')
 
 
+ASKED = os.environ.get("STATE_ON", "sqlite")  # the database of tests that are too long for both
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Where a state is to be, on either kind of database; nothing is there yet."""

@@ -38,6 +38,7 @@ from sync.urgency import in_order
 from sync.verdicts import Verdict
 from sync.worker import Worker
 from tests.fakes import FakeCrm, FakeSource, a_worker
+from tests.postgres import ASKED
 from tests.served import tools
 
 START = datetime(2026, 11, 3, 6, tzinfo=UTC)
@@ -91,13 +92,6 @@ class Metered(FakeCrm):
 
     def ration(self, calls: int | None) -> None:
         self.ration_left = calls
-
-
-@pytest.fixture
-def state(tmp_path: Path) -> Iterator[State]:
-    made = State(f"sqlite:///{tmp_path / 'state.db'}")
-    yield made
-    made.close()
 
 
 def _crm(records: int = 100) -> Metered:
@@ -260,6 +254,7 @@ def test_calls_count_for_the_vendors_day_to_a_quarter_of_an_hour(
         assert now < book.back(now) <= now + DAY
 
 
+@pytest.mark.parametrize("url", [ASKED], indirect=True)
 def test_a_tenth_of_the_calls_a_day_is_enough_in_ten_days_and_the_worst_do_not_wait(state: State) -> None:
     """A thousand changed records; every day one more becomes the worst of all."""
     crm, written = _crm(1000), list[list[str]]()
@@ -353,7 +348,7 @@ def test_a_rehearsal_says_what_would_be_left(tmp_path: Path, capsys: pytest.Capt
 
 
 @contextmanager
-def _simulated(vendor: str, folder: Path, *, spare: int) -> Iterator[tuple[Worker, Any, SteppedClock]]:
+def _simulated(vendor: str, folder: Path, *, spare: int, state: str) -> Iterator[tuple[Worker, Any, SteppedClock]]:
     """A worker whose home is a CRM over HTTP, of whose calls others use up four fifths a day; it may make `spare`."""
     clock, limit = SteppedClock(START), 1000
     with Sandbox(accounts=300, seed=5, clock=clock, vendors=[vendor]) as box:
@@ -366,7 +361,7 @@ def _simulated(vendor: str, folder: Path, *, spare: int) -> Iterator[tuple[Worke
         source = FakeSource("product", [_activity(made, where)], names=("login",))
         store.calls_left = limit // 5
         leave = f"delivery: {{share: 1, leave: {0.2 - spare / limit:.3f}, refresh: 90d}}\n"
-        with a_worker(folder, home=made, sources=[source], clock=clock, extra=leave) as worker:
+        with a_worker(folder, home=made, sources=[source], clock=clock, extra=leave, state_url=state) as worker:
             accounts = Accounts.model_validate({"where": where})
             yield replace(worker, settings=replace(worker.settings, accounts=accounts)), store, clock
 
@@ -387,11 +382,12 @@ def _activity(crm: Any, where: str) -> Page:
     return Page(events=facts, through=START.replace(hour=0))
 
 
+@pytest.mark.parametrize("url", [ASKED], indirect=True)
 @pytest.mark.parametrize(("vendor", "spare"), [("salesforce", 5), ("hubspot", 11)])
 def test_with_four_fifths_of_the_day_gone_a_run_stops_inside_its_share_and_goes_on_the_next_day(
-    tmp_path: Path, vendor: str, spare: int
+    tmp_path: Path, url: str, vendor: str, spare: int
 ) -> None:
-    with _simulated(vendor, tmp_path, spare=spare) as (worker, store, clock):
+    with _simulated(vendor, tmp_path, spare=spare, state=url) as (worker, store, clock):
         first = run_once(worker)
         told = {written.record for written in store.writes if written.by == "api"}
         assert (first.delivered["crm"]["left"], len(told)) == (100, 200)

@@ -41,6 +41,7 @@ from sync.tables import LEASE
 from sync.worker import Worker, opened
 from tests import hubspot_stub
 from tests.loopback import Answer, Asked, Loopback
+from tests.postgres import ASKED
 
 NOW = datetime(2026, 11, 2, 9, tzinfo=UTC)
 DAY = NOW.date()
@@ -216,7 +217,7 @@ def _stopped_in_a_delivery(folder: Path, gate: Gate) -> Iterator[subprocess.Pope
 
 
 # a process a time is dear; above both refuse the same
-@pytest.mark.parametrize("url", [os.environ.get("STOPPED_ON", "sqlite")], indirect=True)
+@pytest.mark.parametrize("url", [ASKED], indirect=True)
 def test_a_worker_that_was_stopped_in_a_delivery_sends_no_further_batch_and_the_next_run_repairs(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

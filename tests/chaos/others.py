@@ -33,14 +33,13 @@ def edits(asked: Asked) -> Sequence[Row]:
 
 def quota(asked: Asked) -> Sequence[Row]:
     """Four fifths of the day's calls are gone when the run begins."""
-    figure, holds = tests("test_sync_budget.py", "four_fifths or a_tenth_of_the_calls")
+    figure, holds = tests("test_sync_budget.py", "four_fifths or a_tenth_of_the_calls", on=asked.state())
     return [Row("80 % of the day's calls gone", figure, "stops inside the share, goes on by urgency", holds)]
 
 
 def stopped(asked: Asked) -> Sequence[Row]:
     """SIGSTOP in a delivery, another worker takes the lease, SIGCONT."""
-    kind = "postgresql" if asked.state() else "sqlite"
-    figure, holds = tests("test_sync_fence.py", "stopped_in_a_delivery or in_flight", STOPPED_ON=kind)
+    figure, holds = tests("test_sync_fence.py", "stopped_in_a_delivery or in_flight", on=asked.state())
     return [Row("SIGSTOP, another worker, SIGCONT", figure, "a batch in flight at most, not recorded", holds)]
 
 
@@ -61,10 +60,14 @@ def _passed_on(line: str) -> str:
     return line.strip()
 
 
-def tests(file: str, names: str, **told: str) -> tuple[str, bool]:
-    """What came of the tests of this file whose names say so; whether all passed, and none was left out."""
+def tests(file: str, names: str, *, on: str) -> tuple[str, bool]:
+    """What came of the tests of this file whose names say so; whether all passed, and none was left out.
+
+    `on`: the URL of a database of the kind that the tests keep their state in; SQLite if none.
+    """
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"tests/{file}", "-k", names]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | told)
+    kind = {"STATE_ON": "postgresql" if on else "sqlite"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | kind)
     last = (done.stdout.strip().splitlines() or [done.stderr.strip()])[-1]
     passed = re.search(r"(\d+) passed", last)
     whole = passed is not None and not done.returncode and "skipped" not in last
