@@ -191,9 +191,8 @@ class Budget:
     def _look(self) -> int | None:
         """Calls that may still be made, which become the ration; None for any number."""
         self._calls[self._quarter] = self._earlier + self._made()
-        if (
-            self._by_hand or self._book.limit is None or self._own() > 0
-        ):  # else no call is needed to know that none may be made
+        # where the share is used up, no call is needed to know that none may be made
+        if self._by_hand or self._book.limit is None or self._own() > 0:
             allowance = self._destination.allowance()
             if allowance is None:
                 return None
