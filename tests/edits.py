@@ -16,7 +16,7 @@ from random import Random
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
-from connectors.base import Destination, Outcome, Write
+from connectors.base import Destination, FieldValue, Outcome, Write
 from connectors.clock import SteppedClock
 from connectors.errors import AgainNow
 from connectors.hubspot import HubSpot
@@ -31,7 +31,7 @@ from sync.rows import Total
 from sync.verdicts import Verdict
 from sync.worker import Worker, as_key
 from tests.fakes import FakeCrm, a_worker
-from tests.served import tools
+from tests.served import carry_out, tools
 
 SCORES = {"green": 82.25, "yellow": 55.5, "red": 20.05}
 
@@ -78,9 +78,15 @@ class Company:
             words = said.get(account, NOTHING)
             tier, score, deciding = self._tier(account, words), SCORES[scored], f"{scored} {words.ids}"
             why = "; ".join([*words.words(scored), "  Logins & tickets <fell> by half,\n since three weeks " * 6])
-            fields = {"score": score, "tier": tier, "change": -2.25, "reason": why, "coverage": 92.5}
-            dated = {"tier_since": now.date(), "scored_at": now, "version": "card 1", "next_action": ""}
-            verdicts[account] = Verdict(account, {**fields, **dated}, deciding, why)
+            fields: dict[str, FieldValue] = {"score": score, "tier": tier, "change": -2.25, "reason": why}
+            fields |= {
+                "coverage": 92.5,
+                "tier_since": now.date(),
+                "scored_at": now,
+                "version": "card 1",
+                "next_action": "",
+            }
+            verdicts[account] = Verdict(account, fields, deciding, why)
             totals.append(Total(account, score, tier, now.date(), 1.0, now, (), "1", "", scored, deciding))
         self.worker.state.totals.save(totals)
         return verdicts
@@ -105,13 +111,14 @@ class Cut:
     """A destination of which, once, what is written after so many outcomes is carried out and never answered for."""
 
     def __init__(self, inner: Destination) -> None:
-        self._inner, self.after, self.how = inner, 0, None
+        self._inner, self.after = inner, 0
+        self.how: BaseException | None = None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
 
     def cut(self, after: int, how: BaseException) -> None:
-        self.after, self.how = after, how  # type: ignore[assignment]
+        self.after, self.how = after, how
 
     def write(self, writes: Sequence[Write]) -> Iterator[Outcome]:
         how, self.how = self.how, None
@@ -199,14 +206,12 @@ def world(folder: Path, accounts: int, planted: int, url: str) -> Iterator[World
         given = {"base_url": urls["hubspot"], "access_token": "sandbox-hubspot", "external_id_field": "external_id"}
         hub = HubSpot("hubspot", HubSpotSettings.model_validate(given), handed)
         for crm in (home, hub):
-            for change in crm.plan():
-                if change.apply:
-                    change.apply()
+            carry_out(crm.plan())
         _misshapen(sandbox)
         cuts = {"salesforce": Cut(home), "hubspot": Cut(hub)}
         try:
             with a_worker(folder, home=FakeCrm("salesforce", []), clock=clock, state_url=url) as worker:
-                company = _company(replace(worker, destinations=cuts))  # type: ignore[arg-type]
+                company = _company(replace(worker, destinations=cuts))
                 made = World(sandbox, company, clock, Random(7), cuts, Figures(accounts, planted))
                 made.records = {(name, to): one for name, of in company.records.items() for one, to in of.items()}
                 yield made

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from connectors.base import FIELDS, Tools
 from connectors.hubspot import HubSpot, Settings
@@ -19,7 +20,7 @@ PROPERTIES = "/crm/properties/2026-03/companies"
 TIERS = {tier: tier for tier in ("green", "yellow", "red")}
 
 
-def defined(**changes: dict | None) -> list[dict]:
+def defined(**changes: dict[str, Any] | None) -> list[dict[str, Any]]:
     """Property definitions. `changes` by our field name; None leaves the property out."""
     kinds = {"lifecyclestage": "enumeration", "plan": "string", "seats": "number", "renewal": "date", "vip": "bool"}
     found = [{"name": name, "type": kind} for name, kind in kinds.items()]
@@ -35,7 +36,7 @@ def limited(policy: str, **headers: str) -> Answer:
     return Answer(429, body, headers)
 
 
-def invalid(code: str, name: str) -> dict:
+def invalid(code: str, name: str) -> dict[str, Any]:
     """An error about a property's value, its details as JSON in the message."""
     detail = json.dumps([{"isValid": False, "message": "secret 82.4", "error": code, "name": name}])
     message = f"Property values were not valid: {detail}"
@@ -48,7 +49,7 @@ class Portal:
     def __init__(self) -> None:
         self.script: dict[str, Callable[[Asked], Answer]] = {}
         self.properties = defined()
-        self.made: list[tuple[str, dict]] = []
+        self.made: list[tuple[str, dict[str, Any]]] = []
 
     def __call__(self, asked: Asked) -> Answer:
         path = asked.path.removeprefix(OBJECTS).replace(PROPERTIES, "properties").lstrip("/")
@@ -70,7 +71,7 @@ class Portal:
             return Answer(body={"results": []})
         return Answer(404, "not found")
 
-    def make(self, path: str, body: dict) -> Answer:
+    def make(self, path: str, body: dict[str, Any]) -> Answer:
         self.made.append((path, body))
         if path == "properties":
             self.properties.append(body)

@@ -6,7 +6,7 @@ It shares no code with the compiler. Only a half-life's power is a float, as it 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
 from fnmatch import fnmatchcase
 from fractions import Fraction
@@ -69,7 +69,7 @@ class Oracle:
             return value
         return Fraction((value * 10**9 + Fraction(1, 2)).__floor__(), 10**9)
 
-    def _mean(self, points: dict[str, Fraction | None]) -> Fraction | None:
+    def _mean(self, points: Mapping[str, Fraction | None]) -> Fraction | None:
         top = bottom = Fraction(0)
         for group in self.card.dimensions.values():
             have = {name: Fraction(weight) for name, weight in group.measures.items() if name in points}

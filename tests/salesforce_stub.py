@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from connectors.base import FIELDS, Tools
 from connectors.salesforce import Salesforce, Settings
@@ -18,9 +19,10 @@ EXPIRED = Answer(401, [{"message": "Session expired or invalid", "errorCode": "I
 DAILY = Answer(403, [{"message": "TotalRequests Limit exceeded.", "errorCode": "REQUEST_LIMIT_EXCEEDED"}])
 
 
-def described(**changes: dict | None) -> list[dict]:
+def described(**changes: dict[str, Any] | None) -> list[dict[str, Any]]:
     """Account's fields as describe lists them. `changes` by our field name; None leaves the field out."""
-    fields = [{"name": name, "type": "string", "updateable": True} for name in ("Id", "Name", "Plan__c", "Ext__c")]
+    names = ("Id", "Name", "Plan__c", "Ext__c")
+    fields: list[dict[str, Any]] = [{"name": name, "type": "string", "updateable": True} for name in names]
     for field in FIELDS:
         change = changes.get(field.key, {})
         if change is None:
@@ -42,7 +44,7 @@ class Org:
     def __init__(self) -> None:
         self.script: dict[str, Callable[[Asked], Answer]] = {}
         self.fields = described()
-        self.children: list[dict] = []
+        self.children: list[dict[str, Any]] = []
         self.tokens = 0
         self.url = ""
 

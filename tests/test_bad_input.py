@@ -344,7 +344,7 @@ def _(one: Spoiled) -> list[str]:
 
 def _parquet(one: Spoiled, select: str) -> Path:
     one.settings("events.csv", "events.parquet")
-    duckdb.sql(select).write_parquet(str(one.folder / "events.parquet"))
+    duckdb.execute(f"copy ({select}) to '{one.folder / 'events.parquet'}' (format parquet)")
     return one.folder / "events.parquet"
 
 

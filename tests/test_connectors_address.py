@@ -21,6 +21,7 @@ from connectors.salesforce.signin import Session
 from connectors.salesforce.transport import Line
 from tests import hubspot_stub
 from tests.loopback import Answer, Loopback
+from tests.served import tools
 
 Called = Callable[[str], ConnectorError]
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
@@ -32,7 +33,7 @@ def called(request: pytest.FixtureRequest, tmp_path: Path) -> Called:
 
     def through_urllib3(url: str) -> None:
         settings = Settings.model_validate({"base_url": url, "access_token": hubspot_stub.TOKEN})
-        crm = HubSpot("crm", settings, hubspot_stub.tools(tmp_path))
+        crm = HubSpot("crm", settings, tools(tmp_path))
         try:
             crm.read(["1"])
         finally:

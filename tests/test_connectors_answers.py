@@ -20,6 +20,7 @@ from connectors.base import Tools, Write
 from connectors.errors import AgainNow, ConnectorError
 from tests import hubspot_stub, salesforce_stub
 from tests.loopback import Answer, Asked, Loopback
+from tests.served import tools
 
 ID, OTHER = "001000000000001AAA", "001000000000002AAA"
 HUSH = "hush-secret"
@@ -232,7 +233,7 @@ def _called(call: Call, bad: Answer, hosts: Hosts, folder: Path) -> object:
     (folder / "token").write_text("refresh-0")
     hosts.says = right = Right(call, bad)
     right.url, asked = hosts.vendors.url, len(hosts.vendors.asked)
-    made = _made(call, right.url, salesforce_stub.tools(folder))
+    made = _made(call, right.url, tools(folder))
     try:
         return call.make(made)
     except ConnectorError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import nullcontext
 
 import pytest
@@ -75,6 +75,7 @@ def test_whoever_turns_away_half_way_leaves_no_thread_behind() -> None:
 
     flight = abreast(range(100), each, width=2)
     next(flight)
+    assert isinstance(flight, Generator)
     flight.close()
     assert len(begun) < 10
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("batch")]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from connectors.errors import SettingsWrong
+from connectors.salesforce.settings import DEFAULT_NAMES
 from tests import hubspot_stub as hub
 from tests import salesforce_stub as force
-from tests.loopback import Loopback, in_turn
+from tests.loopback import Answer, Loopback, in_turn
 
 NEW = {"name": "CS_Score__c", "label": "Health score", "type": "double", "custom": True, "updateable": True}
 
@@ -127,7 +129,7 @@ def test_a_tier_without_an_option_is_written_as_blank_to_a_company(hubspot, port
 
 
 def test_where_no_field_can_be_written_nothing_is_tried(crm, org, hubspot, portal):
-    org.fields = force.described(**dict.fromkeys(force.DEFAULT_NAMES))
+    org.fields = force.described(**dict.fromkeys(DEFAULT_NAMES))
     portal.properties = []
     with pytest.raises(SettingsWrong, match=r"none of the 9 fields can be written; Health_Score__c is missing"):
         found(crm)
@@ -136,7 +138,7 @@ def test_where_no_field_can_be_written_nothing_is_tried(crm, org, hubspot, porta
 
 
 def test_a_pass_that_has_read_the_directory_looks_no_second_time(crm, org, hubspot, portal):
-    org.script["GET query"] = in_turn(force.Answer(body={"totalSize": 0, "done": True, "records": []}))
+    org.script["GET query"] = in_turn(Answer(body={"totalSize": 0, "done": True, "records": []}))
     for one in (crm, hubspot):
         clock = one._client.tools.clock
         now = clock.now()
@@ -159,8 +161,9 @@ def test_what_stands_in_a_field_that_is_left_out_is_not_read(crm, org, hubspot, 
 
 
 def test_the_shape_of_our_fields_is_another_when_a_description_or_a_name_is(org, portal, tmp_path):
-    shapes = set()
-    for change, named in (({}, {}), ({"reason": {"length": 80}}, {}), ({}, {"fields": {"version": None}})):
+    shapes, otherwise = set(), list[tuple[dict[str, Any], dict[str, Any]]]()
+    otherwise += ({}, {}), ({"reason": {"length": 80}}, {}), ({}, {"fields": {"version": None}})
+    for change, named in otherwise:
         org.fields, portal.properties = force.described(**change), hub.defined(**change)
         with Loopback(org) as one, Loopback(portal) as other:
             org.url = one.url

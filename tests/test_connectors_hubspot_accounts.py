@@ -44,8 +44,9 @@ def crm(served, tmp_path):
 
 
 def test_a_company_carries_what_matching_and_scoring_need(portal, crm, served):
-    held = {"hs_additional_domains": "b.example;www.C.example", "external_id": "cust-0001", "hubspot_owner_id": "42"}
-    held |= {"salesforceaccountid": "001x", "health_score": "82.4", "health_reason": None, "seats": "12", "plan": "Pro"}
+    held: dict[str, str | None] = {"health_score": "82.4", "health_reason": None, "seats": "12", "plan": "Pro"}
+    held |= {"hs_additional_domains": "b.example;www.C.example", "external_id": "cust-0001", "hubspot_owner_id": "42"}
+    held["salesforceaccountid"] = "001x"
     portal.script["GET companies"] = in_turn(page(company(1, **held)))
     ((account,),) = crm.accounts(where=WHERE, attributes={"seats": "seats", "account.plan": "plan"})
     assert (account.id, account.name, account.owner) == ("1", "Company 1", "42")

@@ -178,7 +178,12 @@ def test_every_call_has_a_timeout(crm, monkeypatch):
 
     seen = []
     request = PoolManager.request
-    monkeypatch.setattr(PoolManager, "request", lambda *a, **o: (seen.append(o["timeout"]), request(*a, **o))[1])
+
+    def noted(*args, **options):
+        seen.append(options["timeout"])
+        return request(*args, **options)
+
+    monkeypatch.setattr(PoolManager, "request", noted)
     list(crm.write(WRITE))
     assert [(one.connect_timeout, one.read_timeout) for one in seen] == [(3, 30)]
 

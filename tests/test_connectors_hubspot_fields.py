@@ -7,6 +7,7 @@ import pytest
 from connectors.errors import SettingsWrong
 from tests.hubspot_stub import Portal, defined, hubspot
 from tests.loopback import Answer, Loopback, in_turn
+from tests.served import carry_out, said
 
 
 @pytest.fixture
@@ -72,9 +73,9 @@ def test_missing_options_are_added_and_none_is_taken_away(served, portal, tmp_pa
     mine = {"label": "My green", "value": "green", "displayOrder": 3, "hidden": True, "readOnly": True}
     portal.properties = defined(tier={"options": [mine]})
     crm = hubspot(served, tmp_path, tier_values={"yellow": "amber"})
-    (change,) = crm.plan()
-    assert change.what == "add the options amber, red to health_tier"
-    change.apply()
+    plan = crm.plan()
+    assert said(plan) == ["add the options amber, red to health_tier"]
+    carry_out(plan)
     path, body = portal.made[0]
     assert path == "properties/health_tier"
     assert [one["value"] for one in body["options"]] == ["green", "amber", "red"]

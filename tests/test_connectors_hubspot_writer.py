@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from connectors.base import Write
+from connectors.base import FieldValue, Outcome, Write
 from connectors.errors import SettingsWrong, Stopped, WaitUntil
 from connectors.hubspot.client import IN_FLIGHT
 from tests.hubspot_stub import Portal, hubspot, invalid, limited
@@ -46,7 +46,7 @@ def test_nothing_to_write_makes_no_call(crm, served):
 
 
 def test_sends_text_and_confirms_what_hubspot_says_it_holds(portal, crm, served):
-    fields = {
+    fields: dict[str, FieldValue] = {
         "score": 82.449,
         "coverage": 93.0,
         "tier": "yellow",
@@ -253,7 +253,7 @@ def test_once_asked_to_stop_no_call_is_begun_and_those_in_flight_are_waited_for(
     handed = tools(tmp_path)
     crm = hubspot(served, tmp_path, handed=handed)
     portal.script["POST batch/update"] = together = Together(action=handed.stop.set)
-    outcomes = []
+    outcomes: list[Outcome] = []
     with pytest.raises(Stopped):
         outcomes.extend(crm.write(writes(100 * IN_FLIGHT * 3)))
     assert {one.id for one in outcomes if one.ok} == together.written

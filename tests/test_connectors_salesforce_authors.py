@@ -128,11 +128,14 @@ def test_check_warns_when_nobody_notes_down_who_sets_the_tier(org, crm, tracked)
 
 
 @pytest.fixture
-def served():
-    org = Org()
-    with Loopback(org) as server:
-        org.url = server.url
-        server.org = org
+def small():
+    return Org()
+
+
+@pytest.fixture
+def served(small):
+    with Loopback(small) as server:
+        small.url = server.url
         yield server
 
 
@@ -140,7 +143,7 @@ def page(*records):
     return Answer(body={"totalSize": len(records), "done": True, "records": list(records)})
 
 
-def test_an_org_that_shows_no_histories_and_no_licences_is_asked_for_neither(served, tmp_path):
+def test_an_org_that_shows_no_histories_and_no_licences_is_asked_for_neither(small, served, tmp_path):
     asked = []
 
     def query(call):
@@ -151,7 +154,7 @@ def test_an_org_that_shows_no_histories_and_no_licences_is_asked_for_neither(ser
             return page({"Id": PLATFORM, "Name": "Platform", "UserType": "CloudIntegrationUser"})
         return page({"Id": ACCOUNT, "LastModifiedById": PLATFORM, "LastModifiedDate": "2026-11-19T00:00:00.000+0000"})
 
-    served.org.script["GET query"] = query
+    small.script["GET query"] = query
     crm = salesforce(served, tmp_path)
     at = datetime(2026, 11, 19, tzinfo=UTC)
     assert crm.authors("tier", [ACCOUNT]) == {ACCOUNT: Author("machine", "Platform", at)}
@@ -160,14 +163,14 @@ def test_an_org_that_shows_no_histories_and_no_licences_is_asked_for_neither(ser
 
 
 @pytest.mark.parametrize("told", ["green", "Healthy"])
-def test_a_history_may_tell_a_picklist_by_its_label(served, tmp_path, told):
+def test_a_history_may_tell_a_picklist_by_its_label(small, served, tmp_path, told):
     options = [{"value": "green", "label": "Healthy", "active": True}]
-    served.org.fields = described(tier={"picklistValues": options})
-    served.org.children = [{"childSObject": "AccountHistory", "relationshipName": "Histories"}]
+    small.fields = described(tier={"picklistValues": options})
+    small.children = [{"childSObject": "AccountHistory", "relationshipName": "Histories"}]
     row = {"CreatedById": US, "CreatedDate": "2026-11-19T00:00:00.000+0000", "NewValue": told}
     record = {"Id": ACCOUNT, "Health_Tier__c": "green", "LastModifiedById": PLATFORM, "Histories": {"records": [row]}}
     user = {"Id": f"{US}AAA", "Name": "Us", "UserType": "Standard"}
-    served.org.script["GET query"] = lambda call: page(user) if "FROM User" in call.query["q"] else page(record)
+    small.script["GET query"] = lambda call: page(user) if "FROM User" in call.query["q"] else page(record)
     crm = salesforce(served, tmp_path)
     assert [author.by for author in crm.authors("tier", [ACCOUNT]).values()] == ["us"]
     crm.close()

@@ -341,9 +341,12 @@ def test_every_call_has_a_timeout(crm, monkeypatch):
 
     seen = []
     send = HTTPAdapter.send
-    monkeypatch.setattr(
-        HTTPAdapter, "send", lambda self, request, **o: (seen.append(o["timeout"]), send(self, request, **o))[1]
-    )
+
+    def noted(self, request, **options):
+        seen.append(options["timeout"])
+        return send(self, request, **options)
+
+    monkeypatch.setattr(HTTPAdapter, "send", noted)
     list(crm.write(WRITE))
     assert seen == [(5.0, 120.0)] * 2
 

@@ -123,7 +123,7 @@ def test_a_job_whose_change_of_state_was_never_answered_for_is_asked_again_witho
 
 def losing_the_answer(monkeypatch, body):
     """The first call with this body is carried out and not answered for."""
-    restful, lost = Line.restful, []
+    restful, lost = Line.restful, list[str]()
 
     def call(line, session, path, method, **options):
         answer = restful(line, session, path, method, **options)

@@ -176,7 +176,7 @@ def test_an_org_that_deletes_no_fields_by_its_api_leaves_them_to_a_person(opened
             raise sorted_call(405, [{"errorCode": "METHOD_NOT_ALLOWED", "message": "DELETE"}], "salesforce")
         return call(path, **options)
 
-    crm._client.call = refusing  # type: ignore[method-assign, assignment]
+    crm._client.call = refusing  # type: ignore[method-assign]
     with pytest.raises(SettingsWrong, match="do it by hand in Setup"):
         carry_out(crm.plan(prune=True))
 

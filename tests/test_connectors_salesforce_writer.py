@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.base import Write
+from connectors.base import FieldValue, Write
 from connectors.errors import SettingsWrong, Stopped, WaitUntil
 from connectors.salesforce.bulk import Table
 from tests.loopback import Answer, Loopback, in_turn
@@ -65,7 +65,7 @@ def test_no_write_signs_in_for_nothing(crm, served):
 
 
 def test_sends_canonical_values_and_confirms_them(crm, served):
-    fields = {
+    fields: dict[str, FieldValue] = {
         "score": 82.449,
         "tier": "yellow",
         "reason": "  Weekly\nusers fell ",
@@ -348,9 +348,9 @@ def test_a_blank_clears_and_a_field_not_set_is_left_alone(org, bulk):
     assert job.text == "Id,Health_Reason__c,Health_Score__c\na,,#N/A\nb,x,\nc,,0.0\n"
 
 
-def test_rows_that_no_list_names_are_for_later(org, bulk):
+def test_rows_that_no_list_names_are_for_later(org, bulk, monkeypatch):
     job = Job(org, lambda id: "neither")
-    job.results = lambda kind: Answer(body="")
+    monkeypatch.setattr(job, "results", lambda kind: Answer(body=""))
     outcomes = list(bulk.write([Write(sf_id(n), {"score": 1.0}) for n in range(3)]))
     assert [(one.code, one.remedy) for one in outcomes] == [("NO_RESULT", "again")] * 3
 
@@ -414,10 +414,12 @@ def test_an_upload_without_an_answer_is_made_again_in_another_job(org, bulk):
 
 def test_a_job_is_cut_where_its_data_would_be_too_much_and_no_sooner(org, bulk, monkeypatch):
     uploads, job = [], Job(org, lambda id: "OK")
-    org.script["PUT jobs/ingest/7500000000000001AA/batches"] = lambda asked: (
-        uploads.append(asked.body),
-        job.upload(asked),
-    )[1]
+
+    def upload(asked):
+        uploads.append(asked.body)
+        return job.upload(asked)
+
+    org.script["PUT jobs/ingest/7500000000000001AA/batches"] = upload
     writes = [Write(sf_id(n), {"score": 1.0, "reason": "é" * 100}) for n in range(6)]
     whole = len("Id,Health_Reason__c,Health_Score__c\n") + 6 * len(f"{sf_id(0)},{'é' * 100},1.0\n".encode())
     for largest, jobs in ((whole, 1), (whole - 1, 2), (1, 6)):

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from datetime import UTC, datetime
 
 import pytest
 
 from connectors.clock import SteppedClock
 from connectors.errors import SettingsWrong
-from connectors.hubspot import HubSpot
-from connectors.hubspot import Settings as HubSpotSettings
 from connectors.hubspot.survivors import ALONE
-from connectors.salesforce import Salesforce
-from connectors.salesforce import Settings as SalesforceSettings
 from connectors.sandbox.server import Sandbox
 from tests import hubspot_stub, salesforce_stub
 from tests.loopback import Answer, Loopback
+from tests.served import connected, tools
 
 
 @pytest.fixture(scope="module")
@@ -32,18 +30,14 @@ def sandbox(clock):
 
 @pytest.fixture
 def salesforce(sandbox, clock, tmp_path):
-    given = {"base_url": sandbox.urls["salesforce"], "client_id": "sandbox", "client_secret": "sandbox-salesforce"}
-    crm = Salesforce("salesforce", SalesforceSettings.model_validate(given), salesforce_stub.tools(tmp_path, clock))
-    yield crm
-    crm.close()
+    with closing(connected(sandbox, "salesforce", tools(tmp_path, clock))) as crm:
+        yield crm
 
 
 @pytest.fixture
 def hubspot(sandbox, clock, tmp_path):
-    given = {"base_url": sandbox.urls["hubspot"], "access_token": "sandbox-hubspot"}
-    crm = HubSpot("hubspot", HubSpotSettings.model_validate(given), hubspot_stub.tools(tmp_path, clock))
-    yield crm
-    crm.close()
+    with closing(connected(sandbox, "hubspot", tools(tmp_path, clock))) as crm:
+        yield crm
 
 
 def test_merges_are_followed_to_the_account_that_stayed(sandbox, salesforce):

@@ -57,7 +57,7 @@ def test_whatever_a_vendor_answers_is_read_or_sorted(body: bytes, tmp_path_facto
     "odd", ['{"event": "half \\ud83d", "properties": {}}', '{"event": "x", "properties": 5}', "no JSON", "[1]", ""]
 )
 def test_one_odd_line_costs_an_export_nothing_else(odd: str, tmp_path: Path) -> None:
-    good = [json.dumps(files.EVENT | {"properties": files.EVENT["properties"] | {"$insert_id": f"{n}"}}) for n in "abc"]  # type: ignore[operator]
+    good = [json.dumps(files.EVENT | {"properties": files.EVENT["properties"] | {"$insert_id": f"{n}"}}) for n in "abc"]
     (tmp_path / "export.ndjson").write_text("\n".join([good[0], odd, good[1], good[2]]) + "\n")
     with fold(tmp_path / "export.ndjson", files.PLAN, actor=str, place="sources.mixpanel") as (parts, counts):
         assert [fact for part in parts for fact in files._of(part.facts)] == [("login", 3.0)]

@@ -73,11 +73,11 @@ def told(scorecard: Scorecard, points: Points) -> float:
 def midpoint(scorecard: Scorecard, before: Points, after: Points) -> tuple[dict[str, Fraction], Fraction]:
     """Points moved at mean weight by measure, and the sum of weight moved at mean points."""
     one, other = shares(scorecard, before), shares(scorecard, after)
-    points, weight = {}, Fraction()
+    points, weight = dict[str, Fraction](), Fraction()
     for name in {*one, *other}:
         was, now = (Fraction(day[name]) if day[name] is not None else None for day in (before, after))  # type: ignore[arg-type]
         known = [value for value in (was, now) if value is not None]
-        weight += (other.get(name, 0) - one.get(name, 0)) * sum(known) / len(known)
+        weight += (other.get(name, 0) - one.get(name, 0)) * sum(known, Fraction()) / len(known)
         if was is not None and now is not None and was != now:
             points[name] = (now - was) * (one[name] + other[name]) / 2
     return points, weight
@@ -123,7 +123,7 @@ def test_causes_sum_to_the_change_and_are_the_midpoint_of_its_definition(
     points, weight = midpoint(scorecard, before, after)
     moved = {cause.measure: Fraction(cause.change) for cause in found if cause.kind == "new data"}
     near = ULP * (len(NAMES) + 2)
-    assert all(abs(moved.get(name, 0) - points.get(name, 0)) <= near for name in {*moved, *points})
+    assert all(abs(moved.get(name, Fraction()) - points.get(name, 0)) <= near for name in {*moved, *points})
     assert abs(sum(Fraction(cause.change) for cause in found if cause.kind == "missing") - weight) <= near
     assert {cause.kind for cause in found} <= {"new data", "missing"}
     assert list(found) == sorted(found, key=lambda cause: -abs(cause.change))
@@ -196,8 +196,7 @@ def test_of_several_each_answers_for_its_share_at_the_distance_from_those_that_s
     stayed = [name for name in NAMES if before[name] is not None and after[name] is not None]
     assume(stayed)
     still = {name: before[name] for name in stayed}
-    before = before | still
-    after = after | still
+    before, after = {**before, **still}, {**after, **still}
     middle = score(scorecard, still)
     found = causes(told(scorecard, after) - told(scorecard, before), [view(scorecard, before, after)])
     amounts = {cause.measure: Fraction(cause.change) for cause in found}

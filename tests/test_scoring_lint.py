@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import product
 from typing import Any
 
@@ -32,7 +33,7 @@ MEASURES: dict[str, Any] = {
 WEIGHTS = {"users": 30, "features": 30, "tickets": 30, "nps": 10}
 
 
-def made(*, weigh: dict[str, float] | None = None, measures: dict[str, Any] | None = None, **more: Any) -> Scorecard:
+def made(*, weigh: Mapping[str, float] | None = None, measures: dict[str, Any] | None = None, **more: Any) -> Scorecard:
     """A scorecard of which there is nothing to say, with what a test wants otherwise."""
     given = {
         "name": "test",
@@ -56,7 +57,8 @@ def of(name: str, **words: Any) -> dict[str, Any]:
 
 
 def ruled(rule: str, section: str = "caps", **more: Any) -> Scorecard:
-    return made(**{section: {"low": {"when": rule, "reason": "r", **more}}})
+    rules: dict[str, Any] = {section: {"low": {"when": rule, "reason": "r", **more}}}
+    return made(**rules)
 
 
 EIGHT = {f"m{number}": of("tickets")["tickets"] for number in range(8)}

@@ -59,7 +59,7 @@ def says_what_the_oracle_says(connection: duckdb.DuckDBPyConnection, scorecard: 
             judged = expected.parts[part.measure]
             place = f"{account} {day} {part.measure} {scorecard.measures[part.measure]}"
             assert part.state == judged.state, place
-            scale = 1 + abs(judged.value or 0)
+            scale = 1 + abs(judged.value or Fraction())
             assert close(part.value, judged.value, STEP * scale), place
             points = judged.points if judged.state in ("live", "held") else None
             assert close(part.points, points, 2 * STEP), place

@@ -37,7 +37,7 @@ def card_with(rule: str, place: str) -> Scorecard:
     """A scorecard with a rule in one of the places where it may stand; the names of columns are names of measures."""
     measures: Mapping[str, Any] = BASE["measures"]
     if place == "where":
-        return Scorecard.model_validate(BASE | {"measures": measures | {"value": measures["value"] | {"where": rule}}})
+        return Scorecard.model_validate(BASE | {"measures": {**measures, "value": measures["value"] | {"where": rule}}})
     section = "caps" if place == "cap" else "watch"
     return Scorecard.model_validate(BASE | {section: {"here": {"when": rule, "reason": "so it is"}}})
 

@@ -166,7 +166,7 @@ def test_the_place_survives_inside_a_larger_model() -> None:
     ],
 )
 def test_a_rule_is_rebuilt(text: str, sql: str) -> None:
-    assert rebuild(text) == sql  # type: ignore[arg-type]
+    assert rebuild(text) == sql
 
 
 @pytest.mark.parametrize(

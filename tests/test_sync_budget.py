@@ -201,7 +201,7 @@ def test_a_nightly_run_at_the_same_minute_finds_its_share_whole(state: State) ->
 def test_hubspots_day_ends_at_the_accounts_own_midnight_also_when_clocks_change(state: State) -> None:
     crm = _crm()
     crm.zone = EASTERN
-    spent = []
+    spent: list[int] = []
     for local in ("2026-10-31 22:00", "2026-10-31 23:50", "2026-11-01 00:05", "2026-11-01 23:50", "2026-11-02 00:05"):
         now = datetime.fromisoformat(local).replace(tzinfo=EASTERN).astimezone(UTC)
         crm.made = 0

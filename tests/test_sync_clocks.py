@@ -22,6 +22,7 @@ from sync.run import run_once
 from sync.worker import Worker, opened
 from tests.fakes import migrated
 from tests.loopback import Answer, Loopback
+from tests.served import carry_out
 
 T = TypeVar("T")
 START = datetime(2026, 11, 3, 6, tzinfo=UTC)
@@ -92,7 +93,7 @@ def _company(folder: Path) -> Iterator[tuple[Company, Any]]:
     vendors = ["salesforce", "zendesk"]
     with Sandbox(accounts=5, seed=5, clock=clock, vendors=vendors, history_days=20) as box:
         company = Company(folder, box.urls, clock)
-        company.once(lambda worker: [change.apply() for change in worker.home.plan() if change.apply])
+        company.once(lambda worker: carry_out(worker.home.plan()))
         assert company.once(run_once).status == "done"
         yield company, box.crm["salesforce"]
 
@@ -142,7 +143,7 @@ def test_what_a_clock_that_was_ahead_has_dated_is_dated_anew_once_a_vendor_says_
             with pytest.raises(StateError, match="the last pass was made at 2026-11-14"):
                 company.once(lambda worker: run_once(worker, due_only=True))
         assert company.once(lambda worker: run_once(worker, due_only=True)).problems == []
-        seen, wanted = company.once(_seen), dict(twin[1])
+        seen, wanted = dict(company.once(_seen)), dict(twin[1])
         assert _but("tier_since", seen.pop("records")) == _but("tier_since", wanted.pop("records"))
         assert seen == wanted
         assert company.once(_latest) <= company.clock.now() + DAY  # refused rows may have to wait that long
@@ -174,7 +175,12 @@ def test_one_vendor_that_agrees_is_enough_and_is_not_asked_again_within_an_hour(
     company = Company(
         tmp_path, {"salesforce": "https://crm.example", "zendesk": "https://desk.example"}, SteppedClock(START)
     )
-    monkeypatch.setattr(clocks, "told_time", lambda address: asked.append(address) or told[address])
+
+    def tells(address: str) -> datetime:
+        asked.append(address)
+        return told[address]
+
+    monkeypatch.setattr(clocks, "told_time", tells)
     for _ in range(2):
         assert company.once(lambda worker: clocks.agrees(worker, worker.clock.now()))
     assert asked == list(told)

@@ -27,6 +27,7 @@ from sync.loading import load
 from sync.rehearsal import settings_for
 from sync.worker import opened
 from tests.command import exit_code
+from tests.served import carry_out
 
 START = datetime(2026, 11, 2, 6, tzinfo=UTC)
 SPEED = 3600.0  # an hour a second
@@ -43,7 +44,7 @@ class Daemon:
     """A running `bellwether daemon` and the port it answers on."""
 
     def __init__(self, folder: Path) -> None:
-        command = [Path(sys.executable).parent / "bellwether", "daemon"]
+        command = [str(Path(sys.executable).parent / "bellwether"), "daemon"]
         self._log = (folder / "daemon.log").open("ab")
         self._at = self._log.tell()
         self._path = folder / "daemon.log"
@@ -111,8 +112,7 @@ def _company(folder: Path) -> Iterator[Sandbox]:
         )
         with opened(load(folder / "bellwether.yaml")) as worker:
             for destination in worker.destinations.values():
-                for change in destination.plan():
-                    change.apply()
+                carry_out(destination.plan())
         yield box
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from connectors.base import Destination, Write
+from connectors.base import Destination, FieldValue, Write
 from connectors.clock import SteppedClock
 from connectors.hubspot import HubSpot
 from connectors.hubspot import Settings as HubSpotSettings
@@ -25,10 +25,10 @@ from sync.deliveries import Delivered, Planned, Round, deliver
 from sync.drift import Watch
 from sync.settings import Delivery as Rules
 from sync.state import State
-from tests.served import tools
+from tests.served import carry_out, tools
 
 STARTED = datetime(2026, 11, 20, tzinfo=UTC)
-TOLD = {"score": 12.5, "reason": "Weekly users fell", "coverage": 90.0}
+TOLD: dict[str, FieldValue] = {"score": 12.5, "reason": "Weekly users fell", "coverage": 90.0}
 TIERS = ("red", "yellow", "green", "red")
 
 
@@ -90,7 +90,7 @@ def test_the_rest_of_every_record_is_written_and_what_was_left_out_follows(
     clock, state = SteppedClock(STARTED), State(f"sqlite:///{tmp_path}/state.db")
     with Sandbox(accounts=4, clock=clock, vendors=(vendor,)) as sandbox:
         crm = opened(sandbox, tmp_path, clock)
-        _provision(crm)
+        carry_out(crm.plan())
         (page,) = crm.accounts(where="", attributes={})
         ids = [account.id for account in page][: len(TIERS)]
         spoil(sandbox.crm[vendor])
@@ -105,7 +105,7 @@ def test_the_rest_of_every_record_is_written_and_what_was_left_out_follows(
         assert [crm.read([id])[id] for id in ids] == [_held(tier) for tier in (None, "yellow", "green", None)]
 
         mend(sandbox.crm[vendor])
-        _provision(crm)
+        carry_out(crm.plan())
         clock.advance_to(clock.now() + timedelta(hours=1))
         result, watch = _delivered(crm, state, clock, ids)
         assert (watch.mended, watch.found, result.failed) == (True, [], 0)
@@ -113,12 +113,6 @@ def test_the_rest_of_every_record_is_written_and_what_was_left_out_follows(
         assert [held[id] for id in ids] == [_held(tier) | {"score": 12.5, "coverage": 90.0} for tier in TIERS]
         crm.close()
     state.close()
-
-
-def _provision(crm: Destination) -> None:
-    for change in crm.plan():
-        if change.apply:
-            change.apply()
 
 
 def _delivered(crm: Destination, state: State, clock: SteppedClock, ids: list[str]) -> tuple[Delivered, Watch]:
@@ -135,6 +129,6 @@ def _delivered(crm: Destination, state: State, clock: SteppedClock, ids: list[st
     return result, watch
 
 
-def _held(tier: str | None) -> dict[str, object]:
-    blank = dict.fromkeys(("change", "next_action", "tier_since", "scored_at", "version"))
+def _held(tier: str | None) -> dict[str, FieldValue]:
+    blank: dict[str, FieldValue] = dict.fromkeys(("change", "next_action", "tier_since", "scored_at", "version"))
     return {**blank, "tier": tier, "reason": TOLD["reason"]}

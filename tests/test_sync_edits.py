@@ -102,7 +102,7 @@ class Two:
         self.now += HOUR
 
     def held(self) -> tuple[Any, Any]:
-        words = {value: tier for tier, value in AMBER.items()}
+        words: dict[FieldValue, str] = {value: tier for tier, value in AMBER.items()}
         tiers = (crm.canonical("tier", crm.present[self.record].get("tier")) for crm in self.crms.values())
         crm, hub = tiers
         return crm, words.get(hub, hub)
@@ -268,7 +268,7 @@ def test_after_a_lost_answer_what_a_person_sets_back_is_told_from_what_was_never
         two.a_pass()
         two.crms["crm"].set_by[two.record] = Author("person", "Ann", MONDAY - DAY)  # what we want is what she said
         two.company.tiers[two.account] = "yellow"
-        two.crms["crm"].next_write = how  # type: ignore[assignment]
+        two.crms["crm"].next_write = how
         with pytest.raises(AgainNow):
             two.a_pass()
         two.now += HOUR

@@ -29,7 +29,7 @@ from connectors.clock import SteppedClock, SystemClock
 from connectors.sandbox import Sandbox
 from connectors.sandbox.faults import Door
 from sync import database
-from sync.deliveries import plain
+from sync.compare import plain
 from sync.errors import LeaseLost, StateError
 from sync.lease import leased
 from sync.loading import load
@@ -42,6 +42,7 @@ from sync.worker import Worker, opened
 from tests import hubspot_stub
 from tests.loopback import Answer, Asked, Loopback
 from tests.postgres import ASKED
+from tests.served import carry_out, tools
 
 NOW = datetime(2026, 11, 2, 9, tzinfo=UTC)
 DAY = NOW.date()
@@ -225,8 +226,7 @@ def test_a_worker_that_was_stopped_in_a_delivery_sends_no_further_batch_and_the_
     with Sandbox(accounts=6, seed=3, clock=SystemClock(), vendors=("salesforce",), history_days=2) as box:
         (tmp_path / "bellwether.yaml").write_text(SETTINGS.format(state=url, url=box.urls["salesforce"]))
         with opened(load(tmp_path / "bellwether.yaml")) as worker:
-            for change in worker.home.plan():
-                change.apply()
+            carry_out(worker.home.plan())
             with _stopped_in_a_delivery(tmp_path, gate) as stopped:
                 _run_out(worker.state)
                 for row in worker.state.accounts.members():
@@ -260,7 +260,7 @@ def test_four_batches_in_flight_are_the_most_that_a_stopped_worker_sends_to_hubs
     portal = hubspot_stub.Portal()
     portal.script["POST batch/update"] = lambda asked: _updated(asked, lost)
     with Loopback(portal) as served:
-        handed = replace(hubspot_stub.tools(tmp_path), stand=stand)
+        handed = replace(tools(tmp_path), stand=stand)
         crm = hubspot_stub.hubspot(served, tmp_path, handed=handed)
         with pytest.raises(LeaseLost):
             list(crm.write([Write(str(number), {"score": 50.0}) for number in range(1, 1001)]))

@@ -262,7 +262,7 @@ def test_a_pass_tells_once_which_overrides_ended(tmp_path: Path) -> None:
         _keep(worker, _override("a", until=1))
         _keep(worker, _override("b", "red", until=1))
         _keep(worker, _override("b", "yellow", until=5))  # newer, and lasting
-        told = []
+        told: list[list[tuple[str | None, ...]]] = []
         for day, rehearsal in ((0, False), (1, False), (2, True), (2, False), (2, False), (3, False)):
             clock.advance_to(START + timedelta(days=day, hours=len(told)))
             report = run_once(worker, dry_run=rehearsal)

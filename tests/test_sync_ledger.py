@@ -108,7 +108,7 @@ def _facts(name: str, *days: int, account: str = "a1") -> list[Event]:
 def _saying(worker: Worker, words: Mapping[str, Any]) -> Worker:
     """The worker with these words in its scorecard."""
     content = worker.settings.scorecard.model_dump(mode="json", by_alias=True, exclude_defaults=True)
-    segment = Segment(Scorecard.model_validate(content | words))
+    segment = Segment(Scorecard.model_validate({**content, **words}))
     return replace(worker, settings=replace(worker.settings, segments=(segment,)))
 
 
@@ -231,8 +231,8 @@ def test_an_account_by_itself_scores_as_it_does_among_all(lived: Worker) -> None
 
 def _word(now: datetime, **given: Any) -> Judgement:
     told = {"id": 0, "account": "a1", "author": "Ann", "reason": "met them", "day": now.date(), "until": None}
-    rest = dict.fromkeys(("tier", "name", "value")) | {"silence": False, "made_at": now}
-    return Judgement(**(told | rest | given))
+    rest: dict[str, Any] = {"tier": None, "name": None, "value": None, "silence": False, "made_at": now}
+    return Judgement(**(rest | told | given))
 
 
 def test_what_people_say_is_told_apart_from_what_customers_do(tmp_path: Path) -> None:

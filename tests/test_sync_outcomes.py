@@ -29,7 +29,7 @@ destinations: {customers: {kind: file, accounts: accounts.csv, scores: scores.cs
 def _refused(
     record: str, status: DeliveryStatus, code: str, message: str, *, remedy: Remedy, attempts: int = 0
 ) -> Delivery:
-    told = {"code": code, "message": message, "remedy": remedy, "next_try_at": LATER}
+    told: dict[str, Any] = {"code": code, "message": message, "remedy": remedy, "next_try_at": LATER}
     return Delivery("customers", record, record, status=status, attempts=attempts, **told)
 
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -33,7 +33,7 @@ from sync.replayed import replay_document
 from sync.rows import Delivery
 from sync.run import run_once
 from sync.settings import Delivery as Rules
-from sync.verdicts import Verdict
+from sync.verdicts import Told, Verdict
 from sync.worker import Worker
 from sync.writes import TOLD_SCORE, Written
 from tests.command import exit_code
@@ -62,7 +62,7 @@ class Company(NamedTuple):
     folder: Path
 
 
-def _page(day: int, random: Random) -> Page:
+def _events(day: int, random: Random) -> list[Event]:
     """A day's logins and tickets; some accounts fall silent, some begin to ask."""
     at = START + timedelta(days=day - 1)
     events = []
@@ -71,7 +71,11 @@ def _page(day: int, random: Random) -> Page:
             events.append(Event("product", f"{name}/l{day}", name, "u", "login", at, 1.0, None))
         if random.random() < (0.0, 0.1, 0.2)[n % 3] + (0.6 if n == 3 and day > 1 else 0):
             events.append(Event("product", f"{name}/t{day}", name, None, "ticket.created", at, 1.0, None))
-    through = (at + timedelta(days=1)).replace(hour=0)
+    return events
+
+
+def _page(day: int, events: list[Event]) -> Page:
+    through = (START + timedelta(days=day)).replace(hour=0)
     return Page(events=events, through=through, since=START - timedelta(days=70))
 
 
@@ -81,13 +85,12 @@ def company(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Company]:
     folder, random = tmp_path_factory.mktemp("company"), Random(4)
     crm = FakeCrm("crm", [Account(name, name.upper(), since=START - timedelta(days=200)) for name in NAMES])
     crm.records["a8"] = replace(crm.records["a8"], since=START + timedelta(days=3))
-    past = [_page(day, random) for day in range(-69, 0)]
-    whole = replace(past[-1], events=[event for page in past for event in page.events])
+    whole = _page(-1, [event for day in range(-69, 0) for event in _events(day, random)])
     source, clock = FakeSource("product", [whole], names=("login", "ticket.created")), SteppedClock(START)
     with a_worker(folder, home=crm, sources=[source], clock=clock) as worker:
         worker = replace(worker, settings=replace(worker.settings, segments=(Segment(OURS),)))
         for day in range(PASSES[-1] + 1):
-            source.pages.append(_page(day, random))
+            source.pages.append(_page(day, _events(day, random)))
             clock.advance_to(START + timedelta(days=day))
             if day in PASSES:
                 assert not run_once(worker).problems
@@ -128,7 +131,7 @@ def test_a_replay_comes_to_what_the_nightly_runs_kept_byte_for_byte(company: Com
     assert found.before
     assert found.before.last == found.after.last
     assert not found.moved
-    said = str(duckdb.sql(_kept(worker, "scores")).fetchall())  # there was something to be the same about
+    said = str(duckdb.execute(_kept(worker, "scores")).fetchall())  # there was something to be the same about
     assert all(word in said for word in ("cap=", "watch:", "toward=", "green", "yellow", "red"))
 
 
@@ -330,15 +333,9 @@ def test_writes_are_those_that_deliveries_would_make(
 
 def _as_held(scores: list[float | None]) -> list[float | None]:
     """What SQL makes of these scores, and what a record would hold."""
-    held = duckdb.sql(f"select {TOLD_SCORE} from (select unnest($1::double[]) as score)", params=[scores]).fetchall()
+    held = duckdb.execute(f"select {TOLD_SCORE} from (select unnest($1::double[]) as score)", [scores]).fetchall()
     assert [score for (score,) in held] == [_Crm("crm", []).canonical("score", score) for score in scores]
     return [score for (score,) in held]
-
-
-class _Said(NamedTuple):
-    deciding: str
-    told_score: float | None
-    further: Mapping[str, float] = {}
 
 
 class _Crm(FakeCrm):
@@ -352,7 +349,7 @@ def _delivered(record: str, days: list[tuple[date, str, float | None]], rules: R
     for day, deciding, score in days:
         now, result = datetime(day.year, day.month, day.day, tzinfo=UTC), Delivered()
         round_ = Round(crm, rules, now, day)
-        picked = worthwhile(round_, {record: _Said(deciding, score)}, [(record, record)], known, result)
+        picked = worthwhile(round_, {record: Told(deciding, score, {})}, [(record, record)], known, result)
         fields = {"reason": f"{day}"} | ({} if score is None else {"score": score})
         planned = planned_for(picked, {record: Verdict(record, fields, deciding, "")}, known)
         deliver(round_, planned, result, save=lambda rows: known.update({row.record_id: row for row in rows}))

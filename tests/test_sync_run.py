@@ -114,7 +114,12 @@ def test_a_daemons_pass_with_nothing_new_does_not_even_score(tmp_path: Path, mon
     crm, clock, source = _crm("busy", "idle"), SteppedClock(START), _product(*_logins("busy", 10))
     with a_worker(tmp_path, home=crm, sources=[source], clock=clock) as worker:
         scored: list[datetime] = []
-        monkeypatch.setattr("sync.run.evaluated", lambda *a, **k: scored.append(k["now"]) or evaluated(*a, **k))
+
+        def noted(*args: Any, **named: Any) -> object:
+            scored.append(named["now"])
+            return evaluated(*args, **named)
+
+        monkeypatch.setattr("sync.run.evaluated", noted)
 
         def passes(hours: float) -> int:
             clock.advance_to(clock.now() + timedelta(hours=hours))
@@ -359,7 +364,7 @@ def test_a_home_that_suddenly_matches_nobody_changes_nobody(tmp_path: Path) -> N
 
 def test_a_destination_that_is_set_up_wrongly_is_named(tmp_path: Path) -> None:
     class Unready(FakeCrm):
-        def read(self, ids):  # type: ignore[no-untyped-def]
+        def read(self, ids):
             raise SettingsWrong("the field Health_Score__c is not there; run `bellwether provision`", place=self.name)
 
     crm = Unready("crm", _crm("a").records.values())
@@ -465,7 +470,7 @@ def test_a_daemon_delivers_what_a_killed_run_left_pending_though_nothing_is_new(
 
 def test_a_daemon_leaves_a_crm_alone_whose_allowance_is_used_up(tmp_path: Path) -> None:
     class Spent(FakeCrm):
-        def read(self, ids):  # type: ignore[no-untyped-def]
+        def read(self, ids):
             self.calls["asked"] += 1
             raise WaitUntil("the daily allowance is used up", seconds=3600, place=self.name, quota=True)
 

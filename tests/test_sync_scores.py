@@ -17,6 +17,7 @@ from connectors.base import Event, Page
 from connectors.table import Stream
 from scoring import Scorecard, Segment
 from sync import scores
+from sync.fold import NOBODY
 from sync.log import Log
 from sync.scores import Basis, ranged, scored
 
@@ -59,7 +60,7 @@ def test_a_range_is_its_days_one_after_the_other(log: Log, tmp_path: Path, monke
     """
     monkeypatch.setattr(scores, "AT_ONCE", 3)
     first = data.LAST - timedelta(days=DAYS - 3)
-    days, before = [first + timedelta(days=n) for n in range(DAYS)], scores.NOBODY
+    days, before = [first + timedelta(days=n) for n in range(DAYS)], NOBODY
     one_by_one: list[tuple[Any, ...]] = []
     with scored(log, _basis(), spill=tmp_path / "spill") as on:
         for day in days:
@@ -104,7 +105,7 @@ def test_the_same_facts_give_the_same_bytes_by_any_threads_from_any_files(log: L
 def _in_pieces(facts: duckdb.DuckDBPyConnection, log: Log) -> None:
     """The facts in four pages in another order, one of them settled, the others not yet."""
     for piece in range(4):
-        for source in reversed(data.NAMES):
+        for source in reversed([*data.NAMES]):
             page = (
                 f"select id, account_key, actor, name, occurred_at, value, label from facts where source = '{source}'"
             )

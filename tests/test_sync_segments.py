@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -23,7 +23,12 @@ from tests.fakes import CARD, FakeCrm, FakeSource, a_worker
 
 START = datetime(2026, 11, 2, 9, tzinfo=UTC)
 SEEN = START - timedelta(days=300)
-ATTRIBUTES = {"big": {"seats": 900}, "small": {"seats": 20}, "free": {"seats": 900, "Plan": "free"}, "blank": {}}
+ATTRIBUTES: Mapping[str, Mapping[str, float | str | None]] = {
+    "big": {"seats": 900},
+    "small": {"seats": 20},
+    "free": {"seats": 900, "Plan": "free"},
+    "blank": {},
+}
 
 
 @contextmanager

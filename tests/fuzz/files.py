@@ -8,6 +8,7 @@ import json
 import math
 import threading
 from collections import Counter
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from random import Random
@@ -45,7 +46,7 @@ def _read(source: FileSource) -> tuple[list[tuple[Any, ...]], Page]:
     return page
 
 
-def _drained(source: FileSource) -> Any:
+def _drained(source: FileSource) -> Iterator[tuple[list[tuple[Any, ...]], Page]]:
     for page in source.pull(None, start=NOW, now=NOW):
         with duckdb.connect() as connection:
             connection.register("arrived", page.events)
@@ -213,7 +214,7 @@ def csv_accounts(random: Random, folder: Path) -> Tally:
 
 DAY = date(2026, 3, 1)
 START = datetime(2026, 3, 1, tzinfo=UTC).timestamp()
-EVENT = {
+EVENT: dict[str, Any] = {
     "event": "Logged In",
     "properties": {"time": START + 60, "distinct_id": "u1", "$insert_id": "i", "company_id": "c1", "amount": 2.5},
 }
@@ -247,7 +248,7 @@ def mixpanel_lines(random: Random, folder: Path) -> Tally:
     counted = sum(value for name, value in facts if name == "login")
     sure = sum(
         line == {**EVENT, "properties": {**EVENT["properties"], "$insert_id": f"i{n}"}} for n, line in enumerate(lines)
-    )  # type: ignore[dict-item]
+    )
     assert torn or sure <= counted <= MANY * 2, (sure, counted)
     return Tally(MANY, int(counted), Counter({"RowWrong": MANY - int(counted)}))
 
@@ -268,7 +269,8 @@ def log_facts(random: Random, folder: Path) -> Tally:
         event = Event("s", f"{number}/x", "a1", None, "login", NOW, 1.0, None)
         if random.random() < 0.6:
             key = random.choice(["id", "account_key", "actor", "name", "label"])
-            event = event._replace(**{key: random.choice(mutate.ODD_TEXTS)})
+            odd: dict[str, Any] = {key: random.choice(mutate.ODD_TEXTS)}
+            event = event._replace(**odd)
         if random.random() < 0.2:
             event = event._replace(value=random.choice([math.nan, math.inf, -math.inf, 1e300, -8e12, -0.0, None]))
         events.append(event)
