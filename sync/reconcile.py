@@ -21,6 +21,7 @@ from sync.rows import Delivery
 from sync.run import run_once
 from sync.worker import Worker
 
+NO_RESULT = "NO_RESULT"  # the code of a row of which an answer did not say what became of it
 RECORD = "(record)"  # in the place of a field: the whole record is not there
 
 
@@ -145,7 +146,8 @@ def _differing(
     if present is None:
         return {RECORD: (None, None)}
     ours = canonical(destination, row.confirmed or {})
-    sent = canonical(destination, row.wanted or {}) if row.status == "pending" else {}
+    unanswered = row.status == "pending" or row.code == NO_RESULT
+    sent = canonical(destination, row.wanted or {}) if unanswered else {}
     theirs = {key: plain(present.get(key)) for key in ours}
     return {
         key: (sent.get(key, value), theirs[key])

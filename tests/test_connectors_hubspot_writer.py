@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime
 import pytest
 
 from connectors.base import FieldValue, Outcome, Write
-from connectors.errors import SettingsWrong, Stopped, WaitUntil
+from connectors.errors import AgainNow, SettingsWrong, Stopped, WaitUntil
 from connectors.hubspot.client import IN_FLIGHT
 from tests.hubspot_stub import Portal, hubspot, invalid, limited
 from tests.loopback import Answer, Loopback, in_turn
@@ -155,8 +155,9 @@ def test_a_batch_refused_whole_is_halved_until_the_bad_rows_are_alone(portal, cr
     assert {one.message for one in outcomes if not one.ok} == {"the property lacks a tier value (health_tier)"}
 
 
-def test_a_success_that_did_nothing_is_not_believed(portal, crm):
-    portal.script["POST batch/update"] = in_turn(Answer(body={"status": "COMPLETE", "results": []}))
+@pytest.mark.parametrize("told", [[], [{"id": "0"}, {"id": "1", "properties": None}]])
+def test_a_success_that_did_nothing_is_not_believed(portal, crm, told):
+    portal.script["POST batch/update"] = in_turn(Answer(body={"status": "COMPLETE", "results": told}))
     assert [(one.ok, one.remedy) for one in crm.write(writes(2))] == [(False, "again")] * 2
 
 
@@ -304,6 +305,24 @@ def test_reads_a_hundred_a_call_and_leaves_out_what_is_not_there(portal, crm, se
     assert found["1"] == {"score": 82.4, "tier": None}
     assert sorted(len(one.json["inputs"]) for one in served.asked) == [1, 100]
     assert "health_scored_at" in served.asked[0].json["properties"]
+
+
+def test_a_company_of_which_half_an_answer_is_silent_is_asked_for_once_more(portal, crm, served):
+    def answer(asked):
+        ids = [one["id"] for one in asked.json["inputs"]]
+        told = ids[:1] if len(ids) == 4 else [id for id in ids if id != "9"]
+        return Answer(body={"results": [{"id": id, "properties": {"health_score": "1"}} for id in told]})
+
+    portal.script["POST batch/read"] = answer
+    assert set(crm.read(["1", "2", "3", "9"])) == {"1", "2", "3"}
+    assert [len(one.json["inputs"]) for one in served.asked] == [4, 3]
+
+
+@pytest.mark.parametrize("told", [{"id": "1"}, {"id": "1", "properties": None}])
+def test_a_company_without_properties_is_not_taken_for_an_empty_one(portal, crm, told):
+    portal.script["POST batch/read"] = in_turn(*[Answer(body={"results": [told]})] * 6)
+    with pytest.raises(AgainNow, match="not of the form"):
+        crm.read(["1"])
 
 
 def test_an_id_that_spoils_a_read_does_not_cost_the_others(portal, crm):

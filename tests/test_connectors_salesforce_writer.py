@@ -159,15 +159,35 @@ def test_rows_without_a_result_are_for_later(org, crm):
 
 
 def test_results_in_another_order_confirm_no_row_that_is_not_theirs(org, crm):
-    told = [ok(sf_id(1)), ok(sf_id(0)), bad("UNABLE_TO_LOCK_ROW"), ok(sf_id(3)[:15])]
-    org.script["PATCH composite/sobjects"] = in_turn(Answer(body=told), Answer(body=[ok(sf_id(2))]))
+    told = [ok(sf_id(1)), ok(sf_id(0)), bad("DUPLICATES_DETECTED"), ok(sf_id(3)[:15])]
+    org.script["PATCH composite/sobjects"] = in_turn(Answer(body=told))
     outcomes = {one.id: one for one in crm.write([Write(sf_id(n), {"score": 1.0}) for n in range(4)])}
     assert {id: (one.ok, one.code) for id, one in outcomes.items()} == {
         sf_id(0): (False, "NO_RESULT"),
         sf_id(1): (False, "NO_RESULT"),
-        sf_id(2): (True, ""),
+        sf_id(2): (False, "NO_RESULT"),  # whose failure that is, nobody can tell
         sf_id(3): (True, ""),
     }
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        [bad("DUPLICATES_DETECTED")],  # of two
+        [ok(sf_id(0)) | {"errors": bad("DUPLICATES_DETECTED")["errors"]}, {"id": sf_id(1)}],
+    ],
+)
+def test_a_result_that_cannot_be_placed_or_contradicts_itself_is_none(org, crm, told):
+    org.script["PATCH composite/sobjects"] = in_turn(Answer(body=told))
+    outcomes = list(crm.write([Write(sf_id(n), {"score": 1.0}) for n in range(2)]))
+    assert [(one.code, one.remedy) for one in outcomes] == [("NO_RESULT", "again")] * 2
+
+
+def test_a_failure_that_tells_its_record_is_that_record_s(org, crm):
+    told = [bad("DUPLICATES_DETECTED") | {"id": sf_id(0)[:15]}]
+    org.script["PATCH composite/sobjects"] = in_turn(Answer(body=told))
+    outcomes = list(crm.write([Write(sf_id(n), {"score": 1.0}) for n in range(2)]))
+    assert [one.code for one in outcomes] == ["DUPLICATES_DETECTED", "NO_RESULT"]
 
 
 def test_locked_rows_are_tried_once_more_in_small_batches(org, crm, served):
@@ -240,6 +260,14 @@ def test_reads_present_values_in_canonical_form(org, crm, served):
     asked = served.asked[-1].json
     assert asked["ids"] == [sf_id(1), sf_id(2)]
     assert "Health_Score__c" in asked["fields"]
+
+
+def test_reads_fields_that_the_settings_spell_in_other_letters(org, served, tmp_path):
+    """Salesforce takes a name in any letters, and answers in its own."""
+    crm = salesforce(served, tmp_path, fields={"tier": "health_tier__c"})
+    org.script["POST composite/sobjects/Account"] = in_turn(Answer(body=[{"Id": sf_id(1), "Health_Tier__c": "red"}]))
+    assert crm.read([sf_id(1)])[sf_id(1)]["tier"] == "red"
+    crm.close()
 
 
 def test_reads_two_thousand_a_call_and_only_fields_it_can_see(org, crm, served):

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -87,10 +88,13 @@ def test_records_that_are_gone_are_told_with_what_became_of_them(worker: Worker)
     assert told == {"ash": (RECORD, "merged into birch"), "birch": (RECORD, "not there")}
 
 
-def test_a_write_without_an_answer_may_have_landed_or_not(worker: Worker) -> None:
+@pytest.mark.parametrize(
+    "left", [{"status": "pending"}, {"status": "failed", "code": "NO_RESULT", "remedy": "again"}], ids=["none", "half"]
+)
+def test_a_write_without_an_answer_may_have_landed_or_not(worker: Worker, left: dict[str, Any]) -> None:
     known = worker.state.deliveries.of("crm")["ash"]
     sent = {**(known.confirmed or {}), "reason": "Newer"}
-    worker.state.deliveries.save([replace(known, status="pending", wanted=sent)])
+    worker.state.deliveries.save([replace(known, wanted=sent, **left)])
     assert reconciled(worker, ["crm"]).differences == []
     _crm(worker).present["ash"]["reason"] = "Newer"
     assert reconciled(worker, ["crm"]).differences == []

@@ -34,6 +34,13 @@ class _Sorted(NamedTuple):
     nameless: Verdict | None
 
 
+class _Read(NamedTuple):
+    """Canonical values by company id, and the ids of which nothing was said."""
+
+    present: dict[str, dict[str, FieldValue]]
+    silent: list[str]
+
+
 class Writer:
     """Reads and writes our properties by company id; the ids of one call are distinct."""
 
@@ -104,7 +111,7 @@ class Writer:
         for row in rows:
             if row.id in failures:
                 outcomes.append(_failed(row.id, *failures[row.id]))
-            elif row.id in told:
+            elif row.id in told and isinstance(told[row.id].get("properties"), Mapping):
                 outcomes.append(Outcome(row.id, True, self._confirmed(row, told[row.id])))
             else:
                 silent.append(row)
@@ -113,7 +120,7 @@ class Writer:
     def _confirmed(self, row: Row, result: Mapping[str, Any]) -> dict[str, FieldValue]:
         """What the answer says the company holds; a cleared property is left out of it."""
         cleared = {key: None for key, value in row.values.items() if value is None}
-        held = self._fields.present(result.get("properties") or {})
+        held = self._fields.present(result["properties"])
         return cleared | {key: value for key, value in held.items() if key in row.values}
 
     def read(self, ids: Sequence[str]) -> dict[str, dict[str, FieldValue]]:
@@ -121,12 +128,16 @@ class Writer:
         parts = batches(list(dict.fromkeys(ids)), BATCH)
         return dict(abreast(parts, self._present, width=IN_FLIGHT))
 
-    def _present(self, ids: Sequence[str]) -> Iterator[tuple[str, dict[str, FieldValue]]]:
+    def _present(self, ids: Sequence[str], *, again: bool = False) -> Iterator[tuple[str, dict[str, FieldValue]]]:
+        """Those of which an answer is silent are asked for once more: it does not say that they are gone."""
         for _, answer in halved(ids, self._retrieve):
-            if not isinstance(answer, RowWrong):  # by the id of a merged company HubSpot finds the one it went into
-                yield from ((id, present) for id, present in answer.items() if id in ids)
+            if isinstance(answer, RowWrong):
+                continue
+            yield from answer.present.items()
+            if answer.silent and not again:
+                yield from self._present(answer.silent, again=True)
 
-    def _retrieve(self, ids: Sequence[str]) -> dict[str, dict[str, FieldValue]]:
+    def _retrieve(self, ids: Sequence[str]) -> _Read:
         body = {
             "inputs": [{"id": id} for id in ids],
             "properties": list(self._fields.usable().values()),
@@ -135,7 +146,11 @@ class Writer:
         answer = self._client.batch(f"{self._path}/read", body, label="read")
         with as_expected(self._client.place):
             found = results(answer, self._client.place)
-            return {str(one["id"]): self._fields.present(one.get("properties") or {}) for one in found}
+            present = {str(one["id"]): self._fields.present(one["properties"]) for one in found}
+            told = present.keys() | {id for error in answer.get("errors") or () for id in _ids(error)}
+        # By the id of a merged company HubSpot finds the one it went into.
+        mine = {id: present[id] for id in ids if id in present}
+        return _Read(mine, [id for id in ids if id not in told] if len(told) < len(ids) else [])
 
 
 def _failures(rows: Sequence[Row], errors: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Verdict], Verdict | None]:
@@ -147,13 +162,19 @@ def _failures(rows: Sequence[Row], errors: Sequence[Mapping[str, Any]]) -> tuple
     for error in errors:
         context = error.get("context") or {}
         traced = {by_trace.get(str(trace)) for trace in context.get("objectWriteTraceId") or ()}
-        named = {str(id) for key in ("ids", "id") for id in context.get(key) or ()}
+        named = _ids(error)
         meant = (traced - {None}) or (named & ids)
         for id in meant:
             failures[str(id)] = verdict(error)
         if not meant:
             nameless = nameless or verdict(error)
     return failures, nameless
+
+
+def _ids(error: Mapping[str, Any]) -> set[str]:
+    """The companies that an error names."""
+    context = error.get("context") or {}
+    return {str(id) for key in ("ids", "id") for id in context.get(key) or ()}
 
 
 def _failed(id: str, code: str, message: str, remedy: Any) -> Outcome:

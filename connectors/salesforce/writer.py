@@ -15,6 +15,7 @@ from connectors.base import FieldValue, Outcome, Write
 from connectors.batches import batches, halved
 from connectors.errors import AgainNow, RowWrong
 from connectors.salesforce import bulk
+from connectors.salesforce.accounts import at_path
 from connectors.salesforce.client import Client
 from connectors.salesforce.fields import Fields
 from connectors.salesforce.ids import short
@@ -139,25 +140,31 @@ def _present(
 ) -> Iterator[tuple[str, dict[str, FieldValue]]]:
     for record in records:
         if isinstance(record, Mapping) and record.get("Id"):
-            yield short(str(record["Id"])), {key: canonical(key, record.get(name)) for key, name in ours.items()}
+            yield short(str(record["Id"])), {key: canonical(key, at_path(record, name)) for key, name in ours.items()}
 
 
-def _outcomes(rows: Sequence[Row], results: Sequence[Mapping[str, Any]]) -> Iterator[Outcome]:
+def _outcomes(rows: Sequence[Row], results: Sequence[object]) -> Iterator[Outcome]:
+    """By position. Failures seldom tell an id: one that does not is the row's only if no result is out of its place."""
+    told = [one if isinstance(one, Mapping) else {} for one in results]
+    in_place = len(told) == len(rows) and not any(map(_of_another, rows, told))
     for number, row in enumerate(rows):
-        result = results[number] if number < len(results) else None
-        if not isinstance(result, Mapping) or not _is_of(row, result.get("id")):
-            yield _failed(row.id, *NO_RESULT)
-        elif result.get("success") is True and result.get("id") is not None:
-            yield Outcome(row.id, True, row.values)
-        elif result.get("success") is True:
-            yield _failed(row.id, *NO_RESULT)
-        else:
-            yield _failed(row.id, *row_verdict(result.get("errors")))
+        yield _outcome(row, told[number] if number < len(told) else {}, in_place=in_place)
 
 
-def _is_of(row: Row, id: object) -> bool:
-    """Whether a result with this id can be the row's: ids are told with 15 letters or 18, and not of all failures."""
-    return id is None or short(str(id)) == short(row.id)
+def _outcome(row: Row, result: Mapping[str, Any], *, in_place: bool) -> Outcome:
+    named, success, errors = result.get("id") is not None, result.get("success"), result.get("errors")
+    if not _of_another(row, result):
+        if success is True and named and not errors:
+            return Outcome(row.id, True, row.values)
+        if success is False and (named or in_place):
+            return _failed(row.id, *row_verdict(errors))
+    return _failed(row.id, *NO_RESULT)
+
+
+def _of_another(row: Row, result: Mapping[str, Any]) -> bool:
+    """Whether a result tells the id of another row, in 15 letters or 18."""
+    id = result.get("id")
+    return id is not None and short(str(id)) != short(row.id)
 
 
 def _failed(id: str, code: str, message: str, remedy: Any) -> Outcome:
