@@ -174,13 +174,15 @@ class Edits:
 
 
 def _odd(destination: Destination, row: Delivery, account: Account) -> bool:
-    """Whether a record holds another tier or score than is known of it, or nothing where something is known."""
+    """Whether a record holds a tier or score that may not be ours, or nothing where something is known."""
     told, held = row.confirmed or {}, account.present
     if any(value in (None, "") and told.get(key) is not None for key, value in held.items()):
         return True
     present = canonical(destination, {key: held[key] for key in WATCHED if key in held})
     look = Look(destination.name, account.id, row.account, row, {}, present)
-    return any(present[field] != look.before(field) and look.stance(field) != "ours" for field in present)
+    return any(
+        look.stance(field) != "ours" for field in present if (present[field], look.before(field)) != (None, None)
+    )
 
 
 def _wanted(

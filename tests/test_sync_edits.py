@@ -281,6 +281,20 @@ def test_after_a_lost_answer_what_a_person_sets_back_is_told_from_what_was_never
         assert len(two.judgements()) == (how == "lost")
 
 
+def test_what_a_person_sets_back_after_a_lost_answer_is_told_in_every_crm_by_the_next_pass(worker: Worker) -> None:
+    two = Two(worker)
+    two.a_pass()
+    two.crms["crm"].set(two.record, "yellow")
+    two.crms["hub"].next_write = "lost"  # of the tier alone: the score is what it was
+    with pytest.raises(AgainNow):
+        two.a_pass()
+    two.now += HOUR
+    two.crms["hub"].now = two.now
+    two.crms["hub"].set(two.record, AMBER["green"])
+    two.a_pass()
+    assert (two.held(), len(two.judgements())) == (("green", "green"), 2)
+
+
 def test_on_a_record_that_was_never_told_anything_only_a_known_person_is_believed(worker: Worker) -> None:
     for by, tells, held in (("person", True, "red"), ("person", False, "green"), ("machine", True, "green")):
         two = Two(worker)
