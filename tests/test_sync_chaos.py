@@ -1,4 +1,4 @@
-"""The proofs of `make chaos` in small: a few kills, a stop and a storm, and that what compares them would notice."""
+"""The proofs of `make chaos` in small: kills, news after one, a stop and a storm; what compares them would notice."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from random import Random
 
 import pytest
 
-from tests.chaos import kills, stops, storm
+from tests.chaos import forks, kills, news, stops, storm
 from tests.chaos.beside import Beside
 from tests.chaos.proof import Asked
 
@@ -22,7 +22,7 @@ def _asked(folder: Path) -> Asked:
 
 @pytest.fixture(scope="module")
 def beside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Beside]:
-    with Beside(_asked(tmp_path_factory.mktemp("chaos")), ACCOUNTS) as found:
+    with Beside(_asked(tmp_path_factory.mktemp("chaos")), ACCOUNTS, more=news.EXACT) as found:
         yield found
 
 
@@ -47,6 +47,17 @@ def test_a_value_that_was_lost_is_seen(beside: Beside) -> None:
     assert any("records are other than the twin's" in words for words in beside.broken)
     assert any("values are other than confirmed" in words for words in beside.broken)
     beside.broken.clear()
+
+
+def test_what_people_put_back_before_a_killed_worker_recovers_is_not_lost(beside: Beside) -> None:
+    counts = news.lived(beside, 1, Random(7))
+    assert (counts["kills"], beside.broken) == (1, [])
+    assert counts["tiers put back"]
+
+
+def test_it_would_be_if_nothing_were_kept_of_what_is_about_to_be_sent(beside: Beside) -> None:
+    news.lived(beside, 1, Random(7), forks.forgetful)
+    assert any("edits that were" in words for words in beside.broken)
 
 
 def test_a_storm_ends_in_what_was_wanted_with_every_bad_row_named(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from random import Random
 
-from tests.chaos import forks
+from tests.chaos import forks, news
 from tests.chaos.beside import Beside
 from tests.chaos.calls import Aim, anything, writes
 from tests.chaos.forks import Job
@@ -25,7 +25,7 @@ CREATES = 4  # kills while our fields are made
 
 
 def proof(asked: Asked) -> Sequence[Row]:
-    """The row of so many kills."""
+    """The row of so many kills, and that of those with news before anything is recovered."""
     kills, accounts, began = asked.size(200, 12), asked.size(30, 8), time.monotonic()
     with Beside(asked, accounts) as beside:
         counts = killed(beside, kills, Random(asked.seed), creates=CREATES)
@@ -33,7 +33,9 @@ def proof(asked: Asked) -> Sequence[Row]:
     told = ", ".join(f"{count} {what}" for what, count in sorted(counts.items()))
     size = f"{counts.total()} kills ({told}), {portions} portions of {accounts} accounts"
     result = "; ".join(broken) or "all confirmed as at the twin, none lost, none made twice, log and state intact"
-    return [Row("kill -9", f"{size}, {time.monotonic() - began:.0f} s: {result}", f"{kills} kills, 0 lost", not broken)]
+    figure = f"{size}, {time.monotonic() - began:.0f} s: {result}"
+    row = Row("kill -9", figure, f"{kills} kills, 0 lost", not broken)
+    return [row, *news.proof(asked._replace(folder=asked.folder / "news"))]
 
 
 def killed(beside: Beside, kills: int, random: Random, *, creates: int) -> Counter[str]:

@@ -208,8 +208,7 @@ def _apart(ours: Sight, theirs: Sight, bad: set[Record], *, mended: bool = False
 def _of(record: Record, values: Fields, bad: set[Record], mended: bool) -> Fields:
     if record not in bad:
         return values
-    names = audit.NAMES[record[0]]
-    return {names[key]: values[names[key]] for key in ("tier", "score", "next_action") if mended}
+    return audit.deciding(record[0], values) if mended else {}
 
 
 def _ratios(calls: Calls, company: Company, other: Company) -> dict[str, float]:

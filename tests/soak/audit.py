@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -156,6 +157,25 @@ def _rows(worker: Worker) -> dict[str, int]:
         if table in counts:
             counts[table] += len(rows)
     return counts
+
+
+def decided(sight: Sight) -> Sight:
+    """What decides alone, of fields and states: figures ride along, and differ where it was told at another moment."""
+    fields = {record: deciding(record[0], values) for record, values in sight.fields.items()}
+    told = {
+        record: [state for state, _ in groupby(deciding(record[0], values) for values in states)]
+        for record, states in sight.written.states.items()
+    }
+    return replace(sight, fields=fields, written=replace(sight.written, states=told))
+
+
+def deciding(crm: str, values: Fields) -> Fields:
+    return {name: values.get(name) for name in (NAMES[crm][key] for key in ("tier", "score", "next_action"))}
+
+
+def judged(worker: Worker) -> Counter[str]:
+    """All judgements, in words."""
+    return Counter(f"{one.account} {one.reason} by {one.author}" for one in worker.state.judgements.all())
 
 
 def known(worker: Worker) -> dict[str, float]:
