@@ -51,7 +51,8 @@ def read_home(worker: Worker, *, now: datetime, seen_by: Look) -> dict[str, int]
         {row.id for row in worker.state.accounts.members()} - seen,
         today=worker.settings.day(now),
     )
-    left = worker.state.accounts.close_missing(seen, now=now)
+    # a record that could not be used may be any of those that were not seen
+    left = [] if home.left_out else worker.state.accounts.close_missing(seen, now=now)
     worker.state.readings.save(
         home.name,
         cursor=None,
@@ -73,7 +74,8 @@ def read_companies(worker: Worker, name: str, *, now: datetime, seen_by: Look) -
         seen.update(company.id for company in companies)
     open_ = {record for record, row in worker.state.deliveries.standings(name).items() if row.status != "closed"}
     pass_on(worker, name, open_ - seen, today=worker.settings.day(now))
-    worker.state.keys.forget(name, before=now)
+    if not worker.destinations[name].left_out:
+        worker.state.keys.forget(name, before=now)
     return len(seen)
 
 

@@ -63,10 +63,19 @@ def test_a_company_carries_what_matching_and_scoring_need(portal, crm, served):
 
 
 def test_only_companies_that_meet_the_condition_are_accounts(portal, crm):
-    leads = [company(2, lifecyclestage="lead"), company(3, lifecyclestage=None), {"id": "4", "properties": None}]
+    leads = [company(2, lifecyclestage="lead"), company(3, lifecyclestage=None)]
     portal.script["GET companies"] = in_turn(page(company(1), *leads))
     ((account,),) = crm.accounts(where=WHERE, attributes={})
-    assert account.id == "1"
+    assert (account.id, crm.left_out) == ("1", "")
+
+
+@pytest.mark.parametrize(
+    "odd", [{"id": "4"}, {"id": "4", "properties": None}, {"id": "4", "properties": [1]}, company(4) | {"id": [4]}]
+)
+def test_a_company_of_no_use_is_told_and_not_taken_for_one_that_does_not_meet_the_condition(portal, crm, odd):
+    portal.script["GET companies"] = in_turn(page(company(1), odd))
+    ((account,),) = crm.accounts(where=WHERE, attributes={})
+    assert (account.id, crm.left_out[:17]) == ("1", "1 row is left out")
 
 
 def test_pages_are_followed_by_their_cursor_and_never_by_their_address(portal, crm, served):

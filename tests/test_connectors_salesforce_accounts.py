@@ -168,3 +168,10 @@ def test_attributes_become_levels(value, expected):
 )
 def test_the_domain_is_taken_from_websites_as_people_type_them(website, expected):
     assert host_of(website) == expected
+
+
+@pytest.mark.parametrize("id", [None, "", 5, ["001000000000001AAA"], "001", "001000000000001AA\u0391"])
+def test_a_record_without_an_id_is_told_and_the_others_are_read(org, crm, id):
+    org.script["GET query"] = in_turn(page(record(1), record(2) | {"Id": id}))
+    ((account,),) = crm.accounts(where="", attributes={})
+    assert (account.name, crm.left_out) == ("Company 1", "1 row is left out (record 2: it has no id)")

@@ -350,6 +350,23 @@ def test_a_customer_who_leaves_is_cleared(tmp_path: Path) -> None:
     assert set(crm.present["b"].values()) == {None}
 
 
+def test_while_a_directory_holds_a_record_of_no_use_nobody_has_left_it(tmp_path: Path) -> None:
+    """It may be any of those that were not seen."""
+    crm, clock = _crm("a", "b"), SteppedClock(START)
+    hub = FakeCrm("hub", [Account(f"h{name}", name, refs={"crm_id": name}) for name in "ab"])
+    with a_worker(tmp_path, home=crm, others=[hub], sources=[_product()], clock=clock) as worker:
+        run_once(worker)
+        del crm.records["b"], hub.records["hb"]
+        crm.left_out = hub.left_out = "1 row is left out (record 2: it has no id)"
+        clock.advance_to(START + timedelta(days=1))
+        report = run_once(worker)
+        assert report.accounts["left"] == 0
+        assert crm.present["b"]["tier"] == hub.present["hb"]["tier"] == "red"
+        crm.left_out = hub.left_out = ""
+        run_once(worker)
+    assert {*crm.present["b"].values(), *hub.present["hb"].values()} == {None}
+
+
 def test_a_home_that_suddenly_matches_nobody_changes_nobody(tmp_path: Path) -> None:
     crm, clock = _crm("a", "b"), SteppedClock(START)
     with a_worker(tmp_path, home=crm, sources=[_product()], clock=clock) as worker:

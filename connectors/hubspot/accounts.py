@@ -12,7 +12,7 @@ from connectors.errors import AgainNow, SettingsWrong, as_expected
 from connectors.hubspot.client import Client, results
 from connectors.hubspot.fields import Fields
 from connectors.hubspot.settings import Settings
-from connectors.hubspot.where import parse
+from connectors.hubspot.where import Condition, parse
 from connectors.leftout import Sieve
 from connectors.values import as_moment, as_number, day_number, label
 
@@ -44,7 +44,7 @@ class Accounts:
         left, sieve = limit, Sieve()
         self._sieve = sieve
         for companies in self._listed(wanted):
-            members = (one for one in companies if all(c.meets(_properties(one)) for c in conditions))
+            members = (one for one in companies if _may_meet(one, conditions))
             page = list(islice(sieve.accounts(members, lambda one: self._account(one, kinds, attributes, ours)), left))
             if page:
                 yield page
@@ -77,10 +77,10 @@ class Accounts:
         attributes: Mapping[str, str],
         ours: Mapping[str, str],
     ) -> Account:
-        held = _properties(company)
+        id, held = company.get("id"), company["properties"]
         refs = {kind: str(held[name]) for kind, name in self._refs.items() if held.get(name)}
         return Account(
-            id=str(company.get("id") or ""),
+            id=id if isinstance(id, str) else "",
             name=str(held.get("name") or held.get("domain") or ""),
             domains=domains(held),
             refs=refs,
@@ -91,9 +91,10 @@ class Accounts:
         )
 
 
-def _properties(company: Any) -> Mapping[str, Any]:
-    found = company.get("properties") if isinstance(company, Mapping) else None
-    return found if isinstance(found, Mapping) else {}
+def _may_meet(company: Mapping[str, Any], conditions: Iterable[Condition]) -> bool:
+    """Of a company whose properties are of no use, nobody can tell that it does not."""
+    held = company.get("properties")
+    return not isinstance(held, Mapping) or all(one.meets(held) for one in conditions)
 
 
 def _kinds(attributes: Mapping[str, str], described: Mapping[str, Described]) -> dict[str, str]:

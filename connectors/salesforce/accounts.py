@@ -12,6 +12,7 @@ from connectors.errors import SettingsWrong
 from connectors.leftout import Sieve
 from connectors.salesforce.client import Client
 from connectors.salesforce.fields import Fields
+from connectors.salesforce.ids import whole
 from connectors.salesforce.settings import is_path
 from connectors.values import as_moment, as_number, day_number, label
 
@@ -62,7 +63,7 @@ class Accounts:
         domain = host_of(at_path(record, "Website"))
         external = at_path(record, self._external) if self._external else None
         return Account(
-            id=str(at_path(record, "Id") or ""),
+            id=whole(at_path(record, "Id")),
             name=str(at_path(record, "Name") or ""),
             domains=(domain,) if domain else (),
             refs={"external_id": str(external)} if external not in (None, "") else {},

@@ -8,6 +8,11 @@ from collections.abc import Iterable
 _ID = re.compile(r"[A-Za-z0-9]{15}([A-Za-z0-9]{3})?")
 
 
+def whole(told: object) -> str:
+    """The id that was told; nothing where it is none."""
+    return told if isinstance(told, str) and _ID.fullmatch(told) else ""
+
+
 def short(id: str) -> str:
     """The 15 characters that tell the record from all others, however the id is written."""
     return id[:15]
