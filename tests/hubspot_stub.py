@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from connectors.base import FIELDS, Tools
 from connectors.hubspot import HubSpot, Settings
@@ -85,3 +88,23 @@ class Portal:
 def hubspot(served: Loopback, root: Path, *, handed: Tools | None = None, **settings: object) -> HubSpot:
     given = {"base_url": served.url, "access_token": TOKEN, **settings}
     return HubSpot("hubspot", Settings.model_validate(given), handed or tools(root))
+
+
+def fixtures(**settings: Any) -> tuple[Any, Any, Any]:
+    """The fixtures `portal`, `served` and `crm` of a file of tests: an account, where it answers, a connector to it."""
+
+    @pytest.fixture
+    def portal() -> Portal:
+        return Portal()
+
+    @pytest.fixture
+    def served(portal: Portal) -> Iterator[Loopback]:
+        with Loopback(portal) as server:
+            yield server
+
+    @pytest.fixture
+    def crm(served: Loopback, tmp_path: Path) -> Iterator[HubSpot]:
+        with closing(hubspot(served, tmp_path, **settings)) as made:
+            yield made
+
+    return portal, served, crm

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from connectors.base import FIELDS, Tools
 from connectors.salesforce import Salesforce, Settings
@@ -75,3 +78,24 @@ class Org:
 def salesforce(served: Loopback, root: Path, *, handed: Tools | None = None, **settings: object) -> Salesforce:
     given = {"base_url": served.url, "client_id": "app", "client_secret": SECRET, **settings}
     return Salesforce("salesforce", Settings.model_validate(given), handed or tools(root))
+
+
+def fixtures(kind: Callable[[], Org] = Org, **settings: Any) -> tuple[Any, Any, Any]:
+    """The fixtures `org`, `served` and `crm` of a file of tests: an org, where it answers, and a connector to it."""
+
+    @pytest.fixture
+    def org() -> Org:
+        return kind()
+
+    @pytest.fixture
+    def served(org: Org) -> Iterator[Loopback]:
+        with Loopback(org) as server:
+            org.url = server.url
+            yield server
+
+    @pytest.fixture
+    def crm(served: Loopback, tmp_path: Path) -> Iterator[Salesforce]:
+        with closing(salesforce(served, tmp_path, **settings)) as made:
+            yield made
+
+    return org, served, crm

@@ -48,6 +48,15 @@ def found(crm):
     return {one.field: one for one in crm.drift(since=now)}
 
 
+def tells(crm, field, says, remedy, effect):
+    """It has found that of this field, and nothing else."""
+    (one,) = found(crm).values()
+    assert (one.field, one.effect) == (field, effect)
+    assert says in one.message
+    assert remedy in one.remedy
+    assert (field in crm._fields.usable()) == (effect == "cut")
+
+
 def test_nothing_drifts_where_every_field_is_as_it_was_made(crm, hubspot):
     assert found(crm) == found(hubspot) == {}
 
@@ -66,11 +75,7 @@ def test_nothing_drifts_where_every_field_is_as_it_was_made(crm, hubspot):
 )
 def test_what_became_of_a_field_on_account_is_said(crm, org, field, change, says, remedy, effect):
     org.fields = force.described(**{field: change})
-    (one,) = found(crm).values()
-    assert (one.field, one.effect) == (field, effect)
-    assert says in one.message
-    assert remedy in one.remedy
-    assert (field in crm._fields.usable()) == (effect == "cut")
+    tells(crm, field, says, remedy, effect)
 
 
 @pytest.mark.parametrize(
@@ -86,10 +91,7 @@ def test_what_became_of_a_field_on_account_is_said(crm, org, field, change, says
 )
 def test_what_became_of_a_company_property_is_said(hubspot, portal, field, change, says, remedy, effect):
     portal.properties = hub.defined(**{field: change})
-    (one,) = found(hubspot).values()
-    assert (one.field, one.effect) == (field, effect)
-    assert says in one.message
-    assert remedy in one.remedy
+    tells(hubspot, field, says, remedy, effect)
 
 
 def test_a_renamed_field_is_found_by_its_label(crm, org, hubspot, portal):

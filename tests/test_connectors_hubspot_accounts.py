@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from connectors.errors import AgainNow, SettingsWrong
 from connectors.hubspot.accounts import domains, level
 from connectors.hubspot.where import Condition, parse
-from tests.hubspot_stub import OBJECTS, Portal, hubspot
-from tests.loopback import Answer, Loopback, in_turn
+from tests.hubspot_stub import OBJECTS, fixtures
+from tests.loopback import Answer, in_turn
 
 WHERE = "lifecyclestage = customer"
 
@@ -25,22 +25,7 @@ def page(*companies, after=None, link=None):
     return Answer(body={"results": list(companies)} | paging)
 
 
-@pytest.fixture
-def portal():
-    return Portal()
-
-
-@pytest.fixture
-def served(portal):
-    with Loopback(portal) as server:
-        yield server
-
-
-@pytest.fixture
-def crm(served, tmp_path):
-    made = hubspot(served, tmp_path, external_id_field="external_id")
-    yield made
-    made.close()
+portal, served, crm = fixtures(external_id_field="external_id")
 
 
 def test_a_company_carries_what_matching_and_scoring_need(portal, crm, served):

@@ -8,23 +8,14 @@ from pydantic import ValidationError
 from connectors.base import Write
 from connectors.errors import AgainNow, SettingsWrong, Stopped, WaitUntil
 from connectors.hubspot import HubSpot, Settings
-from tests.hubspot_stub import TOKEN, Portal, hubspot, limited
+from tests.hubspot_stub import TOKEN, fixtures, hubspot, limited
 from tests.loopback import Answer, Loopback, in_turn
 from tests.served import tools
 
 WRITE = [Write("1", {"score": 82.4})]
 DONE = Answer(body={"status": "COMPLETE", "results": [{"id": "1", "properties": {"health_score": "82.4"}}]})
 
-
-@pytest.fixture
-def portal():
-    return Portal()
-
-
-@pytest.fixture
-def served(portal):
-    with Loopback(portal) as server:
-        yield server
+portal, served, _ = fixtures()
 
 
 @pytest.fixture

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -12,31 +10,16 @@ import pytest
 from connectors.base import Allowance, Outcome, Write
 from connectors.errors import WaitUntil
 from connectors.hubspot import HubSpot
-from tests.hubspot_stub import Portal, hubspot, limited
+from tests.hubspot_stub import Portal, fixtures, limited
 from tests.loopback import Answer, Loopback, in_turn
 
 USAGE, DETAILS = "GET account-info/2026-03/api-usage/daily/private-apps", "GET account-info/2026-03/details"
 TEN_SECONDS = {"X-HubSpot-RateLimit-Max": "190", "X-HubSpot-RateLimit-Interval-Milliseconds": "10000"}
 DAY = {"X-HubSpot-RateLimit-Daily": "650000", "X-HubSpot-RateLimit-Daily-Remaining": "649990"}
+READ = {"results": [{"id": "1", "properties": {}}]}
 WRITES = [Write(str(number), {"score": 50.0}) for number in range(1000)]
 
-
-@pytest.fixture
-def portal() -> Portal:
-    return Portal()
-
-
-@pytest.fixture
-def served(portal: Portal) -> Iterator[Loopback]:
-    with Loopback(portal) as server:
-        yield server
-
-
-@pytest.fixture
-def crm(served: Loopback, tmp_path: Path) -> Iterator[HubSpot]:
-    made = hubspot(served, tmp_path)
-    yield made
-    made.close()
+portal, served, crm = fixtures()
 
 
 def _usage(**changes: Any) -> Answer:
@@ -45,7 +28,7 @@ def _usage(**changes: Any) -> Answer:
 
 
 def test_what_is_left_of_the_day_stands_beside_every_answer_and_costs_no_call(portal: Portal, crm: HubSpot) -> None:
-    portal.script["POST batch/read"] = in_turn(Answer(body={"results": []}, headers=DAY | TEN_SECONDS))
+    portal.script["POST batch/read"] = in_turn(Answer(body=READ, headers=DAY | TEN_SECONDS))
     crm.read(["1"])
     assert crm.allowance() == Allowance(650_000, 649_990)
     assert crm.calls == {"read": 1}
@@ -76,7 +59,7 @@ def test_nothing_is_made_up_where_the_account_does_not_tell(portal: Portal, crm:
 
 
 def test_an_app_with_oauth_has_no_daily_limit_though_the_account_has(portal: Portal, crm: HubSpot) -> None:
-    portal.script["POST batch/read"] = in_turn(Answer(body={"results": []}, headers=TEN_SECONDS))
+    portal.script["POST batch/read"] = in_turn(Answer(body=READ, headers=TEN_SECONDS))
     crm.read(["1"])
     assert crm.allowance() is None
     assert crm.calls == {"read": 1}

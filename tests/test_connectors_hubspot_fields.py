@@ -5,27 +5,11 @@ from datetime import UTC, datetime
 import pytest
 
 from connectors.errors import SettingsWrong
-from tests.hubspot_stub import Portal, defined, hubspot
-from tests.loopback import Answer, Loopback, in_turn
+from tests.hubspot_stub import defined, fixtures, hubspot
+from tests.loopback import Answer, in_turn
 from tests.served import carry_out, said
 
-
-@pytest.fixture
-def portal():
-    return Portal()
-
-
-@pytest.fixture
-def served(portal):
-    with Loopback(portal) as server:
-        yield server
-
-
-@pytest.fixture
-def crm(served, tmp_path):
-    made = hubspot(served, tmp_path)
-    yield made
-    made.close()
+portal, served, crm = fixtures()
 
 
 def test_nothing_is_planned_when_every_property_is_there(crm, portal):

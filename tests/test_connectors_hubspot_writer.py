@@ -8,27 +8,11 @@ import pytest
 from connectors.base import FieldValue, Outcome, Write
 from connectors.errors import AgainNow, SettingsWrong, Stopped, WaitUntil
 from connectors.hubspot.client import IN_FLIGHT
-from tests.hubspot_stub import Portal, hubspot, invalid, limited
-from tests.loopback import Answer, Loopback, in_turn
+from tests.hubspot_stub import fixtures, hubspot, invalid, limited
+from tests.loopback import Answer, in_turn
 from tests.served import tools
 
-
-@pytest.fixture
-def portal():
-    return Portal()
-
-
-@pytest.fixture
-def served(portal):
-    with Loopback(portal) as server:
-        yield server
-
-
-@pytest.fixture
-def crm(served, tmp_path):
-    made = hubspot(served, tmp_path)
-    yield made
-    made.close()
+portal, served, crm = fixtures()
 
 
 def writes(number):

@@ -6,8 +6,8 @@ import pytest
 
 from connectors.errors import AgainNow, SettingsWrong
 from connectors.salesforce.accounts import host_of, level
-from tests.loopback import Answer, Loopback, in_turn
-from tests.salesforce_stub import BASE, Org, described, salesforce
+from tests.loopback import Answer, in_turn
+from tests.salesforce_stub import BASE, described, fixtures
 
 
 def record(number, **more):
@@ -27,23 +27,7 @@ def page(*records, total=None, more=None):
     return Answer(body=body | ({"nextRecordsUrl": more} if more else {}))
 
 
-@pytest.fixture
-def org():
-    return Org()
-
-
-@pytest.fixture
-def served(org):
-    with Loopback(org) as server:
-        org.url = server.url
-        yield server
-
-
-@pytest.fixture
-def crm(served, tmp_path):
-    made = salesforce(served, tmp_path, external_id_field="Ext__c")
-    yield made
-    made.close()
+org, served, crm = fixtures(external_id_field="Ext__c")
 
 
 def soql(served):

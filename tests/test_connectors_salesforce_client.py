@@ -12,30 +12,13 @@ from connectors.base import Write
 from connectors.errors import AgainNow, ConnectorError, SettingsWrong, Stopped, WaitUntil
 from connectors.salesforce import Settings
 from tests.loopback import Answer, Loopback, in_turn
-from tests.salesforce_stub import BASE, DAILY, EXPIRED, SECRET, Org, salesforce
+from tests.salesforce_stub import BASE, DAILY, EXPIRED, SECRET, fixtures, salesforce
 from tests.served import tools
 
 ID = "001000000000001AAA"
 WRITE = [Write(ID, {"score": 82.4})]
 
-
-@pytest.fixture
-def org():
-    return Org()
-
-
-@pytest.fixture
-def served(org):
-    with Loopback(org) as server:
-        org.url = server.url
-        yield server
-
-
-@pytest.fixture
-def crm(served, tmp_path):
-    made = salesforce(served, tmp_path)
-    yield made
-    made.close()
+org, served, crm = fixtures()
 
 
 def test_signs_in_once_with_client_credentials_and_sends_the_token(crm, served):

@@ -8,8 +8,8 @@ import pytest
 
 from connectors.errors import SettingsWrong
 from connectors.salesforce.settings import DEFAULT_NAMES as NAMES
-from tests.loopback import Answer, Loopback, in_turn
-from tests.salesforce_stub import BASE, Org, described, salesforce
+from tests.loopback import Answer, in_turn
+from tests.salesforce_stub import BASE, Org, described, fixtures, salesforce
 
 USER = "005000000000001AAA"
 
@@ -72,23 +72,7 @@ class Setup(Org):
     shown = frozenset({"tier", "change", "reason", "next_action", "coverage", "tier_since", "scored_at"})
 
 
-@pytest.fixture
-def org():
-    return Setup()
-
-
-@pytest.fixture
-def served(org):
-    with Loopback(org) as server:
-        org.url = server.url
-        yield server
-
-
-@pytest.fixture
-def crm(served, tmp_path):
-    made = salesforce(served, tmp_path)
-    yield made
-    made.close()
+org, served, crm = fixtures(Setup)
 
 
 def test_nothing_is_planned_when_every_field_can_be_edited(crm, org, served):

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from connectors.base import FieldValue, Write
 from connectors.errors import SettingsWrong, Stopped, WaitUntil
 from connectors.salesforce.bulk import Table
-from tests.loopback import Answer, Loopback, in_turn
-from tests.salesforce_stub import DAILY, Org, described, salesforce
+from tests.loopback import Answer, in_turn
+from tests.salesforce_stub import DAILY, described, fixtures, salesforce
 from tests.served import tools
 
 
@@ -30,23 +30,7 @@ def bad(code, message="secret value 82.4", fields=()):
     return {"success": False, "errors": [{"statusCode": code, "message": message, "fields": list(fields)}]}
 
 
-@pytest.fixture
-def org():
-    return Org()
-
-
-@pytest.fixture
-def served(org):
-    with Loopback(org) as server:
-        org.url = server.url
-        yield server
-
-
-@pytest.fixture
-def crm(served, tmp_path):
-    made = salesforce(served, tmp_path)
-    yield made
-    made.close()
+org, served, crm = fixtures()
 
 
 def patches(served):

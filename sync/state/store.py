@@ -8,13 +8,13 @@ in the same transaction once the lease is another's: a process may be stopped fo
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import fields
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, select
+from sqlalchemy import ColumnElement, Connection, Engine, Select, Table, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 
@@ -83,14 +83,8 @@ class Store:
         with self.write():
             yield
 
-    @contextmanager
-    def read(self) -> Iterator[Connection]:
-        self._see()
-        try:
-            with self._reader.begin() as connection:
-                yield connection
-        except DBAPIError as error:
-            raise database_error(self._engine.url, error) from None
+    def read(self) -> AbstractContextManager[Connection]:
+        return self._begun(self._reader)
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
@@ -101,13 +95,18 @@ class Store:
 
     @contextmanager
     def change(self) -> Iterator[Connection]:
+        with self._begun(self._engine) as connection:
+            yield connection
+        self._see()
+
+    @contextmanager
+    def _begun(self, engine: Engine) -> Iterator[Connection]:
         self._see()
         try:
-            with self._engine.begin() as connection:
+            with engine.begin() as connection:
                 yield connection
-            self._see()
         except DBAPIError as error:
-            raise database_error(self._engine.url, error) from None
+            raise database_error(engine.url, error) from None
 
 
 def held(fence: Fence) -> ColumnElement[bool]:
