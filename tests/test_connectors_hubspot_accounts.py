@@ -81,6 +81,13 @@ def test_cursors_that_lead_in_a_ring_end_with_an_error(portal, crm, served, roun
     assert served.paths().count(OBJECTS) == len(round_) + 1
 
 
+@pytest.mark.parametrize("told", [{}, {"after": None}, {"after": ""}, {"link": "https://api.hubapi.com/x"}])
+def test_a_page_that_says_there_is_more_and_not_where_is_no_last_one(portal, crm, told):
+    portal.script["GET companies"] = in_turn(Answer(body={"results": [company(1)], "paging": {"next": told}}))
+    with pytest.raises(AgainNow, match="not of the form"):
+        list(crm.accounts(where=WHERE, attributes={}))
+
+
 def test_a_pilot_reads_no_further_than_it_must(portal, crm, served):
     portal.script["GET companies"] = in_turn(page(*(company(n) for n in range(9)), after="9"))
     pages = list(crm.accounts(where=WHERE, attributes={}, limit=5))

@@ -61,14 +61,14 @@ class Accounts:
             answer = self._client.get(path, label="read", query=query)
             with as_expected(self._client.place):
                 companies = results(answer, self._client.place)
-                after = ((answer.get("paging") or {}).get("next") or {}).get("after")
+                after = _after(answer)
             yield companies
             if after is None:
                 return
-            if str(after) in seen:
+            if after in seen:
                 raise AgainNow("HubSpot leads to a page that was read before", place=self._client.place)
-            seen.add(str(after))
-            query["after"] = str(after)
+            seen.add(after)
+            query["after"] = after
 
     def _account(
         self,
@@ -89,6 +89,16 @@ class Accounts:
             attributes={event: level(held.get(name), kinds[event]) for event, name in attributes.items()},
             present={key: held.get(name) for key, name in ours.items() if name in held},
         )
+
+
+def _after(answer: Mapping[str, Any]) -> str | None:
+    """Where the next page begins; None on the last one. `LookupError` where there is one and it is not told where."""
+    following = (answer.get("paging") or {}).get("next")
+    if following is None:
+        return None
+    if following["after"] in (None, ""):
+        raise LookupError
+    return str(following["after"])
 
 
 def _may_meet(company: Mapping[str, Any], conditions: Iterable[Condition]) -> bool:
