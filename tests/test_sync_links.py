@@ -25,6 +25,23 @@ def test_the_surest_evidence_decides() -> None:
     assert link([ACME, BETA], [key], key_is={"zendesk": "own"}).linked == (("zendesk", "7", "001A", "crm_id"),)
 
 
+def test_a_salesforce_id_of_15_characters_is_the_one_of_18() -> None:
+    told = Account("001D000000IqhSLIAZ", "Told", refs={})
+    other = Account("001D000000IqhSlIAJ", "Other", refs={})  # case matters
+    held = Key("zendesk", "7", "Told", (), {"crm_id": "001D000000IqhSL"})
+    known = Key("product", "001D000000IqhSL", None)
+    links = link(
+        [told, other],
+        [held, known],
+        key_is={"zendesk": "own", "product": "crm_id"},
+        explicit={"billing": {"c1": "001D000000IqhSL"}},
+    )
+    found = {(one.source, one.key): one.account for one in links.linked}
+    assert found["zendesk", "7"] == found["product", "001D000000IqhSL"] == found["billing", "c1"] == told.id
+    assert found["product", other.id] == other.id
+    assert not links.unmatched
+
+
 def test_a_weaker_kind_is_asked_when_the_surer_finds_nothing() -> None:
     key = Key("zendesk", "7", "Acme", ("acme.example",), {"crm_id": "gone", "external_id": "unknown"})
     assert link([ACME], [key], key_is={"zendesk": "own"}).linked == (("zendesk", "7", "001A", "domain"),)
