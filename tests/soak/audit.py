@@ -170,6 +170,7 @@ def decided(sight: Sight) -> Sight:
 
 
 def deciding(crm: str, values: Fields) -> Fields:
+    """Of a record's fields those that are worth a write by themselves, but for the causes of the reason."""
     return {name: values.get(name) for name in (NAMES[crm][key] for key in ("tier", "score", "next_action"))}
 
 
