@@ -302,6 +302,13 @@ def test_a_company_of_which_half_an_answer_is_silent_is_asked_for_once_more(port
     assert [len(one.json["inputs"]) for one in served.asked] == [4, 3]
 
 
+def test_a_company_that_went_into_another_is_not_asked_for_again(portal, crm, served):
+    found = [{"id": id, "properties": {"health_score": "1"}} for id in ("1", "99")]
+    portal.script["POST batch/read"] = in_turn(Answer(body={"results": found}))
+    assert set(crm.read(["1", "2"])) == {"1"}
+    assert len(served.asked) == 1
+
+
 @pytest.mark.parametrize("told", [{"id": "1"}, {"id": "1", "properties": None}])
 def test_a_company_without_properties_is_not_taken_for_an_empty_one(portal, crm, told):
     portal.script["POST batch/read"] = in_turn(*[Answer(body={"results": [told]})] * 6)

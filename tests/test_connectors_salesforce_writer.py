@@ -254,6 +254,13 @@ def test_reads_fields_that_the_settings_spell_in_other_letters(org, served, tmp_
     crm.close()
 
 
+def test_a_record_asked_for_by_both_forms_of_its_id_is_read_once_and_told_for_both(org, crm, served):
+    org.script["POST composite/sobjects/Account"] = in_turn(Answer(body=[{"Id": sf_id(1), "Health_Score__c": 7}]))
+    found = crm.read([sf_id(1)[:15], sf_id(1)])
+    assert (found[sf_id(1)[:15]]["score"], found[sf_id(1)]["score"]) == (7.0, 7.0)
+    assert len(served.asked[-1].json["ids"]) == 1
+
+
 def test_reads_two_thousand_a_call_and_only_fields_it_can_see(org, crm, served):
     org.fields = described(version=None)
     org.script["POST composite/sobjects/Account"] = lambda asked: Answer(body=[None] * len(asked.json["ids"]))

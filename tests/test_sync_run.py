@@ -12,7 +12,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from connectors.base import Account, Event, FieldValue, Key, Outcome, Page
+from connectors.base import Account, Author, Event, FieldValue, Key, Outcome, Page
 from connectors.clock import SteppedClock
 from connectors.errors import AgainNow, SettingsWrong, WaitUntil
 from sync.errors import Busy, LeaseLost
@@ -348,6 +348,21 @@ def test_a_customer_who_leaves_is_cleared(tmp_path: Path) -> None:
         report = run_once(worker)
     assert report.accounts["left"] == 1
     assert set(crm.present["b"].values()) == {None}
+
+
+def test_a_tier_that_was_set_since_the_records_were_read_is_not_written_over(tmp_path: Path) -> None:
+    """The daemon reads a directory once a day: in between only the look right before a write finds an edit."""
+    crm, source, clock = _crm("a"), _product(), SteppedClock(START)
+    with a_worker(tmp_path, home=crm, sources=[source], clock=clock) as worker:
+        run_once(worker, due_only=True)
+        assert crm.present["a"]["tier"] == "red"
+        crm.present["a"]["tier"], crm.set_by["a"] = "yellow", Author("person", "Ann", START + timedelta(minutes=5))
+        source.pages.append(Page(events=_logins("a", 10), through=MIDNIGHT))
+        clock.advance_to(START + timedelta(hours=2))
+        report = run_once(worker, due_only=True)
+    assert (report.accounts, report.delivered["crm"]["waiting"]) == ({}, 1)
+    assert (crm.present["a"]["tier"], crm.present["a"]["score"]) == ("yellow", 0.0)
+    assert [(edit["to"], edit["by"]) for edit in report.delivered["crm"]["edits"]] == [("yellow", "Ann")]
 
 
 def test_while_a_directory_holds_a_record_of_no_use_nobody_has_left_it(tmp_path: Path) -> None:
