@@ -8,9 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
-from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from zoneinfo import ZoneInfo
 
 from connectors.base import (
@@ -35,6 +33,7 @@ from sync.salt import hashed_under
 from sync.settings import Connector, Delivery
 from sync.state import State
 from sync.worker import Worker
+from tests.postgres import migrated
 
 
 class FakeSource:
@@ -184,21 +183,6 @@ def a_worker(
         )
     finally:
         state.close()
-
-
-def migrated(path: Path) -> str:
-    """The URL of a SQLite database of the newest form, made at `path` unless there is one."""
-    if not path.exists():
-        path.write_bytes(_newest_form())
-    return f"sqlite:///{path}"
-
-
-@cache
-def _newest_form() -> bytes:
-    """Copied, because all migrations take longer than most of what is tested with them."""
-    with TemporaryDirectory() as folder:
-        State(f"sqlite:///{folder}/state.db").close()
-        return Path(folder, "state.db").read_bytes()
 
 
 CARD = """\

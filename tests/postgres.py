@@ -15,7 +15,9 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import psycopg
 import pytest
@@ -34,23 +36,59 @@ def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def postgres_database(postgres_url: str) -> Iterator[str]:
-    """The URL of a database of the test's own."""
+    """The URL of a database of the test's own; nothing is in it."""
+    with _lent(postgres_url) as url:
+        yield url
+
+
+@pytest.fixture
+def postgres_state(postgres_url: str, newest: str) -> Iterator[str]:
+    """The URL of a state of the test's own, of the newest form."""
+    with _lent(postgres_url, like=newest) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def newest(postgres_url: str) -> str:
+    """The name of an empty state to be copied: all migrations take longer than most of what is tested with them."""
     url = made(postgres_url)
-    yield url
-    with psycopg.connect(_plain(postgres_url), autocommit=True) as connection:
-        connection.execute(f'drop database "{url.rpartition("/")[2]}" with (force)')
+    State(url).close()
+    return url.rpartition("/")[2]
 
 
 ASKED = os.environ.get("STATE_ON", "sqlite")  # the database of tests that are too long for both
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def new_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Where a state is to be, on either kind of database; nothing is there yet."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/state.db"
     found: str = request.getfixturevalue("postgres_database")
     return found
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where a state is, of the newest form, on either kind of database; nothing is in it."""
+    if request.param == "sqlite":
+        return migrated(tmp_path / "state.db")
+    found: str = request.getfixturevalue("postgres_state")
+    return found
+
+
+def migrated(path: Path) -> str:
+    """The URL of a SQLite database of the newest form, made at `path` unless there is one."""
+    if not path.exists():
+        path.write_bytes(_newest_form())
+    return f"sqlite:///{path}"
+
+
+@cache
+def _newest_form() -> bytes:
+    with TemporaryDirectory() as folder:
+        State(f"sqlite:///{folder}/state.db").close()
+        return Path(folder, "state.db").read_bytes()
 
 
 @pytest.fixture
@@ -79,11 +117,19 @@ def serving(folder_of_ours: Callable[[], Path]) -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def made(server: str) -> str:
-    """The URL of a new database on this server."""
+@contextmanager
+def _lent(server: str, *, like: str = "template1") -> Iterator[str]:
+    url = made(server, like=like)
+    yield url
+    with psycopg.connect(_plain(server), autocommit=True) as connection:
+        connection.execute(f'drop database "{url.rpartition("/")[2]}" with (force)')
+
+
+def made(server: str, *, like: str = "template1") -> str:
+    """The URL of a new database on this server, a copy of that one."""
     name = f"test_{os.getpid()}_{time.monotonic_ns()}"
     with psycopg.connect(_plain(server), autocommit=True) as connection:
-        connection.execute(f'create database "{name}"')
+        connection.execute(f'create database "{name}" template "{like}"')
     return server.rsplit("/", 1)[0] + "/" + name
 
 

@@ -179,7 +179,7 @@ _file_case("an empty settings file", "bellwether.yaml", "")
 _file_case("settings in another encoding", "bellwether.yaml", "home: customers\ndata: café\n".encode("latin-1"))
 _file_case("settings in UTF-16", "bellwether.yaml", SETTINGS.encode("utf-16"))
 _file_case("a control character", "bellwether.yaml", 'home: customers\ndata: "a\\0b"\n')
-_file_case("brackets without an end", "bellwether.yaml", "home: " + "[" * 2000)
+_file_case("brackets without an end", "bellwether.yaml", "home: " + "[" * 600)
 _file_case("something large in place of settings", "bellwether.yaml", "#" * 1_000_001)
 _file_case("a .env that is no text", ".env", b"A=\xff\xfe")
 HELP = "  help: {{kind: zendesk, base_url: '{}', email: a@b.example, api_token: {}}}\ndestinations:"

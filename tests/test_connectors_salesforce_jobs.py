@@ -16,6 +16,7 @@ from connectors.sandbox.server import Sandbox
 from sync.state import State
 from sync.worker import Notes
 from tests.loopback import Answer, Loopback
+from tests.postgres import migrated
 from tests.salesforce_stub import Org, salesforce
 from tests.served import tools
 
@@ -174,7 +175,7 @@ def _unreachable(*_, **__):
 
 
 def test_notes_are_kept_in_state(tmp_path):
-    url = f"sqlite:///{tmp_path / 'state.db'}"
+    url = migrated(tmp_path / "state.db")
     state = State(url)
     notes = Notes(state)
     assert notes.get("a.jobs") is None

@@ -20,8 +20,8 @@ from sync.errors import StateError
 from sync.loading import load
 from sync.run import run_once
 from sync.worker import Worker, opened
-from tests.fakes import migrated
 from tests.loopback import Answer, Loopback
+from tests.postgres import migrated
 from tests.served import carry_out
 
 T = TypeVar("T")

@@ -22,6 +22,7 @@ from sync.settings import Delivery as Rules
 from sync.state import State
 from sync.worker import Worker
 from tests.fakes import FakeCrm, FakeSource, a_worker
+from tests.postgres import migrated
 
 START = datetime(2026, 10, 20, 6, tzinfo=UTC)
 BORN = datetime(2025, 1, 1, tzinfo=UTC)
@@ -37,7 +38,7 @@ def crm() -> FakeCrm:
 
 @pytest.fixture
 def state(tmp_path: Path) -> Iterator[State]:
-    made = State(f"sqlite:///{tmp_path}/state.db")
+    made = State(migrated(tmp_path / "state.db"))
     yield made
     made.close()
 

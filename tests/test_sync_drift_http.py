@@ -25,6 +25,7 @@ from sync.deliveries import Delivered, Planned, Round, deliver
 from sync.drift import Watch
 from sync.settings import Delivery as Rules
 from sync.state import State
+from tests.postgres import migrated
 from tests.served import carry_out, tools
 
 STARTED = datetime(2026, 11, 20, tzinfo=UTC)
@@ -87,7 +88,7 @@ def test_the_rest_of_every_record_is_written_and_what_was_left_out_follows(
     spoil: Callable[[Any], None],
     mend: Callable[[Any], None],
 ) -> None:
-    clock, state = SteppedClock(STARTED), State(f"sqlite:///{tmp_path}/state.db")
+    clock, state = SteppedClock(STARTED), State(migrated(tmp_path / "state.db"))
     with Sandbox(accounts=4, clock=clock, vendors=(vendor,)) as sandbox:
         crm = opened(sandbox, tmp_path, clock)
         carry_out(crm.plan())

@@ -138,7 +138,7 @@ def _facts(worker: Worker) -> dict[tuple[str, str], int]:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def state_url(request: pytest.FixtureRequest) -> str | None:
-    return None if request.param == "sqlite" else str(request.getfixturevalue("postgres_database"))
+    return None if request.param == "sqlite" else str(request.getfixturevalue("postgres_state"))
 
 
 def test_nothing_is_left_of_the_customer_and_everything_of_the_others(tmp_path: Path, state_url: str | None) -> None:

@@ -41,7 +41,7 @@ from sync.tables import LEASE
 from sync.worker import Worker, opened
 from tests import hubspot_stub
 from tests.loopback import Answer, Asked, Loopback
-from tests.postgres import ASKED
+from tests.postgres import ASKED, migrated
 from tests.served import carry_out, tools
 
 NOW = datetime(2026, 11, 2, 9, tzinfo=UTC)
@@ -99,7 +99,7 @@ def _changing(part: object) -> Iterator[str]:
 
 
 def test_no_change_is_left_out_here(tmp_path: Path) -> None:
-    state = State(f"sqlite:///{tmp_path}/state.db")
+    state = State(migrated(tmp_path / "state.db"))
     parts = {name: part for name, part in vars(state).items() if type(part).__module__.startswith("sync.state.")}
     changes = {f"{name}.{change}" for name, part in parts.items() for change in _changing(part)}
     assert set(CHANGES) == {*changes, *_changing(state)}
@@ -136,7 +136,7 @@ def test_nobody_takes_the_lease_over_in_the_middle_of_a_change(url: str, monkeyp
 
 
 def test_a_page_that_was_held_in_hand_does_not_become_the_newest(tmp_path: Path) -> None:
-    state, clock = State(f"sqlite:///{tmp_path}/state.db"), SteppedClock(NOW)
+    state, clock = State(migrated(tmp_path / "state.db")), SteppedClock(NOW)
     log = Log(tmp_path / "log", timezone=ZoneInfo("UTC"), clock=clock, guard=state.holding)
     log.append("desk", _page(1.0))
     with leased(state):

@@ -16,7 +16,7 @@ from connectors.clock import SteppedClock
 from sync.errors import Busy
 from sync.lease import LENGTH, here, leased, take
 from sync.state import State
-from tests.fakes import migrated
+from tests.postgres import migrated
 
 NOW = datetime(2026, 11, 2, 9, tzinfo=UTC)
 

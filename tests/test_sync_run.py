@@ -462,10 +462,10 @@ def test_history_keeps_each_final_day_once_and_fills_days_the_worker_was_off(tmp
     assert final == {START.date() + timedelta(days=n) for n in range(-1, 6)}
 
 
-def test_the_same_pass_keeps_its_state_in_postgresql(tmp_path: Path, postgres_database: str) -> None:
+def test_the_same_pass_keeps_its_state_in_postgresql(tmp_path: Path, postgres_state: str) -> None:
     crm, clock = _crm("busy", "idle"), SteppedClock(START)
     sources = [_product(*_logins("busy", 10))]
-    with a_worker(tmp_path, home=crm, sources=sources, clock=clock, state_url=postgres_database) as worker:
+    with a_worker(tmp_path, home=crm, sources=sources, clock=clock, state_url=postgres_state) as worker:
         assert run_once(worker).status == "done"
         clock.advance_to(START + timedelta(minutes=10))
         assert run_once(worker).delivered["crm"]["unchanged"] == 2

@@ -132,9 +132,9 @@ def test_each_score_has_a_steady_tier_and_a_history_of_its_own_with_the_days_off
         assert "Not scored" in str(crm.present["birch"]["expansion_reason"])
 
 
-def test_every_score_may_have_a_scorecard_for_each_kind_of_customer(tmp_path: Path, postgres_database: str) -> None:
+def test_every_score_may_have_a_scorecard_for_each_kind_of_customer(tmp_path: Path, postgres_state: str) -> None:
     cards = "{expansion: [{use: many.yaml, when: seats >= 500}, more.yaml], risk: {use: more.yaml}}"
-    with _company(tmp_path, scores=cards, state_url=postgres_database) as company:
+    with _company(tmp_path, scores=cards, state_url=postgres_state) as company:
         crm = company.crm
         crm.records["ash"] = replace(crm.records["ash"], attributes={"seats": 900})
         assert run_once(company.worker).problems == []

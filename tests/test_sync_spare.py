@@ -110,7 +110,7 @@ CASES += [("postgresql", "state", "written"), ("postgresql", "folder", "read")]
 def test_what_goes_away_is_said_in_a_line_and_the_next_pass_begins_it_anew_and_lacks_nothing(
     tmp_path: Path, kept: str, what: str, moment: str, request: pytest.FixtureRequest
 ) -> None:
-    url = request.getfixturevalue("postgres_database") if kept == "postgresql" else None
+    url = request.getfixturevalue("postgres_state") if kept == "postgresql" else None
     crm, clock, gone = _crm(), SteppedClock(START), _gone(tmp_path, url, data=what == "folder")
     with _at_work(tmp_path, crm, url, clock) as worker:
         assert run_once(worker).problems == []
@@ -150,7 +150,7 @@ def _said(worker: Worker) -> str:
 @pytest.fixture(params=["sqlite", "postgresql"])
 def worker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Worker]:
     """One that knows its accounts."""
-    url = request.getfixturevalue("postgres_database") if request.param == "postgresql" else None
+    url = request.getfixturevalue("postgres_state") if request.param == "postgresql" else None
     crm = _crm()
     with _at_work(tmp_path, crm, url, SteppedClock(START)) as worker:
         worker.state.accounts.save(crm.records.values(), now=START)

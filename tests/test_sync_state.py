@@ -90,9 +90,9 @@ def test_the_steps_to_the_newest_form_are_only_looked_at_where_one_is_lacking(
         State(url)
 
 
-def test_many_processes_may_open_a_new_database_at_once(url: str) -> None:
+def test_many_processes_may_open_a_new_database_at_once(new_url: str) -> None:
     opened: list[State] = []
-    threads = [threading.Thread(target=lambda: opened.append(State(url))) for _ in range(4)]
+    threads = [threading.Thread(target=lambda: opened.append(State(new_url))) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -169,8 +169,8 @@ def test_a_database_that_cannot_be_reached_is_one_line_without_the_password(url:
     assert caught.value.__cause__ is None
 
 
-def test_a_password_never_shows(postgres_database: str) -> None:
-    state = State(postgres_database.replace("bellwether@", "bellwether:hunter2@"))
+def test_a_password_never_shows(postgres_state: str) -> None:
+    state = State(postgres_state.replace("bellwether@", "bellwether:hunter2@"))
     assert "hunter2" not in repr(state)
     assert "bellwether" in repr(state)
     state.close()
