@@ -44,6 +44,7 @@ HEAD = (
     "daemon MB",
     "passes MB",
 )
+TOLD = 3000  # characters of a traceback
 GROWTH = 1.0  # MB a day that the daemon may grow by
 BULK_ABOVE = 5  # records, so that a day's writes are by bulk job now and then
 DISK = 256  # MB of the disk that the data lies on
@@ -197,8 +198,9 @@ def _untrue(company: Company, life: Life) -> Iterator[str]:
     print(f"\nin the log {_counted(known)}; in the world {_counted(truth)}")
     if known != truth:
         yield "the log does not hold what happened"
-    if "Traceback" in life.log.read_text(encoding="utf-8", errors="replace"):
-        yield "the daemon showed a traceback; see daemon.log"
+    _, shown, trace = life.log.read_text(encoding="utf-8", errors="replace").partition("Traceback")
+    if shown:
+        yield f"the daemon showed a traceback, which ends here: {trace[:TOLD]}"
 
 
 def _counted(counts: Mapping[str, float]) -> str:

@@ -20,7 +20,7 @@ from sync.errors import Busy, StateError
 from sync.run import run_once
 from sync.tables import LEASE
 from sync.worker import Worker
-from tests.soak import audit, machine
+from tests.soak import machine
 from tests.soak.company import START
 
 if TYPE_CHECKING:
@@ -59,16 +59,15 @@ def wrong_clock(life: Life, worker: Worker) -> bool:
 
 
 def bad_rows(life: Life, worker: Worker) -> bool:
-    """Every other customer's record is refused for good, until that was seen and somebody mends it."""
-    stores = life.company.box.crm
-    bad = {(crm, record) for crm, store in stores.items() for record in sorted(store.live())[::2]}
-    for crm, record in bad:
-        stores[crm].fail_rows[record] = CODES[crm]
-    try:
-        return _until(lambda: bool(audit.waiting(worker) & bad) or audit.at_rest(worker, since=life.company.told))
-    finally:
-        for store in stores.values():
-            store.fail_rows.clear()
+    """Every other customer's record is refused for good until that was seen; somebody mends it and has them retried."""
+    stores, deliveries = life.company.box.crm, worker.state.deliveries
+    for crm, store in stores.items():
+        store.fail_rows |= dict.fromkeys(sorted(store.live())[::2], CODES[crm])
+    refused = _until(lambda: any(row.code == CODES[crm] for crm in stores for row in deliveries.refused(crm)))
+    for store in stores.values():
+        store.fail_rows.clear()
+    life.retry(worker)
+    return refused
 
 
 def stopped(life: Life, worker: Worker) -> bool:

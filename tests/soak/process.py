@@ -163,6 +163,11 @@ class Life:
         with opened(self.company.settings, clock=self.clock) as worker:
             return audit.known(worker)
 
+    def retry(self, worker: Worker) -> None:
+        """Have the records that were refused tried next, once the pass in hand is over."""
+        with _held(worker):
+            worker.state.deliveries.retry(list(worker.destinations), now=self.clock.now())
+
     def log_size(self) -> int:
         return self.log.stat().st_size
 
