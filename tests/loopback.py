@@ -1,4 +1,4 @@
-"""A small real HTTP server on loopback that answers as a test tells it to, and remembers what it was asked."""
+"""Real HTTP servers on loopback: a small one that answers as a test tells it to, and one for whole applications."""
 
 from __future__ import annotations
 
@@ -10,6 +10,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 
 @dataclass(frozen=True)
@@ -111,3 +115,24 @@ class Loopback:
         self.server.shutdown()
         self.server.server_close()
         self._thread.join()
+
+
+class Served:
+    """A loopback port in a thread of its own; the application behind it changes from test to test."""
+
+    def __init__(self) -> None:
+        self.application: ASGIApp = Starlette()
+        config = uvicorn.Config(self, port=0, log_config=None, lifespan="off", ws="none")
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._server.run)
+        self._thread.start()
+        while not self._server.started:
+            self._thread.join(0.005)
+        self.url = f"http://127.0.0.1:{self._server.servers[0].sockets[0].getsockname()[1]}"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.application(scope, receive, send)
+
+    def close(self) -> None:
+        self._server.should_exit = True
+        self._thread.join(10)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -36,9 +38,15 @@ _SIGN_IN = {
 }
 
 
-def tools(root: Path, clock: Clock | None = None) -> Tools:
+def tools(root: Path, clock: Clock | None = None, **otherwise: Any) -> Tools:
     clock = clock or SteppedClock(STARTED)
-    return Tools(clock, threading.Event(), lambda user: user, ZoneInfo("UTC"), root, root)
+    made = Tools(clock, threading.Event(), lambda user: user, ZoneInfo("UTC"), root / "spool", root)
+    return replace(made, **otherwise)
+
+
+def hashed(user: str) -> str:
+    """An actor as a worker makes it: nobody."""
+    return hashlib.sha256(user.encode()).hexdigest()[:16]
 
 
 def connected(sandbox: Sandbox, name: str, handed: Tools, **settings: object) -> Any:

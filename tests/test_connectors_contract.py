@@ -10,7 +10,6 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
-from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
@@ -20,6 +19,7 @@ from connectors import SOURCES
 from connectors.base import Page, Tools
 from connectors.clock import SteppedClock, SystemClock
 from connectors.errors import AgainNow, SettingsWrong, Stopped
+from tests import served
 
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
 START = datetime(2026, 3, 8, tzinfo=UTC)
@@ -63,14 +63,7 @@ each = pytest.mark.parametrize("case", CASES, ids=[case.kind for case in CASES])
 
 @pytest.fixture
 def tools(tmp_path: Path) -> Tools:
-    return Tools(
-        clock=SteppedClock(NOW),
-        stop=threading.Event(),
-        actor=lambda user: user,
-        timezone=ZoneInfo("UTC"),
-        spool=tmp_path / "spool",
-        root=tmp_path,
-    )
+    return served.tools(tmp_path, SteppedClock(NOW))
 
 
 def _settings(case: Case, **more: Any) -> BaseModel:

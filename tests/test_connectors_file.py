@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import os
-import threading
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -23,6 +22,7 @@ from connectors.base import Account, FieldValue, Page, Tools, Write, fields_of
 from connectors.clock import SteppedClock
 from connectors.errors import SettingsWrong, Stopped
 from connectors.file import DestinationSettings, FileDestination, FileSource, SourceSettings
+from tests import served
 
 NOW = datetime(2100, 1, 1, tzinfo=UTC)
 NPS: dict[str, Any] = {
@@ -38,14 +38,7 @@ def tools(tmp_path: Path) -> Tools:
 
 
 def make_tools(folder: Path, timezone: str = "UTC") -> Tools:
-    return Tools(
-        clock=SteppedClock(NOW),
-        stop=threading.Event(),
-        actor=lambda user: hashlib.sha256(user.encode()).hexdigest()[:16],
-        timezone=ZoneInfo(timezone),
-        spool=folder / "spool",
-        root=folder,
-    )
+    return served.tools(folder, SteppedClock(NOW), actor=served.hashed, timezone=ZoneInfo(timezone))
 
 
 def source(tools: Tools, **more: Any) -> FileSource:

@@ -6,7 +6,6 @@ import gzip
 import hashlib
 import json
 import stat
-import threading
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
@@ -26,6 +25,7 @@ from connectors.base import Page, Tools
 from connectors.clock import SteppedClock
 from connectors.errors import AgainNow, SettingsWrong
 from connectors.mixpanel import Mixpanel, Settings
+from tests import served
 
 NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
 START = datetime(2026, 3, 8, tzinfo=UTC)
@@ -39,14 +39,7 @@ def tools(tmp_path: Path) -> Tools:
 
 
 def make_tools(folder: Path, timezone: str = "UTC") -> Tools:
-    return Tools(
-        clock=SteppedClock(NOON),
-        stop=threading.Event(),
-        actor=lambda user: hashlib.sha256(user.encode()).hexdigest()[:16],
-        timezone=ZoneInfo(timezone),
-        spool=folder / "spool",
-        root=folder,
-    )
+    return served.tools(folder, SteppedClock(NOON), actor=served.hashed, timezone=ZoneInfo(timezone))
 
 
 def settings(**more: Any) -> Settings:

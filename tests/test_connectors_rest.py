@@ -29,6 +29,7 @@ from connectors.errors import AgainNow, ConnectorError, SettingsWrong, SignInAga
 from connectors.patience import Pace, patiently
 from connectors.rest import Rest, sorted_error
 from connectors.signin import Basic, Token, Tokens
+from tests import served
 
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
 BASE = "https://api.example.com"
@@ -37,14 +38,7 @@ Answer = Callable[[httpx.Request], httpx.Response]
 
 @pytest.fixture
 def tools(tmp_path: Path) -> Tools:
-    return Tools(
-        clock=SteppedClock(NOW),
-        stop=threading.Event(),
-        actor=lambda user: user,
-        timezone=ZoneInfo("UTC"),
-        spool=tmp_path,
-        root=tmp_path,
-    )
+    return served.tools(tmp_path, SteppedClock(NOW))
 
 
 def rest(tools: Tools, answer: Answer, **more: Any) -> Rest:

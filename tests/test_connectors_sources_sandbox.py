@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import threading
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import duckdb
 import pytest
@@ -21,6 +18,7 @@ from connectors.mixpanel import Settings as MixpanelSettings
 from connectors.sandbox.server import Sandbox
 from connectors.zendesk import Settings as ZendeskSettings
 from connectors.zendesk import Zendesk
+from tests import served
 
 NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
 START = NOON - timedelta(days=20)
@@ -40,14 +38,7 @@ def clock() -> SteppedClock:
 
 @pytest.fixture
 def tools(tmp_path: Path, clock: SteppedClock) -> Tools:
-    return Tools(
-        clock=clock,
-        stop=threading.Event(),
-        actor=lambda user: hashlib.sha256(user.encode()).hexdigest()[:16],
-        timezone=ZoneInfo("UTC"),
-        spool=tmp_path / "spool",
-        root=tmp_path,
-    )
+    return served.tools(tmp_path, clock, actor=served.hashed)
 
 
 @pytest.fixture(params=["none", "storm"])

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
@@ -19,6 +17,7 @@ from connectors.base import Event, Key, Page, Tools
 from connectors.clock import SteppedClock
 from connectors.errors import AgainNow, SettingsWrong
 from connectors.zendesk import Settings, Zendesk
+from tests import served
 
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -52,14 +51,7 @@ class Desk:
 
 @pytest.fixture
 def tools(tmp_path: Path) -> Tools:
-    return Tools(
-        clock=SteppedClock(NOW),
-        stop=threading.Event(),
-        actor=lambda user: user,
-        timezone=ZoneInfo("UTC"),
-        spool=tmp_path / "spool",
-        root=tmp_path,
-    )
+    return served.tools(tmp_path, SteppedClock(NOW))
 
 
 def settings(**more: Any) -> Settings:

@@ -14,7 +14,6 @@ from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 from hubspot import HubSpot
 from hubspot.crm.companies import (
     BatchInputSimplePublicObjectBatchInput,
@@ -25,8 +24,6 @@ from hubspot.crm.companies.exceptions import ApiException
 from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
-from starlette.applications import Starlette
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from connectors.clock import SteppedClock
 from connectors.sandbox.credentials import HUBSPOT_CLIENT, HUBSPOT_REFRESH
@@ -35,6 +32,7 @@ from connectors.sandbox.hubspot import app
 from connectors.sandbox.hubspot_portal import Portal
 from connectors.sandbox.hubspot_properties import Property, ValueRefused, held
 from connectors.sandbox.world import World
+from tests.loopback import Served
 
 SHARED = Path(__file__).parents[2] / "shared"
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -71,27 +69,6 @@ def conforms(body: Any, schema: str, spec: str = "companies-2026-03") -> None:
     known = specification(spec)
     whole = {"$ref": f"#/components/schemas/{schema}", "components": known["components"]}
     Draft202012Validator(whole).validate(body)
-
-
-class Served:
-    """A loopback port in a thread of its own; the application behind it changes from test to test."""
-
-    def __init__(self) -> None:
-        self.application: ASGIApp = Starlette()
-        config = uvicorn.Config(self, port=0, log_config=None, lifespan="off", ws="none")
-        self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._server.run)
-        self._thread.start()
-        while not self._server.started:
-            self._thread.join(0.005)
-        self.url = f"http://127.0.0.1:{self._server.servers[0].sockets[0].getsockname()[1]}"
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self.application(scope, receive, send)
-
-    def close(self) -> None:
-        self._server.should_exit = True
-        self._thread.join(10)
 
 
 @dataclass

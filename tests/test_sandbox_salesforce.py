@@ -17,7 +17,6 @@ import httpx
 import jwt
 import pytest
 import requests
-import uvicorn
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from hypothesis import given
@@ -29,8 +28,6 @@ from simple_salesforce.exceptions import (
     SalesforceMalformedRequest,
     SalesforceRefusedRequest,
 )
-from starlette.applications import Starlette
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from connectors.clock import SteppedClock
 from connectors.sandbox import soql
@@ -39,6 +36,7 @@ from connectors.sandbox.faults import Profile
 from connectors.sandbox.salesforce import app
 from connectors.sandbox.salesforce_org import INTEGRATION_USER, PROFILE_SET, Org
 from connectors.sandbox.world import World
+from tests.loopback import Served
 
 RECORDINGS = Path(__file__).parents[2] / "shared" / "recordings" / "salesforce"
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -50,27 +48,6 @@ recorded = pytest.mark.skipif(not RECORDINGS.exists(), reason="the recorded answ
 def recording(name: str) -> Any:
     (methods,) = json.loads((RECORDINGS / f"{name}.test.json").read_text())["api"].values()
     return next(iter(methods.values()))
-
-
-class Served:
-    """A loopback port in a thread of its own; the application behind it changes from test to test."""
-
-    def __init__(self) -> None:
-        self.application: ASGIApp = Starlette()
-        config = uvicorn.Config(self, port=0, log_config=None, lifespan="off", ws="none")
-        self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._server.run)
-        self._thread.start()
-        while not self._server.started:
-            self._thread.join(0.005)
-        self.url = f"http://127.0.0.1:{self._server.servers[0].sockets[0].getsockname()[1]}"
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self.application(scope, receive, send)
-
-    def close(self) -> None:
-        self._server.should_exit = True
-        self._thread.join(10)
 
 
 class Loopback(HTTPAdapter):

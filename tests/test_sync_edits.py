@@ -114,9 +114,15 @@ class Two:
         return [self.worker.state.deliveries.of(name)[self.record] for name in self.crms]
 
 
-def test_what_a_person_sets_back_to_sundays_tier_stays_and_is_told_in_both_crms(worker: Worker) -> None:
+@pytest.fixture
+def two(worker: Worker) -> Two:
+    """An account of which both CRMs have been told."""
     two = Two(worker)
     two.a_pass()
+    return two
+
+
+def test_what_a_person_sets_back_to_sundays_tier_stays_and_is_told_in_both_crms(two: Two) -> None:
     two.company.tiers[two.account] = "yellow"
     two.a_pass()
     assert two.held() == ("yellow", "yellow")
@@ -157,9 +163,7 @@ def test_the_vendors_word_decides_between_an_echo_and_an_edit(worker: Worker) ->
         assert len(two.judgements()) == stays
 
 
-def test_what_we_wrote_ourselves_is_no_edit_even_if_state_has_forgotten_it(worker: Worker) -> None:
-    two = Two(worker)
-    two.a_pass()
+def test_what_we_wrote_ourselves_is_no_edit_even_if_state_has_forgotten_it(worker: Worker, two: Two) -> None:
     old = two.rows()
     two.company.tiers[two.account] = "red"
     two.a_pass()
@@ -169,9 +173,7 @@ def test_what_we_wrote_ourselves_is_no_edit_even_if_state_has_forgotten_it(worke
     assert (two.held(), two.judgements()) == (("yellow", "yellow"), [])
 
 
-def test_one_edit_that_a_sync_carries_over_is_one_judgement_by_the_person(worker: Worker) -> None:
-    two = Two(worker)
-    two.a_pass()
+def test_one_edit_that_a_sync_carries_over_is_one_judgement_by_the_person(two: Two) -> None:
     two.crms["hub"].set(two.record, "Amber")
     two.crms["crm"].set(two.record, "Yellow ", "machine", "CRM Sync")
     two.a_pass()
@@ -181,9 +183,7 @@ def test_one_edit_that_a_sync_carries_over_is_one_judgement_by_the_person(worker
     assert len(two.judgements()) == 1
 
 
-def test_of_two_edits_the_newest_wins_and_both_are_kept(worker: Worker) -> None:
-    two = Two(worker)
-    two.a_pass()
+def test_of_two_edits_the_newest_wins_and_both_are_kept(two: Two) -> None:
     two.crms["crm"].now += HOUR
     two.crms["crm"].set(two.record, "red", name="Ben")
     two.crms["hub"].set(two.record, "Amber")
@@ -194,9 +194,7 @@ def test_of_two_edits_the_newest_wins_and_both_are_kept(worker: Worker) -> None:
     assert two.held() == ("red", "red")
 
 
-def test_a_word_given_since_is_newer_than_an_edit_that_is_found_late(worker: Worker) -> None:
-    two = Two(worker)
-    two.a_pass()
+def test_a_word_given_since_is_newer_than_an_edit_that_is_found_late(worker: Worker, two: Two) -> None:
     two.crms["crm"].set(two.record, "red")
     last = MONDAY.date() + timedelta(days=9)
     word = Judgement(0, "override", two.account, "Ben", "why", MONDAY.date(), last, "yellow", None, None, False, MONDAY)
@@ -206,9 +204,7 @@ def test_a_word_given_since_is_newer_than_an_edit_that_is_found_late(worker: Wor
     assert [(said.author, said.tier) for said in two.judgements()] == [("Ben", "yellow"), ("Ann", "red")]
 
 
-def test_a_second_edit_supersedes_the_first_also_back_to_what_the_score_says(worker: Worker) -> None:
-    two = Two(worker)
-    two.a_pass()
+def test_a_second_edit_supersedes_the_first_also_back_to_what_the_score_says(two: Two) -> None:
     for tier in ("red", "green"):
         two.crms["crm"].set(two.record, tier)
         two.a_pass()
@@ -219,9 +215,7 @@ def test_a_second_edit_supersedes_the_first_also_back_to_what_the_score_says(wor
     assert two.held() == ("green", "green")
 
 
-def test_an_edit_that_was_withdrawn_is_not_taken_again(worker: Worker) -> None:
-    two = Two(worker)
-    two.a_pass()
+def test_an_edit_that_was_withdrawn_is_not_taken_again(worker: Worker, two: Two) -> None:
     two.crms["crm"].set(two.record, "red")
     two.a_pass()
     [said] = two.judgements()
@@ -235,9 +229,7 @@ def test_an_edit_that_was_withdrawn_is_not_taken_again(worker: Worker) -> None:
     assert (two.held(), len(two.judgements())) == (("green", "green"), 1)
 
 
-def test_right_before_a_write_an_edit_is_found_too_and_the_account_is_left_alone_for_that_pass(worker: Worker) -> None:
-    two = Two(worker)
-    two.a_pass()
+def test_right_before_a_write_an_edit_is_found_too_and_the_account_is_left_alone_for_that_pass(two: Two) -> None:
     two.crms["crm"].set(two.record, "red")
     two.company.tiers[two.account] = "yellow"
     two.a_pass(whole=False)
@@ -281,9 +273,7 @@ def test_after_a_lost_answer_what_a_person_sets_back_is_told_from_what_was_never
         assert len(two.judgements()) == (how == "lost")
 
 
-def test_what_a_person_sets_back_after_a_lost_answer_is_told_in_every_crm_by_the_next_pass(worker: Worker) -> None:
-    two = Two(worker)
-    two.a_pass()
+def test_what_a_person_sets_back_after_a_lost_answer_is_told_in_every_crm_by_the_next_pass(two: Two) -> None:
     two.crms["crm"].set(two.record, "yellow")
     two.crms["hub"].next_write = "lost"  # of the tier alone: the score is what it was
     with pytest.raises(AgainNow):
@@ -315,9 +305,7 @@ def test_a_tier_that_was_emptied_comes_back_with_the_next_reading_and_so_does_on
         assert [edit["until"] for edit in two.company.results["crm"].edits] == [None] * (value == "at risk")
 
 
-def test_other_fields_are_ours_and_an_empty_one_is_filled_with_the_next_reading(worker: Worker) -> None:
-    two = Two(worker)
-    two.a_pass()
+def test_other_fields_are_ours_and_an_empty_one_is_filled_with_the_next_reading(two: Two) -> None:
     two.crms["crm"].present[two.record] |= {"score": 12.0, "reason": ""}
     two.a_pass()
     assert two.crms["crm"].present[two.record]["score"] == 82.3
