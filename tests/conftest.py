@@ -21,9 +21,11 @@ pytest_plugins = ["tests.postgres"]
 
 # A file is one worker's: were these begun last, the other would wait for them.
 LONG = (
-    "test_sync_daemon test_sync_run test_bad_input test_sync_cli test_sync_chaos test_sync_soak test_sync_rehearsal"
-    " test_sync_erase test_sync_log test_sync_several test_secrets test_connectors_answers test_sync_replay"
-    " test_sync_judgements test_sync_budget test_sync_edits test_sync_scorecards"
+    "test_sync_daemon test_bad_input test_sync_run test_sync_rehearsal test_sync_erase test_sync_evaluate"
+    " test_sync_chaos test_sync_log test_sync_soak test_sync_cli test_connectors_answers test_sync_spare"
+    " test_sync_several test_sync_budget test_secrets test_scoring_postgres test_sync_ledger test_scoring_oracle"
+    " test_sync_scores test_sync_judgements test_sync_scorecards test_sync_replay test_sync_backup test_sync_merged"
+    " test_sync_edits test_sync_clocks"
 ).split()
 
 
