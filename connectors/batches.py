@@ -1,17 +1,30 @@
-"""Batches: cut to the vendor's size, several in flight at once, and halved when refused whole until the bad rows are
-alone.
+"""Batches: cut to the vendor's size, several in flight at once, and halved until the bad rows are alone when they are
+refused whole or the vendor fails at them.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import islice
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
-from connectors.errors import RowWrong
+from connectors.base import Outcome
+from connectors.errors import AgainNow, RowWrong, Unreachable
+from connectors.patience import ATTEMPTS
+
+FEW = 2  # attempts at a part of a batch that came to nothing in all of its own
+FAULTS = 4  # of such parts, one after another: then it is not for a row
+
+
+class Identified(Protocol):
+    @property
+    def id(self) -> str: ...
+
 
 Row = TypeVar("Row")
+Written = TypeVar("Written", bound=Identified)
 Answer = TypeVar("Answer")
 Part = TypeVar("Part")
 
@@ -41,6 +54,37 @@ def halved(
                 continue
             answer = refusal
         yield batch, answer
+
+
+def narrowed(
+    rows: Sequence[Written], write: Callable[[Sequence[Written], int], Iterable[Outcome]]
+) -> Iterator[Outcome]:
+    """The outcomes of a batch that `write` sends, with so many attempts at a call. `AgainNow` where nobody answers.
+
+    A vendor may fail at one record as it does when it is down; every pass would then come to nothing at its batch, and
+    all that is less urgent would wait for ever. So the batch is halved as one that is refused is, and a row at which
+    the vendor fails alone is left to its next try.
+    """
+    waiting, alone, faults, answered = deque([rows]), dict[str, AgainNow](), 0, False
+    while waiting:
+        left = {row.id: row for row in waiting.popleft()}
+        try:
+            for outcome in write([*left.values()], ATTEMPTS if len(left) == len(rows) else FEW):
+                del left[outcome.id]
+                faults, answered = 0, True
+                yield outcome
+        except AgainNow as fault:
+            faults += 1
+            if faults > FAULTS or isinstance(fault, Unreachable):
+                raise
+            if len(left) > 1:
+                waiting.extend(batches([*left.values()], (len(left) + 1) // 2))
+            else:
+                alone |= dict.fromkeys(left, fault)
+    if alone and not answered:
+        raise next(iter(alone.values()))
+    for id, why in alone.items():
+        yield Outcome(id, False, None, "NO_RESULT", why.words, "again")
 
 
 def abreast(parts: Iterable[Part], each: Callable[[Part], Iterable[Answer]], *, width: int) -> Iterator[Answer]:

@@ -15,6 +15,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception, wait_exponent
 from connectors.base import Tools
 from connectors.errors import AgainNow, Stopped, Unreachable, WaitUntil
 
+ATTEMPTS = 6  # at a call
 DOOR_TRIES = 3  # at an address where nobody answers
 LONGEST_WAIT = 3600.0  # a vendor that asks for more is left to a later run
 WORTH_TELLING = 10.0  # seconds
@@ -36,7 +37,7 @@ def patiently(
     *,
     tools: Tools,
     place: str,
-    attempts: int = 6,
+    attempts: int = ATTEMPTS,
     first_wait: float = 1.0,
     pace: Pace | None = None,
 ) -> T:

@@ -196,6 +196,19 @@ def first(asked):
     return asked.json["inputs"][0]["id"]
 
 
+def test_a_company_at_which_hubspot_fails_is_the_only_one_not_written(portal, crm, served):
+    def answer(asked):
+        rows = asked.json["inputs"]
+        if any(one["id"] == "142" for one in rows):
+            return Answer(500, {"status": "error", "message": "internal error"})
+        return Answer(body={"results": [held(one) for one in rows]})
+
+    portal.script["POST batch/update"] = answer
+    outcomes = {one.id: one for one in crm.write(writes(300))}
+    assert (len(outcomes), [id for id, one in outcomes.items() if not one.ok]) == (300, ["142"])
+    assert outcomes["142"][3:] == ("NO_RESULT", "HubSpot answered 500", "again")
+
+
 def test_several_calls_are_in_flight_at_once_over_as_many_kept_connections(portal, crm, served):
     portal.script |= {"POST batch/update": Together(), "POST batch/read": Together()}
     outcomes = list(crm.write(writes(100 * IN_FLIGHT * 3)))

@@ -174,6 +174,19 @@ def test_a_failure_that_tells_its_record_is_that_record_s(org, crm):
     assert [one.code for one in outcomes] == ["DUPLICATES_DETECTED", "NO_RESULT"]
 
 
+def test_a_record_at_which_salesforce_fails_is_the_only_one_not_written(org, crm):
+    def answer(asked):
+        ids = [one["id"] for one in asked.json["records"]]
+        if sf_id(7) in ids:
+            return Answer(500, [{"errorCode": "UNKNOWN_EXCEPTION", "message": "an unexpected error occurred"}])
+        return Answer(body=[ok(id) for id in ids])
+
+    org.script["PATCH composite/sobjects"] = answer
+    outcomes = {one.id: one for one in crm.write([Write(sf_id(n), {"score": 1.0}) for n in range(250)])}
+    assert (len(outcomes), [id for id, one in outcomes.items() if not one.ok]) == (250, [sf_id(7)])
+    assert outcomes[sf_id(7)][3:] == ("NO_RESULT", "Salesforce answered 500 UNKNOWN_EXCEPTION", "again")
+
+
 def test_locked_rows_are_tried_once_more_in_small_batches(org, crm, served):
     def answer(asked):
         records = asked.json["records"]

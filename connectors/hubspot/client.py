@@ -24,7 +24,7 @@ from connectors.errors import AgainNow, ConnectorError, RowWrong, SettingsWrong,
 from connectors.hubspot.remedies import sorted_call
 from connectors.hubspot.settings import Settings
 from connectors.hubspot.signin import OAuth
-from connectors.patience import Pace, Ration, patiently
+from connectors.patience import ATTEMPTS, Pace, Ration, patiently
 from connectors.signin import Auth, Bearer, signed
 
 WRITE = "write"  # calls that change records have this label
@@ -70,9 +70,9 @@ class Client:
     def delete(self, path: str, *, label: str) -> None:
         self._patiently("DELETE", path, label)
 
-    def batch(self, path: str, body: Mapping[str, Any], *, label: str) -> Mapping[str, Any]:
+    def batch(self, path: str, body: Mapping[str, Any], *, label: str, attempts: int = ATTEMPTS) -> Mapping[str, Any]:
         """A POST for many records; raises `RowWrong` when one of them spoils it."""
-        return self._patiently("POST", path, label, body=body, rows=True)
+        return self._patiently("POST", path, label, body=body, rows=True, attempts=attempts)
 
     @cached_property
     def app_id(self) -> str | None:
@@ -102,12 +102,14 @@ class Client:
         if self._oauth:
             self._oauth.close()
 
-    def _patiently(self, method: str, path: str, label: str, *, rows: bool = False, **parts: Any) -> Mapping[str, Any]:
+    def _patiently(
+        self, method: str, path: str, label: str, *, rows: bool = False, attempts: int = ATTEMPTS, **parts: Any
+    ) -> Mapping[str, Any]:
         def attempt() -> Mapping[str, Any]:
             return signed(self._auth, lambda header: self._rationed(header, method, path, label, **parts))
 
         try:
-            return patiently(attempt, tools=self.tools, place=self.place, pace=self._pace)
+            return patiently(attempt, tools=self.tools, place=self.place, attempts=attempts, pace=self._pace)
         except SignInAgain as error:
             raise SettingsWrong(error.words, place=error.place) from None
         except RowWrong as error:

@@ -7,10 +7,11 @@ it all the same, and then it is halved. An answer 207 is a success that holds fa
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from connectors.base import FieldValue, Outcome, Write
-from connectors.batches import abreast, batches, halved
+from connectors.batches import abreast, batches, halved, narrowed
 from connectors.errors import RowWrong, as_expected
 from connectors.hubspot.client import IN_FLIGHT, Client, results
 from connectors.hubspot.fields import Fields, as_text
@@ -63,21 +64,21 @@ class Writer:
                 rows.append(row)
             else:
                 yield Outcome(row.id, True, {})
-        yield from abreast(batches(rows, BATCH), self._batch, width=IN_FLIGHT)
+        yield from abreast(batches(rows, BATCH), lambda batch: narrowed(batch, self._batch), width=IN_FLIGHT)
 
     def cost(self, records: int) -> int:
         """Calls that reading and writing so many companies takes."""
         return 2 * -(-records // BATCH)
 
-    def _batch(self, rows: Sequence[Row]) -> Iterator[Outcome]:
-        for batch, answer in halved(rows, self._update):
+    def _batch(self, rows: Sequence[Row], attempts: int) -> Iterator[Outcome]:
+        for batch, answer in halved(rows, partial(self._update, attempts=attempts)):
             if isinstance(answer, RowWrong):
                 yield _failed(batch[0].id, answer.code, answer.words, verdict({"category": answer.code}).remedy)
                 continue
             yield from answer.outcomes
-            yield from self._silent(answer, alone=len(batch) == 1)
+            yield from self._silent(answer, attempts, alone=len(batch) == 1)
 
-    def _silent(self, answer: _Sorted, *, alone: bool) -> Iterator[Outcome]:
+    def _silent(self, answer: _Sorted, attempts: int, *, alone: bool) -> Iterator[Outcome]:
         """Rows of which nothing was said: beside an error that names no row, they are asked about in halves."""
         if answer.nameless is None:
             for row in answer.silent:
@@ -88,9 +89,9 @@ class Writer:
         elif answer.silent:
             middle = (len(answer.silent) + 1) // 2
             for half in batches(answer.silent, middle):
-                yield from self._batch(half)
+                yield from self._batch(half, attempts)
 
-    def _update(self, rows: Sequence[Row]) -> _Sorted:
+    def _update(self, rows: Sequence[Row], *, attempts: int) -> _Sorted:
         names = self._fields.names
         inputs = [
             {
@@ -100,7 +101,7 @@ class Writer:
             }
             for number, row in enumerate(rows)
         ]
-        answer = self._client.batch(f"{self._path}/update", {"inputs": inputs}, label="write")
+        answer = self._client.batch(f"{self._path}/update", {"inputs": inputs}, label="write", attempts=attempts)
         with as_expected(self._client.place):
             return self._sorted(rows, answer)
 

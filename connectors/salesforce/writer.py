@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from connectors.base import FieldValue, Outcome, Write
-from connectors.batches import batches, halved
+from connectors.batches import batches, halved, narrowed
 from connectors.errors import AgainNow, RowWrong
 from connectors.salesforce import bulk
 from connectors.salesforce.accounts import at_path
@@ -75,7 +75,7 @@ class Writer:
             else:
                 rows.append(row)
         for batch in batches(rows, size):
-            yield from self._collection(batch)
+            yield from narrowed(batch, self._collection)
 
     def _in_bulk(self, writes: Sequence[Write]) -> Iterator[Outcome]:
         """By jobs as large as they may be: what a job costs in calls does not depend on its rows."""
@@ -98,21 +98,22 @@ class Writer:
         if table.ids:
             yield from bulk.update(self._client, table, confirmed=confirmed)
 
-    def _collection(self, rows: Sequence[Row]) -> Iterator[Outcome]:
-        for batch, answer in halved(rows, self._patch):
+    def _collection(self, rows: Sequence[Row], attempts: int) -> Iterator[Outcome]:
+        for batch, answer in halved(rows, partial(self._patch, attempts=attempts)):
             if isinstance(answer, RowWrong):
                 yield _failed(batch[0].id, *verdict(answer.code))
             else:
                 yield from _outcomes(batch, answer)
 
-    def _patch(self, rows: Sequence[Row]) -> Sequence[Mapping[str, Any]]:
+    def _patch(self, rows: Sequence[Row], *, attempts: int) -> Sequence[Mapping[str, Any]]:
         names = self._fields.names
         records = [
             {"attributes": {"type": "Account"}, "id": row.id} | {names[key]: value for key, value in row.values.items()}
             for row in rows
         ]
         body = {"allOrNone": False, "records": records}
-        return self._client.listed("composite/sobjects", method="PATCH", label="write", json=body, headers=HEADERS)
+        options = {"json": body, "headers": HEADERS, "attempts": attempts}
+        return self._client.listed("composite/sobjects", method="PATCH", label="write", **options)
 
     def read(self, ids: Sequence[str]) -> dict[str, dict[str, FieldValue]]:
         """Canonical present values of our visible fields, by id as given; a record that is not there is left out."""

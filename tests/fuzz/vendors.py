@@ -153,7 +153,7 @@ class FakeHubSpot:
     def get(self, path: str, *, label: str, query: Mapping[str, Any] | None = None) -> Any:
         return self._object(self._answer(path, query or {}))
 
-    def batch(self, path: str, body: Mapping[str, Any], *, label: str) -> Any:
+    def batch(self, path: str, body: Mapping[str, Any], *, label: str, attempts: int = 6) -> Any:
         return self._object(self._answer(path, body))
 
     def _object(self, answer: Any) -> Any:
@@ -272,7 +272,7 @@ def hubspot_writes(random: Random) -> Tally:
     writer = hubspot_writer.Writer(client, hubspot_fields.Fields(client, HUBSPOT))
     told = answer.get("results") if isinstance(answer, dict) else None
     claimed = {str(one.get("id")) for one in told if isinstance(one, dict)} if isinstance(told, list) else set()
-    return _outcomes(iter(writer._batch([hubspot_writer.Row(w.id, dict(w.fields)) for w in WRITES])), claimed)
+    return _outcomes(iter(writer._batch([hubspot_writer.Row(w.id, dict(w.fields)) for w in WRITES], 1)), claimed)
 
 
 def hubspot_errors(random: Random) -> Tally:
