@@ -7,8 +7,9 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from connectors.clock import SteppedClock
 from sync.worker import Worker, opened
@@ -33,7 +34,7 @@ class Beside:
         self.lasts, self.makes = 1.0, 20
         with ExitStack() as stack:
             self.calls = stack.enter_context(watched())
-            of_both = {"accounts": accounts, "seed": asked.seed}
+            of_both: dict[str, Any] = {"accounts": accounts, "seed": asked.seed}
             self.one = Leapt(asked.folder / "struck", more=asked.settings() + more, **of_both)
             self.company = stack.enter_context(self.one.company)
             clock, folder = SteppedClock(START), asked.folder / "twin"
@@ -48,7 +49,7 @@ class Beside:
     def __exit__(self, *_: object) -> None:
         self._open.close()
 
-    def struck(self, process: forks.ForkServerProcess) -> int:
+    def struck(self, process: ForkServerProcess) -> int:
         """How a worker ended that was begun, once all it sent has been carried out."""
         code = forks.ended(process)
         self.calls.aim = None

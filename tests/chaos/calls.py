@@ -15,6 +15,7 @@ from starlette.types import Message, Receive, Scope, Send
 from connectors.sandbox.faults import Door
 
 Moment = Literal["arrives", "answered"]
+MOMENTS: tuple[Moment, ...] = ("arrives", "answered")
 LONGEST = 60  # seconds a call may take to be carried out
 WRITES = (("PATCH", "composite/sobjects"), ("PUT", "batches"), ("PATCH", "jobs/ingest"), ("POST", "batch/update"))
 DELIVERS = ("composite/sobjects", "jobs/ingest", "batch/update", "batch/read")
@@ -35,7 +36,7 @@ def delivers(scope: Scope) -> bool:
 class Aim:
     """`strike` is called at the `number`th of the calls that are `meant`: before it is carried out, or after."""
 
-    strike: Callable[[], None]
+    strike: Callable[[], object]
     meant: Callable[[Scope], bool]
     number: int
     moment: Moment

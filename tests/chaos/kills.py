@@ -15,7 +15,7 @@ from random import Random
 
 from tests.chaos import forks, news
 from tests.chaos.beside import Beside
-from tests.chaos.calls import Aim, anything, writes
+from tests.chaos.calls import MOMENTS, Aim, anything, writes
 from tests.chaos.forks import Job
 from tests.chaos.proof import Asked, Row
 
@@ -70,7 +70,7 @@ def _portion(beside: Beside, counts: Counter[str], random: Random, most: int, *,
 def _kill(beside: Beside, counts: Counter[str], random: Random, job: Job, kind: str) -> None:
     """Begin a worker and kill it, unless it ends before that."""
     process = forks.worker(job, beside.one.path)
-    moment, share = random.choice(("arrives", "answered")), random.random()
+    moment, share = random.choice(MOMENTS), random.random()
     if kind == "call":
         beside.calls.aim = Aim(process.kill, anything, 1 + int(share * beside.makes), moment)
     elif kind == "write":

@@ -28,6 +28,7 @@ from sync.run import run_once
 from sync.worker import Worker, opened
 from tests.chaos.calls import Calls, watched
 from tests.chaos.proof import Asked, Row
+from tests.served import carry_out
 from tests.soak import audit
 from tests.soak.audit import Fields, Record, Sight
 from tests.soak.company import START, Company
@@ -45,7 +46,7 @@ BATCH = 100
 
 def profile(seed: int) -> Profile:
     """30 % of all calls."""
-    spoiled = {kind: share * SPARED for kind, share in SHARES.items()}
+    spoiled: dict[str, Any] = {kind: share * SPARED for kind, share in SHARES.items()}
     return Profile("chaos", seed=seed, silence=0.02, **spoiled)
 
 
@@ -244,8 +245,7 @@ def whole(folder: Path, bad: int) -> tuple[int, int, int]:
         given = {"base_url": box.urls["hubspot"], "access_token": "sandbox-hubspot"}
         tools = Tools(clock, threading.Event(), lambda user: user, ZoneInfo("UTC"), folder, folder)
         crm = HubSpot("hubspot", Settings.model_validate(given), tools)
-        for change in crm.plan():
-            change.apply()
+        carry_out(crm.plan())
         portal = box.crm["hubspot"]
         ids = sorted(portal.live())[:BATCH]
         portal.refuses_whole = True

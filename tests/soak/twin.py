@@ -12,6 +12,7 @@ from sync.progress import Quiet
 from sync.rows import Delivery
 from sync.run import run_once
 from sync.worker import Worker, opened
+from tests.served import carry_out
 from tests.soak import audit
 from tests.soak.company import Company
 
@@ -37,8 +38,7 @@ class Interruption(Quiet):
 def provision(worker: Worker) -> None:
     """Make our fields."""
     for destination in worker.destinations.values():
-        for change in destination.plan():
-            change.apply()
+        carry_out(destination.plan())
 
 
 def lived(
