@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+from sqlalchemy import select
 
 from connectors.errors import ConnectorError
 from connectors.hubspot.settings import DEFAULT_NAMES as HUBSPOT
@@ -21,6 +22,8 @@ from connectors.sandbox.usage import lines_of
 from connectors.sandbox.zendesk_directory import FREE_MAIL, Person, contact_of
 from sync import delta
 from sync.reconcile import Difference, reconciled
+from sync.state.deliveries import DOUBTS
+from sync.tables import META
 from sync.worker import Worker
 from tests.soak.company import Company
 
@@ -125,9 +128,12 @@ def look(company: Company, worker: Worker) -> Sight:
 
 
 def at_rest(worker: Worker, *, since: datetime) -> bool:
-    """Whether a pass begun since then did all there was to do, and no row waits for its next try."""
+    """Whether a pass begun since then did all there was to do, and no row waits to be tried or looked at again."""
     last = worker.state.runs.last_finished("pass")
-    return last is not None and last.status == "done" and last.started_at > since and not waiting(worker)
+    if last is None or last.status != "done" or last.started_at <= since or waiting(worker):
+        return False
+    with worker.state.read() as connection:
+        return connection.scalar(select(META.c.key).where(META.c.key.startswith(DOUBTS)).limit(1)) is None
 
 
 def waiting(worker: Worker) -> set[Record]:
