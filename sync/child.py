@@ -79,7 +79,10 @@ def main(lifeline: int) -> None:
     stop = threading.Event()
     threading.Thread(target=_watch, args=(lifeline, stop), daemon=True).start()
     with signals(stop):
-        settings, memory = pickle.load(sys.stdin.buffer)  # noqa: S301 - written by the daemon that started us
+        try:
+            settings, memory = pickle.load(sys.stdin.buffer)  # noqa: S301 - written by the daemon that started us
+        except (EOFError, pickle.UnpicklingError):  # which was killed before it had said everything
+            return
         answer = _answer(settings, memory, stop)
     with suppress(BrokenPipeError), open(answers, "wb") as pipe:  # a daemon that was killed hears no answer
         pickle.dump(answer, pipe)

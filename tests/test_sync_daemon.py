@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import re
 import signal
 import sqlite3
@@ -210,6 +211,14 @@ def test_a_pass_that_is_killed_ends_alone_and_none_outlives_its_daemon(daemon: t
     else:
         raise AssertionError("the pass goes on without its daemon")
     assert "Traceback" not in running.said()
+
+
+@pytest.mark.parametrize("told", [0, -1], ids=["nothing", "not all"])
+def test_a_pass_whose_daemon_was_killed_before_it_had_its_settings_ends_without_a_word(folder: Path, told: int) -> None:
+    given = pickle.dumps((load(folder / "bellwether.yaml"), Memory()))[:told]
+    words = "import os; from sync.child import main; main(os.open(os.devnull, os.O_RDONLY))"
+    made = subprocess.run([sys.executable, "-c", words], input=given, capture_output=True, check=True)
+    assert (made.stdout, made.stderr, (folder / "bellwether-data").exists()) == (b"", b"", False)
 
 
 def test_told_to_stop_in_the_middle_of_a_pass_it_waits_for_it(daemon: tuple[Path, Sandbox]) -> None:
