@@ -8,7 +8,7 @@ or from ourselves, where an answer was lost: that, only the vendor can say (`edi
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any, Literal, NamedTuple
 
 from connectors.base import Destination, FieldValue
@@ -16,6 +16,8 @@ from connectors.values import TIERS
 from sync.rows import Delivery
 
 Stance = Literal["ours", "blank", "strange", "unknown"]
+NO_RESULT = "NO_RESULT"  # the code of a row of which an answer did not say what became of it
+FIRST_WAIT, LONGEST_WAIT, RARELY = timedelta(minutes=5), timedelta(hours=6), timedelta(days=1)
 
 
 class Look(NamedTuple):
@@ -52,7 +54,12 @@ class Look(NamedTuple):
     @property
     def unanswered(self) -> datetime | None:
         """When something was sent that was never answered for."""
-        return self.known.next_try_at if self.known and self.known.status == "pending" else None
+        row = self.known
+        if row and row.status == "pending":
+            return row.next_try_at
+        if row and row.next_try_at and half_answered(row):
+            return row.next_try_at - wait(row.attempts, again=row.status == "failed")
+        return None
 
     def _told(self) -> Mapping[str, Any]:
         same = self.known is not None and self.known.account == self.account
@@ -60,6 +67,16 @@ class Look(NamedTuple):
 
     def _sent(self) -> Mapping[str, Any]:
         return (self.known.wanted if self.known and self.known.status != "confirmed" else None) or {}
+
+
+def half_answered(row: Delivery) -> bool:
+    """Whether what was sent last may stand on the record though its write counts as failed."""
+    return row.status in ("failed", "quarantined") and row.code == NO_RESULT
+
+
+def wait(attempts: int, *, again: bool) -> timedelta:
+    """From a try that failed, the last of so many, to the next."""
+    return min(LONGEST_WAIT, FIRST_WAIT * 2 ** min(attempts - 1, 10)) if again else RARELY
 
 
 def words(destination: Destination) -> dict[Any, str]:

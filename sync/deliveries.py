@@ -16,12 +16,11 @@ from typing import Any, NamedTuple
 
 from connectors.base import FIELDS, Destination, Drift, FieldValue, Outcome, Write
 from connectors.batches import batches
-from sync.compare import Look, canonical, plain, plainly, words
+from sync.compare import Look, canonical, plain, plainly, wait, words
 from sync.rows import UNSETTLED, Decision, Delivery, Standing
 from sync.settings import Delivery as Rules
 from sync.verdicts import Told, Verdict, further_scores
 
-FIRST_WAIT, LONGEST_WAIT, RARELY = timedelta(minutes=5), timedelta(hours=6), timedelta(days=1)
 MOST_NAMED = 100  # failed rows a report names one by one
 READ_AT_ONCE = 10_000  # records whose present values are held in memory; a multiple of every vendor's batch
 KEEP_EVERY = 200  # outcomes held in memory before they are saved; a crash costs at most a re-read of these
@@ -360,7 +359,6 @@ def _refused(round_: Round, item: Planned, outcome: Outcome) -> Delivery:
     row = _row(round_, item, canonical(round_.destination, item.write.fields))
     attempts = row.attempts + 1
     again = outcome.remedy in ("again", "settings") and attempts < round_.rules.attempts
-    wait = min(LONGEST_WAIT, FIRST_WAIT * 2 ** min(attempts - 1, 10)) if again else RARELY
     return replace(
         row,
         status="closed" if outcome.remedy == "gone" else "failed" if again else "quarantined",
@@ -368,7 +366,7 @@ def _refused(round_: Round, item: Planned, outcome: Outcome) -> Delivery:
         code=outcome.code,
         message=outcome.message,
         remedy=outcome.remedy or "",
-        next_try_at=round_.now + wait,
+        next_try_at=round_.now + wait(attempts, again=again),
     )
 
 

@@ -246,7 +246,7 @@ def _noted(look: Look, today: date, *, edited: str | None = None) -> Delivery:
     told = {edited, *(row.confirmed or {})}
     held = {key: value for key, value in look.present.items() if key in told and value != look.wanted.get(key)}
     sent = {**(row.wanted or {}), edited: look.present[edited]} if edited else row.wanted
-    status: DeliveryStatus = "confirmed" if edited and row.status == "pending" else row.status
+    status: DeliveryStatus = "confirmed" if edited and look.unanswered else row.status
     return replace(row, confirmed={**(row.confirmed or {}), **held}, wanted=sent, status=status, refresh_on=today)
 
 

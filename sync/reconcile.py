@@ -14,14 +14,13 @@ from typing import Any, NamedTuple
 
 from connectors.base import Author, Destination, FieldValue
 from connectors.batches import batches
-from sync.compare import canonical, plain, plainly, words
+from sync.compare import canonical, half_answered, plain, plainly, words
 from sync.deliveries import READ_AT_ONCE
 from sync.report import Report
 from sync.rows import Delivery
 from sync.run import run_once
 from sync.worker import Worker
 
-NO_RESULT = "NO_RESULT"  # the code of a row of which an answer did not say what became of it
 RECORD = "(record)"  # in the place of a field: the whole record is not there
 
 
@@ -146,7 +145,7 @@ def _differing(
     if present is None:
         return {RECORD: (None, None)}
     ours = canonical(destination, row.confirmed or {})
-    unanswered = row.status == "pending" or row.code == NO_RESULT
+    unanswered = row.status == "pending" or half_answered(row)
     sent = canonical(destination, row.wanted or {}) if unanswered else {}
     theirs = {key: plain(present.get(key)) for key in ours}
     return {

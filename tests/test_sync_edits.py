@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from operator import itemgetter
@@ -35,7 +36,7 @@ class Living(FakeCrm):
     def __init__(self, name: str, records: Sequence[str], tiers: Mapping[str, str]) -> None:
         super().__init__(name, [Account(record, record) for record in records])
         self.tiers, self.tells = tiers, True
-        self.next_write: Literal["lost", "refused", "killed", ""] = ""
+        self.next_write: Literal["lost", "unsaid", "refused", "killed", ""] = ""
         self.left: dict[str, FieldValue] = {}  # the tier that we wrote last
         self.now = MONDAY
 
@@ -57,7 +58,7 @@ class Living(FakeCrm):
             self.left[outcome.id] = self.present[outcome.id].get("tier")
             if how == "lost":
                 raise AgainNow("the answer was lost", place=self.name)
-            yield outcome
+            yield Outcome(outcome.id, False, None, "NO_RESULT", "", "again") if how == "unsaid" else outcome
 
     def authors(self, field: str, ids: Sequence[str]) -> Mapping[str, Author]:
         return super().authors(field, ids) if self.tells else {}
@@ -273,10 +274,13 @@ def test_after_a_lost_answer_what_a_person_sets_back_is_told_from_what_was_never
         assert len(two.judgements()) == (how == "lost")
 
 
-def test_what_a_person_sets_back_after_a_lost_answer_is_told_in_every_crm_by_the_next_pass(two: Two) -> None:
+@pytest.mark.parametrize("how", ["lost", "unsaid"])
+def test_what_a_person_sets_back_after_a_lost_answer_is_told_in_every_crm_by_the_next_pass(
+    two: Two, how: Literal["lost", "unsaid"]
+) -> None:
     two.crms["crm"].set(two.record, "yellow")
-    two.crms["hub"].next_write = "lost"  # of the tier alone: the score is what it was
-    with pytest.raises(AgainNow):
+    two.crms["hub"].next_write = how  # of the tier alone: the score is what it was
+    with pytest.raises(AgainNow) if how == "lost" else nullcontext():
         two.a_pass()
     two.now += HOUR
     two.crms["hub"].now = two.now
